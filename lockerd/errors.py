@@ -1,0 +1,34 @@
+"""The one family of errors; what reaches a person says what happened and what to do."""
+
+from __future__ import annotations
+
+
+class LockerError(Exception):
+    """Base of every error that lockerd raises on purpose."""
+
+
+class ConfigError(LockerError):
+    """The configuration cannot be used; the message names file, key and remedy (exit status 78)."""
+
+
+class DeviceError(LockerError):
+    """A device was silent, refused, or answered what it may not; nothing is known beyond that.
+
+    `device` is the name of the device in the configuration; the message holds no personal data.
+    """
+
+    def __init__(self, device: str, message: str) -> None:
+        super().__init__(f"{device}: {message}")
+        self.device = device
+
+
+class StoreError(LockerError):
+    """The database could not do what was asked; nothing of the transaction happened."""
+
+
+class LinkError(LockerError):
+    """The central office could not be reached, or answered what it may not; try again later."""
+
+
+class FaceUnavailable(LockerError):
+    """The face worker or its camera gives no answer; this is never a verification."""

@@ -1,0 +1,66 @@
+"""Values of identity: face templates, verification results and the prompts that guide a citizen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class FaceVerdict(StrEnum):
+    """Result of one verification transaction; only VERIFIED opens anything."""
+
+    VERIFIED = "verified"
+    NOT_VERIFIED = "not_verified"
+    UNAVAILABLE = "unavailable"
+
+
+class FaceReason(StrEnum):
+    """Why a verification or an enrolment ended as it did."""
+
+    MATCH = "match"
+    NO_MATCH = "no_match"
+    NO_FACE = "no_face"
+    SEVERAL_FACES = "several_faces"
+    TOO_FAR = "too_far"
+    TOO_DARK = "too_dark"
+    TOO_BRIGHT = "too_bright"
+    BLURRED = "blurred"
+    TURNED_AWAY = "turned_away"
+    UNREADABLE_PICTURE = "unreadable_picture"
+    WRONG_MODEL = "wrong_model"
+    TIMED_OUT = "timed_out"
+    WORKER_DOWN = "worker_down"
+    CAMERA_DOWN = "camera_down"
+
+
+@dataclass(frozen=True, slots=True)
+class FaceTemplate:
+    """An embedding and the model that made it; comparable only within one model.
+
+    `vector` is little-endian float32, L2-normalised. Personal data: it lives encrypted or in memory only.
+    """
+
+    model_id: str
+    vector: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What became of one reference picture: a template, or the reason why there is none."""
+
+    template: FaceTemplate | None
+    reason: FaceReason
+
+
+@dataclass(frozen=True, slots=True)
+class FaceResult:
+    """One decision of one transaction; carries neither picture nor vector.
+
+    `bucket` is the fused score in tenths (0..10), coarse enough for a log; None where nothing was compared.
+    """
+
+    verdict: FaceVerdict
+    reason: FaceReason
+    model_id: str
+    threshold_id: str
+    bucket: int | None = None

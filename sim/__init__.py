@@ -1,0 +1,1 @@
+"""The physical world around lockerd, simulated: machine, people, office. Knows nothing of lockerd's code."""
