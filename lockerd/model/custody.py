@@ -54,13 +54,13 @@ class Motion(StrEnum):
 
 
 MOVES: dict[Motion, tuple[Place, Place]] = {
-    Motion.LOAD: (Place.LOAD, Place.TRANSPORT),
+    Motion.LOAD: (Place.TRAY, Place.TRANSPORT),
     Motion.STORE: (Place.TRANSPORT, Place.SLOT),
     Motion.PICK: (Place.SLOT, Place.TRANSPORT),
     Motion.PRESENT: (Place.TRANSPORT, Place.EXIT),
     Motion.RETRACT: (Place.EXIT, Place.TRANSPORT),
     Motion.CAPTURE: (Place.TRANSPORT, Place.RETRACT),
-    Motion.REJECT: (Place.TRANSPORT, Place.LOAD),
+    Motion.REJECT: (Place.TRANSPORT, Place.TRAY),
     Motion.ACCEPT: (Place.THROAT, Place.ESCROW),
     Motion.RETURN: (Place.ESCROW, Place.THROAT),
     Motion.RETAIN: (Place.ESCROW, Place.BIN),
