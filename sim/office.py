@@ -11,7 +11,6 @@ import asyncio
 import base64
 import json
 import re
-import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 from aiohttp import web
 
 from sim.office_books import Books, Unplaceable
+from sim.serving import serve
 
 Json = dict[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -231,23 +231,6 @@ def manifest(seed: int, n: int) -> list[Json]:
     return items
 
 
-async def serve(books: Books, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT; prints one line of JSON when ready (port 0: any free one)."""
-    office = Office(books, time.time, time.monotonic)
-    runner = web.AppRunner(office.app(), access_log=None, shutdown_timeout=2.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        bound = runner.addresses[0]
-        print(json.dumps({"ready": "office", "listen": f"{bound[0]}:{bound[1]}"}), flush=True)
-        await stop.wait()
-    finally:
-        await runner.cleanup()
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `python -m sim office`."""
     parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="folder of the office's database")
@@ -260,11 +243,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the office; returns the exit status."""
-    host, _, port = arguments.listen.rpartition(":")
     with Books(arguments.state) as books:
         if arguments.people and not books.announced():
             books.announce(manifest(arguments.seed, arguments.people))
-        asyncio.run(serve(books, host, int(port)))
+        asyncio.run(serve("office", Office(books, time.time, time.monotonic).app(), arguments.listen))
     return 0
 
 

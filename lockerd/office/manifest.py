@@ -15,6 +15,9 @@ MAX_PHOTO = 200_000
 """Bytes of an application photo; GA 490 photos are a tenth of this."""
 LONG_TERM = "长期"
 
+BAD_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not the JSON asked for; DecodeError includes ValidationError."""
+
 _CLAIM_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}")  # E.164
 _ID_NUMBER = re.compile(r"[0-9]{17}[0-9X]")
@@ -64,11 +67,13 @@ class Refused:
 
 
 class Page(msgspec.Struct, frozen=True):
-    """One answer of the down channel; `cursor` is that of its last item, items stay undecoded."""
+    """One answer of the down channel; `cursor` is that of its last item, items stay undecoded.
+
+    The office's `has_more` is not needed: the next question is asked at once anyway.
+    """
 
     items: list[msgspec.Raw]
     cursor: int
-    has_more: bool
 
 
 class _Envelope(msgspec.Struct, frozen=True):
@@ -91,7 +96,7 @@ def decode(raw: bytes) -> tuple[int | None, DownItem | Refused]:
     """One item of a page with its cursor (None where the envelope is broken); never raises for what is in `raw`."""
     try:
         envelope = _envelopes.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except BAD_JSON:
         return None, Refused(None, Refusal.UNDECODABLE)
     match envelope.type:
         case "manifest.item":
@@ -106,7 +111,7 @@ def decode(raw: bytes) -> tuple[int | None, DownItem | Refused]:
 def _announced(raw: msgspec.Raw) -> Announced | Refused:
     try:
         item = _items.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except BAD_JSON:
         return Refused(_claim_id_in(raw), Refusal.UNDECODABLE)
     reason = refusal(item)
     if reason is not None:
@@ -152,6 +157,6 @@ def _is_date(text: str) -> bool:
 def _claim_id_in(raw: msgspec.Raw) -> str | None:
     try:
         claim_id = _named.decode(raw).claim_id
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except BAD_JSON:
         return None
     return claim_id if _CLAIM_ID.fullmatch(claim_id) else None
