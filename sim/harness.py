@@ -139,7 +139,7 @@ def configuration(setting: Setting) -> dict[str, dict[str, Scalar]]:
         "bus": {"kind": "tcp", "host": host, "port": int(port)} if setting.tcp else bus,
         "readers": {name: str(machine / f"reader-{name}") for name in ("counter", "throat", "exit")},
         "face": {
-            "pack": str(Path(__file__).resolve().parent / "faces" / "pack"),
+            "pack": str(Path(__file__).resolve().parent / "packs" / "synthetic"),
             "source": "file",
             "address": str(machine / "camera.jpg"),
         },

@@ -79,12 +79,14 @@ def visit_of(person: Citizen, code: str | None) -> Visit:
 
 @dataclass(slots=True)
 class Robot:
-    """One citizen at the machine. `began` is when the first tap was made; `got` are the new cards taken, as truth has them."""
+    """One citizen at the machine. `began` is when the first tap was made, `ended` when the last page of a visit stood; `got`
+    are the new cards taken, as truth has them."""
 
     kiosk: Kiosk
     world: World
     body: Body
     began: float | None = None
+    ended: float | None = None
     got: list[str] = field(default_factory=list)
     last: Page | None = None
 
@@ -93,8 +95,17 @@ class Robot:
 
         Raises TooLate when the machine owes a page, and Impossible when an act stays impossible.
         """
+        return await self._walk(visit, begun=False)
+
+    async def collects_what_waits(self, person: Citizen) -> None:
+        """After a restart of the machine: take what it gives back, read and close its page, see the first page again."""
+        lost = self.last.boot if self.last else None
+        await self.kiosk.page("the page of the restarted machine", PAGE_SECONDS, lambda page: page.boot != lost)
+        while (await self._walk(Visit(person, person.person_id), begun=True)).view != "code":
+            pass
+
+    async def _walk(self, visit: Visit, *, begun: bool) -> Page:
         codes, old_cards = list(visit.codes), list(visit.old_cards)
-        begun = False
         while True:
             page = await self._next_page()
             self.last = page
@@ -127,6 +138,9 @@ class Robot:
 
     async def _next_page(self) -> Page:
         return await self.kiosk.page("a page in service", PAGE_SECONDS, lambda page: page.view != "out_of_service")
+
+    async def _present_page(self) -> Page:
+        return await self.kiosk.page("a page", PAGE_SECONDS, lambda _: True)
 
     async def _change(self, page: Page, seconds: float) -> Page:
         what = f"a page after {page.view}/{page.progress}"
@@ -161,7 +175,7 @@ class Robot:
     async def _look(self, face: str) -> None:
         await self.body.hesitate()
         await self._act("look", person=face)
-        await self.kiosk.page("the face decided", PAGE_SECONDS, lambda new: new.view != "face")
+        await self.kiosk.page("the face decided", 3 * PAGE_SECONDS, lambda new: new.view != "face")
         await self._act("look", person=None)
 
     async def _insert(self, page: Page, card: str) -> None:
@@ -190,7 +204,7 @@ class Robot:
         if page.view == "fault" and page.ticket is None:
             await self._changes(page)
         await self.body.hesitate()
-        last = page = await self._next_page()
+        last = page = await self._present_page()
         deadline = time.monotonic() + PAGE_SECONDS
         while page.view == last.view:
             if time.monotonic() > deadline:
@@ -200,7 +214,7 @@ class Robot:
                 with suppress(TooLate):  # the page changed under the finger
                     await self.kiosk.tap(page, "close")
             await self._changes(page)
-            page = await self._next_page()
+            page = await self._present_page()
         return last
 
     async def _act(self, do: str, **arguments: object) -> None:
