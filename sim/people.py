@@ -11,14 +11,12 @@ from datetime import date, timedelta
 from random import Random
 from typing import Literal
 
+from firmware_protocol.cardtext import LONG_TERM
 from firmware_protocol.idnumber import check_digit
 
 Kind = Literal["renewal", "replacement"]
 Role = Literal["new", "old"]
 Sex = Literal["1", "2"]
-
-LONG_TERM = "长期"
-"""Stands in `Card.valid_to` of a card without an end, as on the chip."""
 
 _FIRST_REGION = 990101
 _MADE = date(2026, 5, 11)  # the day on which the simulated office made the new cards
@@ -33,7 +31,7 @@ _GIVEN: dict[Sex, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One resident ID card. Dates are YYYYMMDD; `valid_to` may be `LONG_TERM`.
+    """One resident ID card. Dates are YYYYMMDD; `valid_to` may be 长期 (no end), as on the chip.
 
     `card_id` is "N000001" for a new card, where it is the production number, or "O000001" for its predecessor.
     """

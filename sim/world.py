@@ -74,6 +74,8 @@ class World:
         self.aligned: int | None = 0  # slot at the picker; None when the carousel stands between two
         self.unhomed: set[UnitKind] = set()
         self.jammed: set[UnitKind] = set()
+        self.armed: dict[str, str] = {}  # by unit, the motion that will jam next
+        self.stuck: dict[str, bool] = {}  # sensors that read the same whatever they see
         self.gate_open = False
         self.shutter_open = False
         self.lights = 0
@@ -273,6 +275,8 @@ class World:
             "aligned": self.aligned,
             "unhomed": sorted(self.unhomed),
             "jammed": sorted(self.jammed),
+            "armed": dict(self.armed),
+            "stuck": dict(self.stuck),
             "gate_open": self.gate_open,
             "shutter_open": self.shutter_open,
             "lights": self.lights,
@@ -300,6 +304,8 @@ class _Kept(msgspec.Struct, forbid_unknown_fields=True):
     aligned: int | None
     unhomed: set[UnitKind]
     jammed: set[UnitKind]
+    armed: dict[str, str]
+    stuck: dict[str, bool]
     gate_open: bool
     shutter_open: bool
     lights: int

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from firmware_protocol.cardtext import LONG_TERM
 from firmware_protocol.idnumber import check_digit
-from sim.people import LONG_TERM, population
+from sim.people import population
 
 
 def test_the_same_seed_makes_the_same_people_and_a_larger_town_only_adds() -> None:
