@@ -101,7 +101,7 @@ class Play:
                 for helper in helpers:
                     helper.cancel()
         except* FAILURES as failed:
-            self.report.verdict = f"failed: {_first(failed)}"
+            self.report.verdict = f"failed: {first_words(failed)}"
         return self.report
 
     async def _play(self, scene: Scene) -> None:
@@ -151,7 +151,7 @@ def steps_of(scene: Scene, truth: dict[str, Any]) -> tuple[StepTime, ...]:
     return attribute(Interval(began, ended), marks, scene.body.intervals, motors)
 
 
-def _first(failed: BaseExceptionGroup[Exception]) -> str:
+def first_words(failed: BaseExceptionGroup[Exception]) -> str:
     """The plainest words for a failure: that a process died explains whatever else failed."""
     leaves = list(_leaves(failed))
     leaves.sort(key=lambda leaf: not isinstance(leaf, ProcessDied))
