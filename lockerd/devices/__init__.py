@@ -1,0 +1,1 @@
+"""Drivers: the only room that speaks to hardware."""
