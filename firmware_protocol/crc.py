@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def _table_entry(index: int) -> int:
+    for _ in range(8):
+        index = (index >> 1) ^ 0xA001 if index & 1 else index >> 1
+    return index
+
+
+_TABLE = tuple(_table_entry(index) for index in range(256))
+
+
 def crc16(data: bytes) -> int:
     """CRC-16/MODBUS of `data` (polynomial 0xA001 reflected, start 0xFFFF); check value of b"123456789" is 0x4B37."""
     crc = 0xFFFF
     for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ 0xA001 if crc & 1 else crc >> 1
+        crc = (crc >> 8) ^ _TABLE[(crc ^ byte) & 0xFF]
     return crc
 
 
 def crc16_of_registers(registers: Sequence[int]) -> int:
-    """CRC-16/MODBUS over 16-bit registers, each high byte first."""
+    """CRC-16/MODBUS over 16-bit registers, each high byte first; raises OverflowError for a value outside 16 bits."""
     return crc16(b"".join(register.to_bytes(2, "big") for register in registers))

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 
 from firmware_protocol.blocks import BlockError, CommandBlock, StatusBlock
 from firmware_protocol.units import OPCODES, SLOT_OPCODES, Opcode, State, UnitKind
 
-ILLEGAL_DATA_VALUE = 3
-SERVER_DEVICE_FAILURE = 4
-SERVER_DEVICE_BUSY = 6
+
+class ExceptionCode(IntEnum):
+    """Modbus exception codes that a unit answers with (MODBUS Application Protocol V1.1b3, clause 7)."""
+
+    ILLEGAL_FUNCTION = 1
+    ILLEGAL_DATA_ADDRESS = 2
+    ILLEGAL_DATA_VALUE = 3
+    SERVER_DEVICE_FAILURE = 4
+    SERVER_DEVICE_BUSY = 6
 
 
 class Verdict(Enum):
@@ -26,19 +32,19 @@ class Verdict(Enum):
     BUSY = auto()  # a motion is running, or interrupted and the command is not RESET
 
     @property
-    def exception(self) -> int | None:
+    def exception(self) -> ExceptionCode | None:
         """The Modbus exception code to answer with; None means a normal FC16 response."""
         return _EXCEPTIONS[self]
 
 
-_EXCEPTIONS: dict[Verdict, int | None] = {
+_EXCEPTIONS: dict[Verdict, ExceptionCode | None] = {
     Verdict.ACCEPT: None,
     Verdict.REPEATED: None,
-    Verdict.BAD_BLOCK: ILLEGAL_DATA_VALUE,
-    Verdict.BAD_ARGUMENT: ILLEGAL_DATA_VALUE,
-    Verdict.FOREIGN_BOOT: SERVER_DEVICE_FAILURE,
-    Verdict.OUT_OF_ORDER: SERVER_DEVICE_BUSY,
-    Verdict.BUSY: SERVER_DEVICE_BUSY,
+    Verdict.BAD_BLOCK: ExceptionCode.ILLEGAL_DATA_VALUE,
+    Verdict.BAD_ARGUMENT: ExceptionCode.ILLEGAL_DATA_VALUE,
+    Verdict.FOREIGN_BOOT: ExceptionCode.SERVER_DEVICE_FAILURE,
+    Verdict.OUT_OF_ORDER: ExceptionCode.SERVER_DEVICE_BUSY,
+    Verdict.BUSY: ExceptionCode.SERVER_DEVICE_BUSY,
 }
 
 

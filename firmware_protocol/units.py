@@ -27,7 +27,7 @@ class Opcode(IntEnum):
     PRESENT = 0x14  # dispenser: TRANSPORT -> EXIT, gate open, held for the citizen
     RETRACT = 0x15  # dispenser: EXIT -> TRANSPORT, gate closed
     CAPTURE = 0x16  # dispenser: TRANSPORT -> RETRACT
-    REJECT = 0x17  # dispenser: TRANSPORT -> LOAD, back to the staff
+    REJECT = 0x17  # dispenser: TRANSPORT -> the staff's reject lane, out of the machine
     OPEN = 0x20  # recycler: open the shutter and let a card be inserted
     CLOSE = 0x21  # recycler: close the shutter; refused while a card is in the throat
     ACCEPT = 0x22  # recycler: THROAT -> ESCROW, shutter closed
@@ -97,6 +97,24 @@ class Position(IntEnum):
     ESCROW = 6  # before the throat reader, behind the shutter
     BIN = 7
     UNKNOWN = 8  # the firmware believes a card is in the path, no sensor sees it
+
+
+CARRIERS: dict[Opcode, tuple[Position, Position]] = {
+    Opcode.LOAD: (Position.LOAD, Position.TRANSPORT),
+    Opcode.STORE: (Position.TRANSPORT, Position.NONE),
+    Opcode.PICK: (Position.NONE, Position.TRANSPORT),
+    Opcode.PRESENT: (Position.TRANSPORT, Position.EXIT),
+    Opcode.RETRACT: (Position.EXIT, Position.TRANSPORT),
+    Opcode.CAPTURE: (Position.TRANSPORT, Position.RETRACT),
+    Opcode.REJECT: (Position.TRANSPORT, Position.NONE),
+    Opcode.ACCEPT: (Position.THROAT, Position.ESCROW),
+    Opcode.RETURN: (Position.ESCROW, Position.THROAT),
+    Opcode.RETAIN: (Position.ESCROW, Position.BIN),
+}
+"""Opcodes that carry a card, with the position it leaves and reaches; NONE stands for a slot and for the reject lane."""
+
+PATH = frozenset({Position.TRANSPORT, Position.EXIT, Position.THROAT, Position.ESCROW})
+"""Positions that a path sensor sees: those that `StatusBlock.position` can name, besides NONE and UNKNOWN."""
 
 
 class Sensor(IntFlag):
