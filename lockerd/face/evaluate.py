@@ -1,8 +1,10 @@
 """Error rates of a pack on a folder of pictures, one folder a person: `python -m lockerd.face.evaluate`.
 
-Where a person's folder holds `reference.*`, that picture is enrolled by the gates for references and all others are
+Where a person's folder holds `reference.*`, that picture is enrolled by the gates for references and all
+others are
 compared with it by the gates for live frames; without any, each picture is compared with every other one.
-Reported after ISO/IEC 19795-1: failures to enrol and acquire apart from FNMR at given FMR, with 95 % intervals (Wilson).
+Reported after ISO/IEC 19795-1: failures to enrol and acquire apart from FNMR at given FMR, with 95 %
+intervals (Wilson).
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ class Rate(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What was measured; rates as shares of 1, `milliseconds` the mean for one picture through the whole chain."""
+    """What was measured: rates as shares of 1; `milliseconds` the whole chain's mean for one picture."""
 
     pack: str
     people: int
@@ -155,7 +157,9 @@ def wilson(hits: int, of: int) -> tuple[float, float]:
     z = 1.959964
     share = hits / of
     middle = (share + z * z / (2 * of)) / (1 + z * z / of)
-    half: npt.NDArray[np.float64] = np.sqrt(share * (1 - share) / of + z * z / (4 * of * of)) * z / (1 + z * z / of)
+    half: npt.NDArray[np.float64] = (
+        np.sqrt(share * (1 - share) / of + z * z / (4 * of * of)) * z / (1 + z * z / of)
+    )
     return max(0.0, middle - float(half)), min(1.0, middle + float(half))
 
 

@@ -1,6 +1,7 @@
 """From a picture to a comparable vector: detect, gate, align, embed; then fuse and compare.
 
-No I/O but the models' computation. Any picture gives a `Sighting` or a `FaceReason`; nothing that fails matches.
+No I/O but the models' computation. Any picture gives a `Sighting` or a `FaceReason`; nothing that fails
+matches.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Pipeline:
         return FaceReason.UNREADABLE_PICTURE if vector is None else Sighting(face.box, vector)
 
     def enrol(self, data: bytes) -> Enrolment:
-        """The template of the one face in a JPEG or PNG file, or the reason why there is none; never raises."""
+        """The template of the one face in a JPEG or PNG file, or why there is none; never raises."""
         picture = decode(data)
         seen = picture if isinstance(picture, FaceReason) else self.look(picture, self.gates_reference)
         if isinstance(seen, FaceReason):
@@ -97,11 +98,15 @@ def self_test(pack: Pack, pipeline: Pipeline) -> None:
         return
     enrolment = pipeline.enrol(pack.read(golden))
     if enrolment.template is None:
-        raise ConfigError(f"{pack.folder}: self-test: golden picture gives {enrolment.reason}; install the pack again")
+        raise ConfigError(
+            f"{pack.folder}: self-test: golden picture gives {enrolment.reason}; install the pack again"
+        )
     seen = stored_vector(enrolment.template.vector)
     wanted = stored_vector(golden.vector)
     if seen is None or wanted is None or cosine(seen, wanted) < _GOLDEN_COSINE:
-        raise ConfigError(f"{pack.folder}: self-test: golden picture gives another vector; install the pack again")
+        raise ConfigError(
+            f"{pack.folder}: self-test: golden picture gives another vector; install the pack again"
+        )
 
 
 def one_face(faces: Sequence[Face]) -> Face | FaceReason:
