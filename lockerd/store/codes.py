@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lockerd.errors import StoreError
 from lockerd.model.cards import Claim
 from lockerd.store import attempts, claims
 from lockerd.store.database import Database, Transaction
@@ -78,11 +77,11 @@ async def check(db: Database, vault: Vault, id_number: str, code: str, now: floa
     attempt_id, left = begun
 
     async def compare(tx: Transaction) -> Claim | None:
-        claim = await claims.for_id(tx, vault, id_number)
-        if not await _matches(tx, vault, claim, subject, code, now):
+        claim_id = await _matching(tx, vault, subject, code, now)
+        if claim_id is None:
             return None
         await attempts.forgive(tx, attempt_id)
-        return claim
+        return await claims.by_id(tx, vault, claim_id)
 
     claim = await db.transaction(compare)
     if claim is None:
@@ -102,10 +101,16 @@ async def hashed(tx: Transaction, vault: Vault, secret: str, salt: bytes) -> byt
     return vault.peppered(row["hash"])
 
 
-async def _matches(tx: Transaction, vault: Vault, claim: Claim | None, subject: bytes, code: str, now: float) -> bool:
-    row = None if claim is None else await tx.one("SELECT * FROM code WHERE claim_id = ?", (claim.claim_id,))
-    if row is not None and row["algorithm"] != ALGORITHM:
-        raise StoreError(f"a code is stored with the unknown algorithm {row['algorithm']}")
+async def _matching(tx: Transaction, vault: Vault, subject: bytes, code: str, now: float) -> str | None:
+    """The claim that the code opens; the work is the same whether or not the number and its code exist."""
+    row = await tx.one(
+        "SELECT code.* FROM claim JOIN code USING (claim_id) WHERE id_index = ? AND state = 'stocked'"
+        " ORDER BY claim.since, claim_id LIMIT 1",
+        (subject,),
+    )
+    time = await attempts.effective_now(tx, now)
     salt = subject[:SALT_BYTES] if row is None else row["salt"]
-    equal = hmac.compare_digest(await hashed(tx, vault, code, salt), b"" if row is None else row["hash"])
-    return row is not None and equal and await attempts.effective_now(tx, now) < row["expires"]
+    equal = hmac.compare_digest(await hashed(tx, vault, code, salt), bytes(32) if row is None else row["hash"])
+    if row is None or not equal or time >= row["expires"]:
+        return None
+    return str(row["claim_id"])
