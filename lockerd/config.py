@@ -178,7 +178,9 @@ def _check(path: Path, config: Config) -> None:
             raise ConfigError(f"{path}: key '{key}': {error}; write for example 127.0.0.1:8080") from error
     for name in ("answer", "insert", "take", "give_back", "read", "face"):
         if not 0 < getattr(config.patience, name) <= 3600:
-            raise ConfigError(f"{path}: key 'patience.{name}': must be above 0 and at most 3600 seconds; correct its value")
+            raise ConfigError(
+                f"{path}: key 'patience.{name}': must be above 0 and at most 3600 seconds; correct its value"
+            )
     if config.production and config.kiosk.framed_by is not None:
         raise ConfigError(f"{path}: key 'kiosk.framed_by': is for the simulator only; remove it in production")
     if config.production and not config.office.url.startswith("https://"):
