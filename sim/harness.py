@@ -250,15 +250,17 @@ class Harness:
         town = ["--seed", str(setting.seed)]
         wire = ["--modbus-tcp", at.modbus] if setting.tcp else []
         machine = ["--control", at.control, "--speed", str(setting.speed), *wire]
-        self._add("machine", ["sim", "machine", "--state", str(setting.state / "machine"), *town, *machine])
-        self._add("office", ["sim", "office", "--state", str(setting.state / "office"), "--listen", at.office, *town])
-        self._add("inbox", ["sim", "inbox", "--directory", str(setting.state / "inbox"), "--listen", at.inbox])
+        self._add("machine", ["-m", "sim", "machine", "--state", str(setting.state / "machine"), *town, *machine])
+        self._add(
+            "office", ["-m", "sim", "office", "--state", str(setting.state / "office"), "--listen", at.office, *town]
+        )
+        self._add("inbox", ["-m", "sim", "inbox", "--directory", str(setting.state / "inbox"), "--listen", at.inbox])
         for child in self._children.values():
             await child.start()
         await self._ready("machine", f"http://{at.control}/truth")
         await self._ready("office", f"http://{at.office}/sim/ledger")
         await self._ready("inbox", f"http://{at.inbox}/messages")
-        self._add("lockerd", ["lockerd", "--config", str(setting.configuration), "run"])
+        self._add("lockerd", ["-m", "lockerd", "--config", str(setting.configuration), "run"])
         await self.start_lockerd()
 
     async def _settle_down(self) -> None:
@@ -271,7 +273,7 @@ class Harness:
                 file.write(secrets.token_hex(32) + "\n")
         town = setting.state / "town.json"
         if not town.exists():
-            staff = ["lockerd", "--config", str(setting.configuration), "staff", "add", STAFF_NAME]
+            staff = ["-m", "lockerd", "--config", str(setting.configuration), "staff", "add", STAFF_NAME]
             await run_to_end(staff, STAFF_PIN + "\n")
             town.write_text(json.dumps({"seed": setting.seed}), encoding="utf-8")
 
