@@ -36,6 +36,7 @@ class Dock:
         app.add_routes(
             [
                 web.get("/", self._page),
+                web.get("/favicon.ico", self._no_icon),
                 web.get("/static/{name}", self._static),
                 web.get("/faces/{person}.jpg", self._face),
                 web.get("/people", self._people),
@@ -64,6 +65,9 @@ class Dock:
 
     async def _page(self, _: web.Request) -> web.Response:
         return web.Response(text=_text("index.html"), content_type="text/html")
+
+    async def _no_icon(self, _: web.Request) -> web.Response:
+        return web.Response(status=204)
 
     async def _static(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]

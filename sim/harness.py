@@ -84,7 +84,11 @@ def _bound(port: int) -> _Bound:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One run: where it keeps its state, which town it plays in, how fast motors turn, and which wire the bus is."""
+    """One run: where it keeps its state, which town it plays in, how fast motors turn, and which wire the bus is.
+
+    `take_seconds` is how long lockerd leaves a new card in the exit; None leaves that to lockerd. `framed_by` is the origin
+    that may frame the citizen's screen.
+    """
 
     state: Path
     addresses: Addresses
@@ -92,6 +96,7 @@ class Setting:
     speed: float = 1.0
     tcp: bool = False
     framed_by: str | None = None
+    take_seconds: float | None = None
 
     @property
     def database(self) -> Path:
@@ -148,6 +153,7 @@ def configuration(setting: Setting) -> dict[str, dict[str, Scalar]]:
         "kiosk": kiosk,
         "console": {"listen": at.console},
         "health": {"listen": at.health},
+        "patience": {"take": setting.take_seconds} if setting.take_seconds else {},
     }
 
 

@@ -30,6 +30,11 @@ T = TypeVar("T")
 DRAIN_SECONDS = 120.0
 """How long the office's ledger may lag behind: the daemon waits up to a minute between two tries of a lost office."""
 
+TAKE_SECONDS = 20.0
+"""How long lockerd leaves a card in the exit at speed 1; a run need not wait as long as the street does."""
+
+LEAST_TAKE_SECONDS = 4.0
+
 FAILURES = (Impossible, Refused, TooLate, ProcessDied, Surprise, sqlite3.Error, aiohttp.ClientError, OSError)
 
 
@@ -235,7 +240,14 @@ def run(arguments: argparse.Namespace) -> int:
 def _run_one(name: str, arguments: argparse.Namespace) -> Report:
     kept = arguments.state / name if arguments.state and arguments.all else arguments.state
     with state_folder(kept) as state:
-        setting = Setting(state, free_addresses(), arguments.seed, arguments.speed, arguments.tcp)
+        setting = Setting(
+            state,
+            free_addresses(),
+            arguments.seed,
+            arguments.speed,
+            arguments.tcp,
+            take_seconds=max(TAKE_SECONDS / arguments.speed, LEAST_TAKE_SECONDS),
+        )
         return interruptible(Play(name, setting).run)
 
 

@@ -50,14 +50,15 @@ function draw(part, shown, make) {
   make();
 }
 
-function where(card) {
+function where(card, truth) {
+  if (card.card_id === truth.on_reader) return "on the reader";
   return card.place === "slot" ? `in slot ${card.slot}` : PLACES[card.place] ?? card.place;
 }
 
-function cardShape(card, buttons = []) {
+function cardShape(card, truth, buttons = []) {
   return element("div", { class: `id-card ${card.role}` },
     element("b", {}, `${card.role === "new" ? "New" : "Old"} card ${card.card_id}`),
-    element("span", { class: "where" }, where(card)),
+    element("span", { class: "where" }, where(card, truth)),
     buttons.length ? element("div", { class: "buttons" }, ...buttons) : null);
 }
 
@@ -90,7 +91,7 @@ function drawPerson(truth, messages) {
       element("div", { class: "buttons" }, element("button", {
         type: "button", on: () => act("look", { person: here ? null : person.person_id }),
       }, here ? "Walk away from the camera" : "Look into the camera")),
-      element("div", { class: "cards" }, ...cards.map((card) => cardShape(card, cardButtons(card, truth)))),
+      element("div", { class: "cards" }, ...cards.map((card) => cardShape(card, truth, cardButtons(card, truth)))),
     );
   });
 }
@@ -114,7 +115,7 @@ function port(name, truth, cardId, open, light) {
   const place = box.querySelector(".card-place");
   place.classList.toggle("open", open);
   const card = truth.cards.find((each) => each.card_id === cardId);
-  draw(`port-${name}`, [card, open], () => place.replaceChildren(card ? cardShape(card) : open ? "open, empty" : "empty"));
+  draw(`port-${name}`, [card, open], () => place.replaceChildren(card ? cardShape(card, truth) : open ? "open, empty" : "empty"));
   const button = box.querySelector("button");
   if (button) button.disabled = !card || !open;
 }
