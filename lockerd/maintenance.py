@@ -16,6 +16,7 @@ from lockerd.session import FloorTaken, Session
 from lockerd.store import journal, ledger, staff
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
+from lockerd.store.vault import Vault
 
 log = structlog.get_logger(__name__)
 
@@ -44,12 +45,14 @@ class Maintenance:
         self,
         *,
         db: Database,
+        vault: Vault,
         session: Session,
         loading: Loading,
         motions: Motions,
         stamp: Callable[[], Stamp],
     ) -> None:
         self._db = db
+        self._vault = vault
         self._session = session
         self._loading = loading
         self._motions = motions
@@ -73,7 +76,7 @@ class Maintenance:
     async def log_in(self, name: str, pin: str) -> bool:
         """Whether name and PIN fit; a success is journalled. Tries are bounded by the store."""
         stamp = self._stamp()
-        member = await staff.check_pin(self._db, name, pin, stamp.wall)
+        member = await staff.check_pin(self._db, self._vault, name, pin, stamp.wall)
         if member is None:
             return False
         await self._db.transaction(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from lockerd.doing import Doing
 from lockerd.errors import DeviceError, LockerError, StoreError
 from lockerd.model.view import Action, Progress, Screen, Tap, View
 from lockerd.pickup.screens import STAGES, view_of
@@ -21,7 +22,6 @@ from lockerd.pickup.state import Effect, Event, Journey, Patience, Stage, Tapped
 from lockerd.pickup.table import step
 from lockerd.ports import Cabinet
 from lockerd.recovery import Recovery, Resume
-from lockerd.doing import Doing
 from lockerd.watching import Watching
 
 log = structlog.get_logger(__name__)
@@ -79,9 +79,9 @@ class Session:
         self._resume: Resume | None = None
 
     @property
-    def stage(self) -> Stage:
-        """Where the journey stands."""
-        return self._journey.stage
+    def idle(self) -> bool:
+        """Whether nobody is at the machine."""
+        return self._journey.stage is Stage.IDLE and not self._staff
 
     @property
     def fit(self) -> bool:

@@ -82,6 +82,15 @@ async def expected_for_chip(tx: Transaction, vault: Vault, id_number: str, valid
     return None
 
 
+async def for_chip(tx: Transaction, vault: Vault, id_number: str, valid_from: str) -> Claim | None:
+    """The claim, announced, stocked or withdrawn, of a card found inside the machine whose chip says this."""
+    for state in (ClaimState.STOCKED, ClaimState.EXPECTED, ClaimState.WITHDRAWN):
+        for claim in await _found(tx, vault, id_number, state):
+            if claim.valid_from == valid_from:
+                return claim
+    return None
+
+
 async def stocked(tx: Transaction, claim_id: str, slot: int, stamp: Stamp) -> None:
     """The announced card lies in its slot: from now on it can be collected.
 

@@ -54,7 +54,7 @@ async def issue(tx: Transaction, vault: Vault, claim_id: str, code: str, now: fl
     await tx.execute(
         "INSERT INTO code (claim_id, algorithm, salt, hash, expires) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (claim_id) DO UPDATE SET algorithm = excluded.algorithm, salt = excluded.salt,"
-        " hash = excluded.hash, expires = excluded.expires",
+        " hash = excluded.hash, expires = excluded.expires, consumed = 0",
         (claim_id, ALGORITHM, salt, await hashed(tx, vault, code, salt), expires),
     )
     return expires
@@ -90,8 +90,13 @@ async def check(db: Database, vault: Vault, id_number: str, code: str, now: floa
 
 
 async def consume(tx: Transaction, claim_id: str) -> None:
-    """End a claim's code for good, in the transaction of the dispense intent; nothing happens without a code."""
-    await tx.execute("DELETE FROM code WHERE claim_id = ?", (claim_id,))
+    """End a claim's code, in the transaction of the dispense intent; nothing happens without a code."""
+    await tx.execute("UPDATE code SET consumed = 1 WHERE claim_id = ?", (claim_id,))
+
+
+async def reinstate(tx: Transaction, claim_id: str) -> None:
+    """The claim's card is back in a slot: its code opens again until its old end."""
+    await tx.execute("UPDATE code SET consumed = 0 WHERE claim_id = ?", (claim_id,))
 
 
 async def hashed(tx: Transaction, vault: Vault, secret: str, salt: bytes) -> bytes:
@@ -111,6 +116,6 @@ async def _matching(tx: Transaction, vault: Vault, subject: bytes, code: str, no
     time = await attempts.effective_now(tx, now)
     salt = subject[:SALT_BYTES] if row is None else row["salt"]
     equal = hmac.compare_digest(await hashed(tx, vault, code, salt), bytes(32) if row is None else row["hash"])
-    if row is None or not equal or time >= row["expires"]:
+    if row is None or not equal or row["consumed"] or time >= row["expires"]:
         return None
     return str(row["claim_id"])
