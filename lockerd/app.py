@@ -28,7 +28,7 @@ from lockerd.devices.mailbox import MailboxUnit
 from lockerd.devices.serial_line import open_serial
 from lockerd.devices.units import MailboxCabinet, MailboxMover
 from lockerd.doing import Doing, Readers
-from lockerd.errors import LockerError
+from lockerd.errors import StartFailed
 from lockerd.face.pack import load_pack
 from lockerd.face.messages import FaceSettings
 from lockerd.face.verifier import FaceClient
@@ -59,10 +59,6 @@ log = structlog.get_logger(__name__)
 
 TIDY_EVERY_SECONDS = 3600.0
 WAKE_LINK_SECONDS = 1.0
-
-
-class StartFailed(LockerError):
-    """The machine cannot start now; the message names file, key and remedy (exit status 1)."""
 
 
 class SystemClock:
