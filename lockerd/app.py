@@ -29,8 +29,8 @@ from lockerd.devices.serial_line import open_serial
 from lockerd.devices.units import MailboxCabinet, MailboxMover
 from lockerd.doing import Doing, Readers
 from lockerd.errors import StartFailed
-from lockerd.face.pack import load_pack
 from lockerd.face.messages import FaceSettings
+from lockerd.face.pack import load_pack
 from lockerd.face.verifier import FaceClient
 from lockerd.intake import Intake, send_messages
 from lockerd.loading import Loading
