@@ -1,1 +1,1 @@
-"""Drivers: the only room that speaks to hardware."""
+"""Drivers of the machine's parts: each implements a port of `lockerd.ports` over its wire."""
