@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 
 import structlog
@@ -119,8 +119,9 @@ class Loading:
                 return
             stamp = self.stamp()
             await claims.stocked(tx, claim_id, slot, stamp)
-            expires = await codes.issue(tx, self.vault, claim_id, code, stamp)
-            text = pickup_text(code, expires)
+            expires = await codes.issue(tx, self.vault, claim_id, code, stamp.wall)
+            until = datetime.fromtimestamp(expires, UTC).astimezone()
+            text = pickup_text(code, until, claim.kind)
             await messages.queue(tx, self.vault, f"{claim_id}-{expires:.0f}", claim.person.phone, text)
 
         made = await self.motions.make(
@@ -138,12 +139,3 @@ class Loading:
 
     async def _journal(self, event: str, data: dict[str, str]) -> None:
         await self.db.transaction(lambda tx: journal.append(tx, event, data, stamp=self.stamp()))
-
-
-async def erase_daily(db: Database, vault: Vault, stamp: Callable[[], Stamp], every_seconds: float) -> None:
-    """Destroy the keys of collected claims' personal data within a day, and drop acknowledged history that is old."""
-    while True:
-        now = stamp().wall
-        await db.transaction(lambda tx: claims.erase_collected(tx, vault, now - 20 * 3600))
-        await db.transaction(lambda tx: journal.prune(tx, now))
-        await asyncio.sleep(every_seconds)

@@ -1,0 +1,160 @@
+"""What each family of models wants and gives, behind two functions; a manifest names its adapter.
+
+A detector takes a picture and gives faces in the picture's own pixels; an embedder takes an aligned crop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from lockerd.errors import ConfigError
+from lockerd.face.pack import Model, Pack
+from lockerd.face.picture import Picture
+
+Floats = npt.NDArray[np.float32]
+
+MIN_SCORE = 0.5
+_OVERLAP = 0.4
+_SCRFD_STRIDES = (8, 16, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A detected face in pixels: box (left, top, right, bottom), landmarks (5, 2), score 0..1.
+
+    Landmark order: eye at the picture's left, eye at its right, nose tip, mouth corner left, right.
+    """
+
+    box: Floats
+    landmarks: Floats
+    score: float
+
+
+Detector = Callable[[Picture], list[Face]]
+Embedder = Callable[[Picture], Floats]
+T = TypeVar("T")
+
+
+def open_session(data: bytes, threads: int) -> onnxruntime.InferenceSession:
+    """Parse checked ONNX bytes; `threads` 1..2. Raises ConfigError where onnxruntime refuses them."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Waiting threads that spin take the core from the threads that work.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no base but Exception
+        raise ConfigError(
+            f"face pack: onnxruntime refuses a model ({type(error).__name__}); install another"
+        ) from error
+
+
+def open_detector(pack: Pack, threads: int) -> Detector:
+    """The detector of a pack. Raises ConfigError for an adapter that does not exist."""
+    model = pack.model("detector")
+    return _known(_DETECTORS, model)(model, open_session(pack.read(model), threads))
+
+
+def open_embedder(pack: Pack, threads: int) -> Embedder:
+    """The embedder of a pack. Raises ConfigError for an adapter that does not exist."""
+    model = pack.model("embedder")
+    return _known(_EMBEDDERS, model)(model, open_session(pack.read(model), threads))
+
+
+def _known(adapters: dict[str, T], model: Model) -> T:
+    try:
+        return adapters[model.adapter]
+    except KeyError:
+        names = ", ".join(sorted(adapters))
+        raise ConfigError(
+            f"face pack: adapter {model.adapter!r} of {model.file} is unknown; use one of {names}"
+        ) from None
+
+
+def _blob(picture: Picture, model: Model) -> Floats:
+    """The input (1, 3, H, W) of a model from a picture of its size."""
+    mean = (model.mean, model.mean, model.mean)
+    blob = cv2.dnn.blobFromImage(picture, 1.0 / model.deviation, mean=mean, swapRB=model.colour_order == "RGB")
+    return np.asarray(blob, np.float32)
+
+
+def _scrfd(model: Model, session: onnxruntime.InferenceSession) -> Detector:
+    """SCRFD's outputs (InsightFace): three strides of scores, of boxes, of landmarks; two anchors a cell."""
+    width, height = model.input_size
+    name = session.get_inputs()[0].name
+    if len(session.get_outputs()) != 9:
+        raise ConfigError(f"face pack: {model.file} has not the nine outputs of adapter 'scrfd'; install another")
+    parts = []
+    for stride in _SCRFD_STRIDES:
+        y, x = np.mgrid[: height // stride, : width // stride]
+        points = np.stack([x, y], axis=-1).reshape(-1, 2) * stride
+        points = np.repeat(points, 2, axis=0)
+        parts.append(np.column_stack([points, np.full(len(points), stride)]))
+    anchors = np.concatenate(parts).astype(np.float32)
+
+    def detect(picture: Picture) -> list[Face]:
+        scale = min(width / picture.shape[1], height / picture.shape[0])
+        inside = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+        canvas = np.zeros((height, width, 3), np.uint8)
+        canvas[: inside[1], : inside[0]] = cv2.resize(picture, inside, interpolation=cv2.INTER_LINEAR)
+        out = session.run(None, {name: _blob(canvas, model)})
+        scores = np.concatenate([np.ravel(o) for o in out[:3]])
+        chosen = np.flatnonzero(scores >= MIN_SCORE)
+        if not len(chosen):
+            return []
+        at, stride = anchors[chosen, :2], anchors[chosen, 2:]
+        distances = np.concatenate(out[3:6])[chosen] * stride
+        boxes = np.concatenate([at - distances[:, :2], at + distances[:, 2:]], axis=1) / scale
+        marks = (np.concatenate(out[6:9])[chosen] * stride).reshape(-1, 5, 2)
+        marks = (marks + at[:, None]) / scale
+        return [
+            Face(boxes[i], marks[i], float(scores[chosen[i]]))
+            for i in _best(boxes, scores[chosen])
+            if np.isfinite(boxes[i]).all() and np.isfinite(marks[i]).all()
+        ]
+
+    return detect
+
+
+def _best(boxes: Floats, scores: Floats) -> list[int]:
+    """Indices of boxes that remain after non-maximum suppression, best first."""
+    order = list(np.argsort(-scores, kind="stable"))
+    kept: list[int] = []
+    for index in order:
+        if all(overlap(boxes[index], boxes[other]) <= _OVERLAP for other in kept):
+            kept.append(int(index))
+    return kept
+
+
+def overlap(a: Floats, b: Floats) -> float:
+    """Intersection over union of two boxes, 0..1."""
+    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
+    shared = float(np.prod(np.maximum(high - low, 0)))
+    whole = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - shared
+    return shared / whole if whole > 0 else 0.0
+
+
+def _crop_to_vector(model: Model, session: onnxruntime.InferenceSession) -> Embedder:
+    """A crop in, one row of `dimension` numbers out."""
+    name = session.get_inputs()[0].name
+
+    def embed(crop: Picture) -> Floats:
+        vector = np.asarray(session.run(None, {name: _blob(crop, model)})[0], np.float32).ravel()
+        if vector.size != model.dimension:
+            raise ConfigError(f"face pack: {model.file} gives {vector.size} numbers, not its dimension; correct it")
+        return vector
+
+    return embed
+
+
+_DETECTORS: dict[str, Callable[[Model, onnxruntime.InferenceSession], Detector]] = {"scrfd": _scrfd}
+_EMBEDDERS: dict[str, Callable[[Model, onnxruntime.InferenceSession], Embedder]] = {"crop": _crop_to_vector}

@@ -1,0 +1,142 @@
+"""What daemon and face worker tell each other: msgpack behind a four-byte length, on two pipes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from lockerd.model.identity import FaceReason, FaceVerdict
+
+MAX_MESSAGE_BYTES = 24 * 1024 * 1024
+HEADER_BYTES = 4
+BEAT_EVERY = 0.5  # seconds between signs of life
+
+
+@dataclass(frozen=True, slots=True)
+class FaceSettings:
+    """What the face worker needs; times in seconds.
+
+    `address` is a camera's index or path, or the file's path. A transaction fuses `frames` gated frames over
+    at least `span`. A source that gave nothing for `stale_after` is down.
+    """
+
+    pack: str
+    source: Literal["camera", "file"]
+    address: str
+    production: bool = True
+    reference_kind: str = "photo"
+    frames: int = 5
+    span: float = 0.5
+    threads: int = 1
+    stale_after: float = 3.0
+
+
+class Start(msgspec.Struct, frozen=True, tag=True):
+    """First message to the worker."""
+
+    settings: FaceSettings
+
+
+class Enrol(msgspec.Struct, frozen=True, tag=True):
+    """Make a template of a JPEG or PNG file."""
+
+    id: int
+    picture: bytes
+
+
+class Verify(msgspec.Struct, frozen=True, tag=True):
+    """Begin a transaction; one that runs already is given up."""
+
+    id: int
+    model_id: str
+    vector: bytes
+    timeout: float
+
+
+class Cancel(msgspec.Struct, frozen=True, tag=True):
+    """Give a transaction up."""
+
+    id: int
+
+
+class Preview(msgspec.Struct, frozen=True, tag=True):
+    """Send preview pictures, or stop."""
+
+    on: bool
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """Models are loaded, warm and tested."""
+
+    model_id: str
+    threshold_id: str
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """The worker cannot start; `why` is for a person."""
+
+    why: str
+
+
+class Beat(msgspec.Struct, frozen=True, tag=True):
+    """Sign of life."""
+
+    camera_up: bool
+
+
+class Enrolled(msgspec.Struct, frozen=True, tag=True):
+    """Answer to Enrol; `vector` is empty where there is no template."""
+
+    id: int
+    vector: bytes
+    reason: FaceReason
+
+
+class Prompt(msgspec.Struct, frozen=True, tag=True):
+    """Why the newest frame of a transaction could not be used."""
+
+    id: int
+    reason: FaceReason
+
+
+class Decided(msgspec.Struct, frozen=True, tag=True):
+    """The one decision of a transaction."""
+
+    id: int
+    verdict: FaceVerdict
+    reason: FaceReason
+    bucket: int | None
+
+
+class Shot(msgspec.Struct, frozen=True, tag=True):
+    """A preview picture, JPEG, mirrored."""
+
+    jpeg: bytes
+
+
+Request = Start | Enrol | Verify | Cancel | Preview
+Reply = Ready | Refused | Beat | Enrolled | Prompt | Decided | Shot
+
+_encoder = msgspec.msgpack.Encoder()
+_requests = msgspec.msgpack.Decoder(Request)
+_replies = msgspec.msgpack.Decoder(Reply)
+
+
+def pack_message(message: Request | Reply) -> bytes:
+    """A message with its length before it."""
+    body = _encoder.encode(message)
+    return len(body).to_bytes(HEADER_BYTES, "little") + body
+
+
+def read_request(body: bytes) -> Request:
+    """Raises msgspec.DecodeError for anything that is no request."""
+    request: Request = _requests.decode(body)
+    return request
+
+
+def read_reply(body: bytes) -> Reply:
+    """Raises msgspec.DecodeError for anything that is no reply."""
+    reply: Reply = _replies.decode(body)
+    return reply

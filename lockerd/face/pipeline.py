@@ -1,0 +1,200 @@
+"""From a picture to a comparable vector: detect, gate, align, embed; then fuse and compare.
+
+No I/O but the models' computation. Any picture gives a `Sighting` or a `FaceReason`; nothing that fails
+matches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lockerd.errors import ConfigError
+from lockerd.face.adapters import Detector, Embedder, Face, Floats, open_detector, open_embedder
+from lockerd.face.pack import Gates, Pack
+from lockerd.face.picture import Picture, checked, decode
+from lockerd.model.identity import Enrolment, FaceReason, FaceTemplate
+
+WARM_UP = 8
+_PASSER_BY = 0.5  # a face narrower than this share of the nearest one is somebody in the street
+_GOLDEN_COSINE = 0.98
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One picture that passed the gates: where the face was and its L2-normalised embedding."""
+
+    box: Floats
+    vector: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A pack's models, ready to run."""
+
+    model_id: str
+    detect: Detector
+    embed: Embedder
+    template: npt.NDArray[np.float64]
+    crop_size: tuple[int, int]
+    gates_live: Gates
+    gates_reference: Gates
+
+    def look(self, picture: object, gates: Gates) -> Sighting | FaceReason:
+        """The one face in a picture, or why it cannot be compared; never raises for any picture."""
+        usable = checked(picture)
+        if isinstance(usable, FaceReason):
+            return usable
+        face = one_face(self.detect(usable))
+        if isinstance(face, FaceReason):
+            return face
+        reason = gate_geometry(face, gates)
+        if reason is not None:
+            return reason
+        crop = align(usable, face.landmarks, self.template, self.crop_size)
+        reason = gate_crop(crop, gates)
+        if reason is not None:
+            return reason
+        vector = normalised(self.embed(crop))
+        return FaceReason.UNREADABLE_PICTURE if vector is None else Sighting(face.box, vector)
+
+    def enrol(self, data: bytes) -> Enrolment:
+        """The template of the one face in a JPEG or PNG file, or why there is none; never raises."""
+        picture = decode(data)
+        seen = picture if isinstance(picture, FaceReason) else self.look(picture, self.gates_reference)
+        if isinstance(seen, FaceReason):
+            return Enrolment(None, seen)
+        return Enrolment(FaceTemplate(self.model_id, seen.vector.astype("<f4").tobytes()), FaceReason.MATCH)
+
+
+def open_pipeline(pack: Pack, threads: int = 1) -> Pipeline:
+    """Load a pack's models (about 0.2 s). Raises ConfigError."""
+    embedder = pack.model("embedder")
+    return Pipeline(
+        model_id=pack.model_id,
+        detect=open_detector(pack, threads),
+        embed=open_embedder(pack, threads),
+        template=np.array(embedder.template, np.float64),
+        crop_size=embedder.input_size,
+        gates_live=pack.manifest.gates_live,
+        gates_reference=pack.manifest.gates_reference,
+    )
+
+
+def self_test(pack: Pack, pipeline: Pipeline) -> None:
+    """Warm the models up and check that the golden picture still gives its vector. Raises ConfigError."""
+    blank = np.full((480, 640, 3), 127, np.uint8)
+    crop = np.full((*pipeline.crop_size[::-1], 3), 127, np.uint8)
+    for _ in range(WARM_UP):
+        pipeline.detect(blank)
+        if normalised(pipeline.embed(crop)) is None:
+            raise ConfigError(f"{pack.folder}: the embedder gives no finite vector; install another pack")
+    golden = pack.manifest.golden
+    if golden is None:
+        return
+    enrolment = pipeline.enrol(pack.read(golden))
+    if enrolment.template is None:
+        raise ConfigError(f"{pack.folder}: self-test: golden picture gives {enrolment.reason}; install the pack again")
+    seen = stored_vector(enrolment.template.vector)
+    wanted = stored_vector(golden.vector)
+    if seen is None or wanted is None or cosine(seen, wanted) < _GOLDEN_COSINE:
+        raise ConfigError(f"{pack.folder}: self-test: golden picture gives another vector; install the pack again")
+
+
+def one_face(faces: Sequence[Face]) -> Face | FaceReason:
+    """The face that stands before the machine: the widest, if no other is nearly as wide."""
+    if not faces:
+        return FaceReason.NO_FACE
+    ordered = sorted(faces, key=_width, reverse=True)
+    if len(ordered) > 1 and _width(ordered[1]) >= _PASSER_BY * _width(ordered[0]):
+        return FaceReason.SEVERAL_FACES
+    return ordered[0]
+
+
+def _width(face: Face) -> float:
+    return float(face.box[2] - face.box[0])
+
+
+def gate_geometry(face: Face, gates: Gates) -> FaceReason | None:
+    """TOO_FAR or TURNED_AWAY by the landmarks; None where the face may be compared."""
+    left, right, nose = (face.landmarks[i].astype(np.float64) for i in range(3))
+    mouth = face.landmarks[3:5].astype(np.float64).mean(axis=0)
+    across = right - left
+    distance = float(np.hypot(*across))
+    if not distance >= gates.eye_distance:
+        return FaceReason.TOO_FAR
+    along = across / distance
+    down = np.array([-along[1], along[0]])
+    middle = (left + right) / 2
+    turn = float((nose - middle) @ along) / distance
+    length = float((mouth - middle) @ down)
+    nod = float((nose - middle) @ down) / length if length > 0 else -1.0
+    roll = float(np.degrees(np.arctan2(across[1], across[0])))
+    upright = abs(turn) <= gates.turn and gates.nod_low <= nod <= gates.nod_high and abs(roll) <= gates.roll
+    return None if upright else FaceReason.TURNED_AWAY
+
+
+def gate_crop(crop: Picture, gates: Gates) -> FaceReason | None:
+    """TOO_DARK, TOO_BRIGHT or BLURRED by the aligned crop; None where the face may be compared."""
+    grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
+    light = float(grey.mean())
+    if light < gates.darkest:
+        return FaceReason.TOO_DARK
+    if light > gates.brightest:
+        return FaceReason.TOO_BRIGHT
+    if float(cv2.Laplacian(grey, cv2.CV_32F).var()) < gates.sharpness:
+        return FaceReason.BLURRED
+    return None
+
+
+def similarity(source: npt.NDArray[np.float64], target: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The (2, 3) rotation, scale and shift that takes points `source` nearest to `target`, least squares.
+
+    Closed form in two dimensions; without reflection (Umeyama 1991).
+    """
+    a, b = source - source.mean(axis=0), target - target.mean(axis=0)
+    power = max(float((a * a).sum()), 1e-12)
+    cos = float((a * b).sum()) / power
+    sin = float((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum()) / power
+    turn = np.array([[cos, -sin], [sin, cos]])
+    return np.column_stack([turn, target.mean(axis=0) - turn @ source.mean(axis=0)])
+
+
+def align(picture: Picture, landmarks: Floats, template: npt.NDArray[np.float64], size: tuple[int, int]) -> Picture:
+    """The face's crop of `size` (width, height) with its landmarks nearest to `template`."""
+    crop: Picture = cv2.warpAffine(picture, similarity(landmarks.astype(np.float64), template), size)  # type: ignore[assignment]  # uint8 in, uint8 out
+    return crop
+
+
+def normalised(vector: Floats) -> Floats | None:
+    """The vector at length 1; None where it has none or is not finite."""
+    length = float(np.linalg.norm(vector.astype(np.float64)))
+    if not np.isfinite(length) or length < 1e-6:
+        return None
+    return (vector / length).astype(np.float32)
+
+
+def stored_vector(data: bytes) -> Floats | None:
+    """The vector of a template's bytes, at length 1; None where the bytes hold none."""
+    if not data or len(data) % 4:
+        return None
+    return normalised(np.frombuffer(data, "<f4").astype(np.float32))
+
+
+def fused(sightings: Sequence[Sighting]) -> Floats | None:
+    """The mean embedding at length 1."""
+    if not sightings:
+        return None
+    return normalised(np.mean([s.vector for s in sightings], axis=0))
+
+
+def cosine(a: Floats, b: Floats) -> float:
+    """Likeness of two vectors of length 1, -1..1; -1 where they cannot be compared."""
+    if a.shape != b.shape:
+        return -1.0
+    likeness = float(a.astype(np.float64) @ b.astype(np.float64))
+    return likeness if np.isfinite(likeness) else -1.0

@@ -1,0 +1,233 @@
+"""The face worker: one process that owns camera, OpenCV and onnxruntime. Started by `lockerd.face.verifier`.
+
+Speaks `lockerd.face.messages` on stdin and stdout; ends when stdin does. The newest frame wins. It logs
+nothing: what it knows goes to the daemon.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import msgspec
+
+from lockerd.errors import ConfigError
+from lockerd.face.messages import (
+    BEAT_EVERY,
+    HEADER_BYTES,
+    MAX_MESSAGE_BYTES,
+    Beat,
+    Cancel,
+    Decided,
+    Enrol,
+    Enrolled,
+    FaceSettings,
+    Preview,
+    Prompt,
+    Ready,
+    Refused,
+    Reply,
+    Request,
+    Shot,
+    Start,
+    Verify,
+    pack_message,
+    read_request,
+)
+from lockerd.face.pack import Pack, load_pack
+from lockerd.face.picture import Picture
+from lockerd.face.pipeline import Pipeline, open_pipeline, self_test, stored_vector
+from lockerd.face.source import FrameSource, open_source
+from lockerd.face.transaction import Decision, Transaction
+from lockerd.model.identity import FaceReason, FaceVerdict
+
+EX_CONFIG = 78
+EX_PROTOCOL = 76
+_IDLE = 0.25  # seconds between looks at an idle camera
+_BUSY = 0.01  # seconds between looks for a new frame while somebody waits for it
+_PREVIEW_EVERY = 0.1
+_PREVIEW_WIDTH = 480
+_REMIND_EVERY = 1.0  # a prompt that still holds is sent again
+
+
+class Wire:
+    """Length-framed messages on two file descriptors; ends the process when the daemon is gone."""
+
+    def __init__(self, inward: int, outward: int) -> None:
+        self._inward = inward
+        self._outward = outward
+        self._buffer = bytearray()
+
+    def send(self, message: Reply) -> None:
+        """Write a whole message; blocks while the daemon does not read."""
+        rest = memoryview(pack_message(message))
+        try:
+            while rest:
+                rest = rest[os.write(self._outward, rest) :]
+        except BrokenPipeError:
+            raise SystemExit(0) from None
+
+    def receive(self, timeout: float) -> Request | None:
+        """The next request, waiting at most `timeout` seconds for it."""
+        request = self._buffered()
+        while request is None and select.select([self._inward], [], [], timeout)[0]:
+            data = os.read(self._inward, 1 << 20)
+            if not data:
+                raise SystemExit(0)
+            self._buffer += data
+            request = self._buffered()
+        return request
+
+    def _buffered(self) -> Request | None:
+        if len(self._buffer) < HEADER_BYTES:
+            return None
+        length = int.from_bytes(self._buffer[:HEADER_BYTES], "little")
+        if length > MAX_MESSAGE_BYTES:
+            raise SystemExit(EX_PROTOCOL)
+        if len(self._buffer) < HEADER_BYTES + length:
+            return None
+        body = bytes(self._buffer[HEADER_BYTES : HEADER_BYTES + length])
+        del self._buffer[: HEADER_BYTES + length]
+        try:
+            return read_request(body)
+        except msgspec.DecodeError:
+            raise SystemExit(EX_PROTOCOL) from None
+
+
+class Worker:
+    """Serves requests and looks at frames by turns, on one thread."""
+
+    def __init__(self, wire: Wire, settings: FaceSettings, pack: Pack, pipeline: Pipeline, source: FrameSource) -> None:
+        self._wire = wire
+        self._settings = settings
+        self._threshold = pack.threshold(settings.reference_kind)
+        self._pipeline = pipeline
+        self._source = source
+        self._running: tuple[int, Transaction] | None = None
+        self._preview = False
+        self._next_shot = 0.0
+        self._next_beat = 0.0
+        self._prompted: tuple[FaceReason, float] | None = None
+
+    def serve(self) -> None:
+        """Work until stdin ends."""
+        while True:
+            busy = self._running is not None or self._preview
+            request = self._wire.receive(_BUSY if busy else _IDLE)
+            while request is not None:
+                self._take(request)
+                request = self._wire.receive(0.0)
+            frame = self._source.newest()
+            now = time.monotonic()
+            if self._running is not None:
+                self._advance(*self._running, frame, now)
+            if frame is not None and self._preview and now >= self._next_shot:
+                self._next_shot = now + _PREVIEW_EVERY
+                self._shoot(frame)
+            if now >= self._next_beat:
+                self._next_beat = now + BEAT_EVERY
+                self._wire.send(Beat(self._source.is_up()))
+
+    def _take(self, request: Request) -> None:
+        match request:
+            case Enrol():
+                enrolment = self._pipeline.enrol(request.picture)
+                vector = enrolment.template.vector if enrolment.template else b""
+                self._wire.send(Enrolled(request.id, vector, enrolment.reason))
+            case Verify():
+                self._drop()
+                self._begin(request)
+            case Cancel():
+                if self._running is not None and self._running[0] == request.id:
+                    self._drop()
+            case Preview():
+                self._preview = request.on
+            case Start():
+                raise SystemExit(EX_PROTOCOL)
+
+    def _begin(self, request: Verify) -> None:
+        reference = stored_vector(request.vector)
+        if request.model_id != self._pipeline.model_id or reference is None:
+            self._wire.send(Decided(request.id, FaceVerdict.NOT_VERIFIED, FaceReason.WRONG_MODEL, None))
+            return
+        transaction = Transaction(
+            reference=reference,
+            threshold=self._threshold.value,
+            frames=self._settings.frames,
+            span=self._settings.span,
+            deadline=time.monotonic() + request.timeout,
+        )
+        self._running = (request.id, transaction)
+        self._prompted = None
+
+    def _advance(self, number: int, transaction: Transaction, frame: Picture | None, now: float) -> None:
+        decision = None
+        if frame is not None:
+            seen = self._pipeline.look(frame, self._pipeline.gates_live)
+            now = time.monotonic()
+            decision = transaction.add(seen, now)
+            if isinstance(seen, FaceReason):
+                self._prompt(number, seen, now)
+        elif not self._source.is_up():
+            decision = Decision(FaceVerdict.UNAVAILABLE, FaceReason.CAMERA_DOWN)
+        decision = decision or transaction.overdue(now)
+        if decision is not None:
+            self._drop()
+            self._wire.send(Decided(number, decision.verdict, decision.reason, decision.bucket))
+
+    def _prompt(self, number: int, reason: FaceReason, now: float) -> None:
+        if self._prompted is None or self._prompted[0] is not reason or now - self._prompted[1] >= _REMIND_EVERY:
+            self._prompted = (reason, now)
+            self._wire.send(Prompt(number, reason))
+
+    def _drop(self) -> None:
+        if self._running is not None:
+            self._running[1].forget()
+            self._running[1].reference.fill(0.0)
+            self._running = None
+
+    def _shoot(self, frame: Picture) -> None:
+        height = max(1, round(frame.shape[0] * _PREVIEW_WIDTH / frame.shape[1]))
+        small = cv2.flip(cv2.resize(frame, (_PREVIEW_WIDTH, height), interpolation=cv2.INTER_AREA), 1)
+        done, coded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 75])
+        if done:
+            self._wire.send(Shot(coded.tobytes()))
+
+
+def main() -> int:
+    """Run until the daemon closes stdin. Exit status 78 where the pack cannot be used."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon ends this process
+    cv2.setNumThreads(1)
+    outward = os.dup(1)
+    os.dup2(2, 1)  # what a library prints must not fall between messages
+    wire = Wire(0, outward)
+    request = wire.receive(60.0)
+    if not isinstance(request, Start):
+        return EX_PROTOCOL
+    settings = request.settings
+    try:
+        pack = load_pack(Path(settings.pack), production=settings.production)
+        pack.threshold(settings.reference_kind)
+        pipeline = open_pipeline(pack, settings.threads)
+        self_test(pack, pipeline)
+    except ConfigError as error:
+        wire.send(Refused(str(error)))
+        return EX_CONFIG
+    source = open_source(settings.source, settings.address, settings.stale_after)
+    try:
+        source.newest()
+        wire.send(Beat(source.is_up()))
+        wire.send(Ready(pack.model_id, pack.threshold(settings.reference_kind).id))
+        Worker(wire, settings, pack, pipeline, source).serve()
+    finally:
+        source.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
