@@ -22,7 +22,7 @@ from lockerd.office.manifest import DownItem
 ROOT = Path(__file__).resolve().parent.parent
 EPOCH = "e1"
 LOCKER = "locker-1"
-TRUE_NUMBER = "990101200001010017"
+TRUE_NUMBER = "990101200001010014"
 JPEG = "/9j/2wA="  # the first bytes of one, base64
 
 

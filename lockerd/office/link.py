@@ -187,8 +187,6 @@ class OfficeLink:
                 self._failed(name, type(error).__name__)
             else:
                 failures = 0
-                self._troubles.pop(name, None)
-                self._status = replace(self._status, trouble=self._trouble())
                 continue
             await asyncio.sleep(max(backoff(self._settings, failures, self._random), asked))
 
@@ -223,7 +221,7 @@ class OfficeLink:
             raise LinkError(f"the office answered {answer.registration!r:.40}: {answer.reason:.200}")
         if not here.oldest_retained - 1 <= answer.acked <= here.last_seq:
             raise LinkError(f"the office acknowledges {answer.acked}, events here are up to {here.last_seq}")
-        self._answered()
+        self._answered("register")
 
     async def _drain(self, exchange: Exchange) -> None:
         await self._registered.wait()
@@ -250,7 +248,7 @@ class OfficeLink:
                 raise LinkError(f"the office acknowledges {receipt.acked} after a batch {first} to {last}")
             case Answer.GAP:
                 await self._follow(receipt.acked, first)
-        self._answered()
+        self._answered("drain")
         await self._look()
 
     async def _follow(self, acked: int, first: int) -> None:
@@ -274,15 +272,15 @@ class OfficeLink:
     async def _listen(self, exchange: Exchange) -> None:
         await self._registered.wait()
         cursor = await self._load_cursor()
-        page = await exchange.down(cursor, self._intervals.wait)
-        self._answered()
+        wait = 0.0 if "listen" in self._troubles else self._intervals.wait  # after trouble, an answer at once
+        page = await exchange.down(cursor, wait)
         for raw in page.items:
             at, found = decode(raw)
             if at is not None and not cursor < at <= page.cursor:
                 continue  # already delivered, or numbered outside its page
             if isinstance(found, Refused):
                 self._status = replace(self._status, skipped=self._status.skipped + 1)
-                _log.warning("office.item_skipped", claim=found.claim_id, reason=found.reason.value)
+                _log.warning("manifest item skipped", claim=found.claim_id, reason=found.reason.value)
             else:
                 await self._on_item(found)
             if at is not None:
@@ -290,12 +288,13 @@ class OfficeLink:
                 await self._save_cursor(cursor)
         if page.cursor > cursor:
             await self._save_cursor(page.cursor)
+        self._answered("listen")
 
     async def _report(self, exchange: Exchange) -> None:
         await self._registered.wait()
         before = self._clock.now()
         self._check_clock(before, await exchange.put_status(self._status_of_machine()))
-        self._answered()
+        self._answered("report")
         await asyncio.sleep(self._intervals.status)
 
     async def _look(self) -> JournalPosition:
@@ -312,17 +311,19 @@ class OfficeLink:
         known = self._status.clock_wrong
         self._status = replace(self._status, clock_offset=office - (before + self._clock.now()) / 2)
         if self._status.clock_wrong and not known:
-            _log.warning("office.clock_differs", offset=self._status.clock_offset)
+            _log.warning("office clock differs", offset=self._status.clock_offset)
 
-    def _answered(self) -> None:
-        """The office gave a good answer."""
+    def _answered(self, beat: str) -> None:
+        """The office gave `beat` a good answer."""
+        self._troubles.pop(beat, None)
         if not self._status.reachable:
-            _log.info("office.reachable", backlog=self._status.backlog)
-        self._status = replace(self._status, reachable=True, last_success=asyncio.get_running_loop().time())
+            _log.info("office reachable", backlog=self._status.backlog)
+        now = asyncio.get_running_loop().time()
+        self._status = replace(self._status, reachable=True, last_success=now, trouble=self._trouble())
 
     def _failed(self, beat: str, trouble: str) -> None:
         if self._troubles.get(beat) != trouble:
-            _log.warning("office.link_failed", stage=beat, error=trouble, backlog=self._status.backlog)
+            _log.warning("office link failed", stage=beat, error=trouble, backlog=self._status.backlog)
         self._troubles[beat] = trouble
         self._status = replace(self._status, trouble=self._trouble())
 
