@@ -30,6 +30,10 @@ def arrived(state: Path) -> list[int]:
         return [seq for (seq,) in db.execute("SELECT seq FROM event ORDER BY arrival")]
 
 
+async def reached(bench: Bench, seq: int) -> None:
+    await until(lambda: bench.outbox.acked >= seq)
+
+
 async def test_an_outage_loses_nothing(peer: OfficeProcess, tmp_path: Path) -> None:
     bench = Bench()
     bench.outbox.add(3)
@@ -65,8 +69,7 @@ async def test_kill_9_while_draining_loses_nothing_and_doubles_nothing(peer: Off
     bench.outbox.add(3000)
     async with bench.running(peer.url, batch=20):
         for _ in range(5):
-            goal = bench.outbox.acked + random.randrange(50, 400)
-            await until(lambda goal=goal: bench.outbox.acked >= goal)
+            await reached(bench, bench.outbox.acked + random.randrange(50, 400))
             await peer.kill()
             await peer.start()
         await until(lambda: bench.outbox.acked == 3000)

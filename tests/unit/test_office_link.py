@@ -167,7 +167,7 @@ BAD_ANSWERS: list[Answer] = [
     (200, {"acked": 3}, {}),
     (200, {"acked": -1}, {}),
     (200, b"\x00" * 64, {"Content-Encoding": "gzip"}),
-    (200, gzip.compress(b" " * (9 << 20)), {"Content-Encoding": "gzip"}),
+    (200, gzip.compress(b'{"acked":2}' + b" " * (9 << 20)), {"Content-Encoding": "gzip"}),
     (204, {}, {}),
     (302, {}, {"Location": "/elsewhere"}),
     (400, {}, {}),
