@@ -31,8 +31,8 @@ from lockerd.store import ledger_rows as rows
 from lockerd.store.custody_rules import IN_DOUBT, SINGLE, refusal_of_move
 from lockerd.store.database import Transaction
 from lockerd.store.journal import Stamp
-from lockerd.store.ledger_rows import CardAt as CardAt
-from lockerd.store.ledger_rows import CardMove as CardMove
+from lockerd.store.ledger_rows import CardAt as CardAt  # noqa: PLC0414 -- mypy's mark of a name meant for others
+from lockerd.store.ledger_rows import CardMove as CardMove  # noqa: PLC0414 -- the same
 
 
 @dataclass(frozen=True, slots=True)
