@@ -21,7 +21,7 @@ from lockerd.motions import Motions, settle
 from lockerd.pickup.state import Effect, Journey, Move, Record, Stage
 from lockerd.pickup.table import chip_is_predecessor
 from lockerd.ports import Mover
-from lockerd.store import claims, codes, journeys, ledger, totals
+from lockerd.store import claims, codes, journeys, ledger
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.ledger_rows import CardRecord
@@ -183,14 +183,14 @@ class Recovery:
         """Cards recorded in an empty path: taken if the unit's total says so, else looked for in their slots."""
 
         async def look(tx: Transaction) -> list[CardRecord]:
-            known = await totals.last(tx, Unit.DISPENSER)
+            known = await ledger.totals(tx, Unit.DISPENSER)
             taken = known is not None and seen.dispensed > known.dispensed
             for card in await ledger.cards_at(tx, Place.TRANSPORT, Place.EXIT):
                 if taken and card.place is Place.EXIT and card.claim_id is not None:
                     await record_taken(tx, card.claim_id, "", self._stamp(), "the unit counted a taken card")
                 else:
                     await ledger.move(tx, card.card_id, Place.IN_DOUBT, self._stamp(), "the path is empty")
-            await totals.note(tx, seen)
+            await ledger.note_totals(tx, seen)
             return [card for card in await ledger.cards_at(tx, Place.IN_DOUBT) if card.role == "new"]
 
         for card in await self._db.transaction(look):
@@ -226,7 +226,7 @@ class Recovery:
 
     async def _settle_old_places(self, tx: Transaction, seen: Observation) -> None:
         """Old cards recorded in an empty path: kept or taken, as the unit's totals say, else in doubt."""
-        known = await totals.last(tx, Unit.RECYCLER)
+        known = await ledger.totals(tx, Unit.RECYCLER)
         for card in await ledger.cards_at(tx, Place.THROAT, Place.ESCROW):
             if known is not None and seen.retained > known.retained:
                 target = Place.BIN
@@ -237,7 +237,7 @@ class Recovery:
             if target is Place.BIN:
                 await ledger.move(tx, card.card_id, Place.IN_DOUBT, self._stamp(), "the path is empty")
             await ledger.move(tx, card.card_id, target, self._stamp(), "totals after an interruption")
-        await totals.note(tx, seen)
+        await ledger.note_totals(tx, seen)
 
     async def _resume_with(self, place: Place) -> Resume:
         """An old card stands in the recycler: back to its owner, unless the new card is already in their hand."""
