@@ -22,6 +22,10 @@ class DeviceError(LockerError):
         self.device = device
 
 
+class UnreadableCard(DeviceError):
+    """The reader works and a card is there, but what its chip says cannot be read or cannot be true."""
+
+
 class StoreError(LockerError):
     """The database could not do what was asked; nothing of the transaction happened."""
 

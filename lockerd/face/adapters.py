@@ -53,7 +53,9 @@ def open_session(data: bytes, threads: int) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no base but Exception
-        raise ConfigError(f"face pack: onnxruntime refuses a model ({type(error).__name__}); install another") from error
+        raise ConfigError(
+            f"face pack: onnxruntime refuses a model ({type(error).__name__}); install another"
+        ) from error
 
 
 def open_detector(pack: Pack, threads: int) -> Detector:
@@ -73,7 +75,9 @@ def _known(adapters: dict[str, T], model: Model) -> T:
         return adapters[model.adapter]
     except KeyError:
         names = ", ".join(sorted(adapters))
-        raise ConfigError(f"face pack: adapter {model.adapter!r} of {model.file} is unknown; use one of {names}") from None
+        raise ConfigError(
+            f"face pack: adapter {model.adapter!r} of {model.file} is unknown; use one of {names}"
+        ) from None
 
 
 def _blob(picture: Picture, model: Model) -> Floats:
@@ -84,7 +88,7 @@ def _blob(picture: Picture, model: Model) -> Floats:
 
 
 def _scrfd(model: Model, session: onnxruntime.InferenceSession) -> Detector:
-    """SCRFD's outputs (InsightFace): three strides of scores, then boxes, then landmarks; two anchors a cell."""
+    """SCRFD's outputs (InsightFace): three strides of scores, of boxes, of landmarks; two anchors a cell."""
     width, height = model.input_size
     name = session.get_inputs()[0].name
     if len(session.get_outputs()) != 9:

@@ -1,8 +1,10 @@
 """Error rates of a pack on a folder of pictures, one folder a person: `python -m lockerd.face.evaluate`.
 
-Where a person's folder holds `reference.*`, that picture is enrolled by the gates for references and all others are
+Where a person's folder holds `reference.*`, that picture is enrolled by the gates for references and all
+others are
 compared with it by the gates for live frames; without any, each picture is compared with every other one.
-Reported after ISO/IEC 19795-1: failures to enrol and acquire apart from FNMR at given FMR, with 95 % intervals (Wilson).
+Reported after ISO/IEC 19795-1: failures to enrol and acquire apart from FNMR at given FMR, with 95 %
+intervals (Wilson).
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ class Rate(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What was measured; rates as shares of 1, `milliseconds` the mean for one picture through the whole chain."""
+    """What was measured: rates as shares of 1; `milliseconds` the whole chain's mean for one picture."""
 
     pack: str
     people: int

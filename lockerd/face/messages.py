@@ -1,4 +1,4 @@
-"""What daemon and face worker tell each other: msgpack behind a four-byte little-endian length, on two pipes."""
+"""What daemon and face worker tell each other: msgpack behind a four-byte length, on two pipes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ BEAT_EVERY = 0.5  # seconds between signs of life
 class FaceSettings:
     """What the face worker needs; times in seconds.
 
-    `address` is a camera's index or path, or the file's path. A transaction fuses `frames` gated frames over at
-    least `span`. A source that gave nothing for `stale_after` is down.
+    `address` is a camera's index or path, or the file's path. A transaction fuses `frames` gated frames over
+    at least `span`. A source that gave nothing for `stale_after` is down.
     """
 
     pack: str

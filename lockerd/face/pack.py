@@ -1,7 +1,7 @@
-"""Model packs: a folder with `manifest.json` and weights; nothing is loaded that the manifest does not vouch for.
+"""Model packs: a folder with `manifest.json` and weights; nothing is loaded that it does not vouch for.
 
-Every file carries its sha256, source and licence; a threshold belongs to (model, reference kind, population) and
-comes with its data set, number of comparisons and date. `domain` keeps drawn faces and real people apart.
+Every file carries its sha256, source and licence; a threshold belongs to (model, reference kind, population)
+and comes with its data set, number of comparisons and date. `domain` keeps drawn faces and real people apart.
 """
 
 from __future__ import annotations
@@ -25,9 +25,12 @@ Role = Literal["detector", "embedder"]
 class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Limits that a picture must keep to be compared.
 
-    `eye_distance` in pixels; `darkest` and `brightest` mean luminance of the aligned crop, 0..255; `sharpness`
-    variance of its Laplacian; `turn` how far the nose tip lies beside the middle of the eyes, in eye distances;
-    `nod_low`..`nod_high` where it lies between the line of the eyes (0) and that of the mouth (1); `roll` in degrees.
+    `eye_distance` in pixels; `darkest` and `brightest` mean luminance of the aligned crop, 0..255;
+    `sharpness`
+    variance of its Laplacian; `turn` how far the nose tip lies beside the middle of the eyes, in eye
+    distances;
+    `nod_low`..`nod_high` where it lies between the line of the eyes (0) and that of the mouth (1); `roll` in
+    degrees.
     """
 
     eye_distance: float = 60.0
@@ -43,7 +46,8 @@ class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of weights and how its input is made.
 
-    `input_size` is (width, height) in pixels. An input value is (pixel - mean) / deviation. `template` holds the
+    `input_size` is (width, height) in pixels. An input value is (pixel - mean) / deviation. `template` holds
+    the
     five landmarks in an embedder's crop; `dimension` is the length of its embedding. `adapter` names the code
     that reads its outputs (lockerd.face.adapters).
     """
@@ -74,7 +78,7 @@ class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A picture of the pack and the embedding (little-endian float32) that it must give, for the self-test."""
+    """For the self-test: a picture and the embedding (little-endian float32) that it must give."""
 
     file: str
     sha256: str

@@ -51,7 +51,7 @@ def checked(picture: object) -> Picture | FaceReason:
 
 
 def header_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) that a JPEG's frame header (ITU-T T.81 B.2.2) or a PNG's IHDR states; None for all else."""
+    """(width, height) by a JPEG's frame header (ITU-T T.81 B.2.2) or a PNG's IHDR; None for all else."""
     if data.startswith(_PNG):
         if len(data) < 24 or data[12:16] != b"IHDR":
             return None

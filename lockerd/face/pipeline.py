@@ -1,6 +1,7 @@
 """From a picture to a comparable vector: detect, gate, align, embed; then fuse and compare.
 
-No I/O but the models' computation. Any picture gives a `Sighting` or a `FaceReason`; nothing that fails matches.
+No I/O but the models' computation. Any picture gives a `Sighting` or a `FaceReason`; nothing that fails
+matches.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Pipeline:
         return FaceReason.UNREADABLE_PICTURE if vector is None else Sighting(face.box, vector)
 
     def enrol(self, data: bytes) -> Enrolment:
-        """The template of the one face in a JPEG or PNG file, or the reason why there is none; never raises."""
+        """The template of the one face in a JPEG or PNG file, or why there is none; never raises."""
         picture = decode(data)
         seen = picture if isinstance(picture, FaceReason) else self.look(picture, self.gates_reference)
         if isinstance(seen, FaceReason):
@@ -163,9 +164,7 @@ def similarity(source: npt.NDArray[np.float64], target: npt.NDArray[np.float64])
     return np.column_stack([turn, target.mean(axis=0) - turn @ source.mean(axis=0)])
 
 
-def align(
-    picture: Picture, landmarks: Floats, template: npt.NDArray[np.float64], size: tuple[int, int]
-) -> Picture:
+def align(picture: Picture, landmarks: Floats, template: npt.NDArray[np.float64], size: tuple[int, int]) -> Picture:
     """The face's crop of `size` (width, height) with its landmarks nearest to `template`."""
     crop: Picture = cv2.warpAffine(picture, similarity(landmarks.astype(np.float64), template), size)  # type: ignore[assignment]  # uint8 in, uint8 out
     return crop

@@ -1,4 +1,4 @@
-"""Where frames come from: a camera, or a file that another process replaces. Both live in the worker process."""
+"""Where frames come from: a camera, or a file that another process replaces; both in the worker process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class FrameSource(Protocol):
     """The newest frame, on demand."""
 
     def newest(self) -> Picture | None:
-        """A frame not given before, or None where there is no new one yet; never raises for a device's faults."""
+        """A frame not given before, or None if there is no new one; never raises for a device's faults."""
         ...
 
     def is_up(self) -> bool:
@@ -42,7 +42,7 @@ class CameraSource:
         self._tried = float("-inf")
 
     def newest(self) -> Picture | None:
-        """Frames that waited in the driver's buffer are passed over; blocks until the camera gives the next one."""
+        """The next frame the camera gives, blocking; what waited in the driver's buffer is passed over."""
         capture = self._opened()
         if capture is None:
             return None
@@ -89,7 +89,7 @@ class CameraSource:
 
 
 class FileSource:
-    """A JPEG that another process replaces atomically (write beside, then rename); one frame per replacement."""
+    """A JPEG that another process replaces (write beside, then rename); one frame per replacement."""
 
     def __init__(self, path: Path, stale_after: float) -> None:
         self._path = path

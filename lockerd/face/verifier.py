@@ -1,4 +1,4 @@
-"""The daemon's side of the face worker: starts it, watches it, asks it. The loop never waits on its computation.
+"""The daemon's side of the face worker: starts, watches and asks it; the loop never waits on it.
 
 Whatever happens to the worker is "not verified": a dead, stuck, silent or babbling worker gives UNAVAILABLE.
 """
@@ -114,7 +114,7 @@ class FaceClient:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def wait_ready(self, timeout: float) -> None:
-        """Return once the worker has loaded and tested its models. Raises FaceUnavailable after `timeout` seconds."""
+        """Return once the worker has tested its models. Raises FaceUnavailable after `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
                 await self._ready.wait()
@@ -149,7 +149,8 @@ class FaceClient:
         """One transaction against the camera, at most `timeout` seconds; transactions queue for each other.
 
         `on_prompt` is called with the reason while frames fail the gates: when it changes and once a second.
-        Never raises for a fault of worker or camera: that is the verdict UNAVAILABLE. Cancelling ends the transaction.
+        Never raises for a fault of worker or camera: that is the verdict UNAVAILABLE. Cancelling ends the
+        transaction.
         """
         async with self._one:
             life = self._life
@@ -187,7 +188,7 @@ class FaceClient:
         return self._shot
 
     async def previews(self) -> AsyncIterator[bytes]:
-        """Preview pictures as they come, about 10 a second; the worker makes them only while somebody iterates."""
+        """Preview pictures as they come, about 10 a second; made only while somebody iterates."""
         self._viewers += 1
         try:
             if self._viewers == 1 and self._life is not None:

@@ -1,7 +1,7 @@
 """The face worker: one process that owns camera, OpenCV and onnxruntime. Started by `lockerd.face.verifier`.
 
-Speaks `lockerd.face.messages` on stdin and stdout; ends when stdin does. The newest frame wins. It logs nothing:
-what it knows goes to the daemon.
+Speaks `lockerd.face.messages` on stdin and stdout; ends when stdin does. The newest frame wins. It logs
+nothing: what it knows goes to the daemon.
 """
 
 from __future__ import annotations

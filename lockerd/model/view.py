@@ -39,6 +39,7 @@ class Notice(StrEnum):
     CODE_WRONG = "code_wrong"  # also for an unknown card: same words
     CODE_LOCKED = "code_locked"  # ID card and face still work
     NUMBER_WRONG = "number_wrong"
+    CARD_NEEDED = "card_needed"  # without the code the number alone does not do
     CARD_UNREADABLE = "card_unreadable"
     READER_DOWN = "reader_down"
     FACE_RETRY = "face_retry"
@@ -89,7 +90,8 @@ class View:
 
     `seconds_left` is the time until the page gives up, None where it waits for ever; `attempts_left` counts remaining tries
     of this page; `masked_name` and `masked_number` are for CONFIRM; `ticket` names the counter's ticket; `warn` is True in
-    the last 20 s before a time-out (WCAG 2.2.1), when the page offers more time.
+    the last 20 s before a time-out (WCAG 2.2.1), when the page offers more time. `number_allowed` is False where only the card
+    itself will do.
     """
 
     screen: Screen
@@ -104,6 +106,7 @@ class View:
     masked_name: str = ""
     masked_number: str = ""
     renewal: bool = False
+    number_allowed: bool = True
     reader_available: bool = True
     face_available: bool = True
 

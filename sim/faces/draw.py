@@ -21,7 +21,7 @@ _SHIFT = 4  # fractional bits of OpenCV's polygon coordinates
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where a head is and how it is turned: centre between the eyes and face unit in pixels, angles in radians."""
+    """Where a head is and how it is turned: middle of the eyes and face unit in pixels, angles in radians."""
 
     x: float
     y: float
@@ -49,16 +49,10 @@ class Truth:
 def curve(points: list[tuple[float, float]], *, closed: bool, steps: int = 6) -> Floats:
     """A Catmull-Rom curve through the points (N, 2)."""
     knots = np.asarray(points, dtype=np.float64)
-    ring = (
-        np.concatenate([knots[-1:], knots, knots[:2]])
-        if closed
-        else np.concatenate([knots[:1], knots, knots[-1:]])
-    )
+    ring = np.concatenate([knots[-1:], knots, knots[:2]]) if closed else np.concatenate([knots[:1], knots, knots[-1:]])
     t = np.linspace(0.0, 1.0, steps, endpoint=False)[None, :, None]
     p0, p1, p2, p3 = (ring[i : len(ring) - 3 + i][:, None, :] for i in range(4))
-    out = 0.5 * (
-        2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3
-    )
+    out = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
     flat: Floats = out.reshape(-1, 2)
     return flat if closed else np.concatenate([flat, knots[-1:]])
 
@@ -93,7 +87,8 @@ class Head:
         flat = np.asarray(points, dtype=np.float64)
         depth = np.broadcast_to(np.asarray(z, dtype=np.float64), (len(flat),))
         space = np.column_stack([flat, depth - 0.35])
-        return (space @ self._turn.T) * self.pose.unit + (self.pose.x, self.pose.y)
+        pixels: Floats = (space @ self._turn.T) * self.pose.unit + (self.pose.x, self.pose.y)
+        return pixels
 
     def fill(
         self,
@@ -108,14 +103,20 @@ class Head:
         cv2.fillPoly(target, [fixed], colour, cv2.LINE_AA, _SHIFT)
 
     def stroke(
-        self, points: Floats | list[tuple[float, float]], z: float, colour: Bgr, width: float, *, closed: bool = False
+        self,
+        points: Floats | list[tuple[float, float]],
+        z: float,
+        colour: Bgr,
+        width: float,
+        *,
+        closed: bool = False,
     ) -> None:
         """Draw a line `width` face units wide."""
         fixed = np.round(self.place(points, z) * (1 << _SHIFT)).astype(np.int32)
         thickness = max(1, round(width * self.pose.unit))
         cv2.polylines(self.picture, [fixed], closed, colour, thickness, cv2.LINE_AA, _SHIFT)
 
-    def dot(self, x: float, y: float, z: float, radius: float, colour: Bgr, into: Picture | None = None) -> None:
+    def dot(self, x: float, y: float, z: float, radius: float, colour: Bgr, *, into: Picture | None = None) -> None:
         """Fill a circle."""
         angle = np.linspace(0, 2 * np.pi, 14, endpoint=False)
         self.fill(np.column_stack([x + radius * np.cos(angle), y + radius * np.sin(angle)]), z, colour, into)
@@ -173,7 +174,13 @@ class Head:
         if p.hair_style in {1, 4, 6}:
             length = {1: 2.3, 4: 1.25, 6: 1.75}[p.hair_style]
             width = 1.08 + p.volume
-            right = [(0.0, -1.35 - p.volume), (0.8, -1.15), (width, -0.3), (width, 0.7), (width * 0.95, length)]
+            right = [
+                (0.0, -1.35 - p.volume),
+                (0.8, -1.15),
+                (width, -0.3),
+                (width, 0.7),
+                (width * 0.95, length),
+            ]
             self.fill(curve(mirrored([*right, (0.0, length)]), closed=True), -0.35, scaled(p.hair, 0.75))
 
     def _body(self) -> None:
@@ -219,23 +226,44 @@ class Head:
         for side in (-1, 1):
             rim = [(0.6, 0.5), (0.95, 0.2), (0.95, 0.7), (0.6, 1.05)]
             self.fill([(side * x * p.cheeks, y) for x, y in rim], 0.1, scaled(p.skin, 0.9), soft)
-            self.dot(side * p.eye_spacing, -0.02, 0.25, p.eye_width * 1.15, scaled(p.skin, 0.9), soft)
+            self.dot(side * p.eye_spacing, -0.02, 0.25, p.eye_width * 1.15, scaled(p.skin, 0.9), into=soft)
             rosy = (p.skin[0] * (1 - 0.14 * p.blush), p.skin[1] * (1 - 0.12 * p.blush), p.skin[2])
-            self.dot(side * 0.55, 0.42, 0.2, 0.2, rosy, soft)
-            flank = [(0.06, -0.05), (0.12 + 0.05 * p.nose_bridge, 0.1), (p.nose_width * 1.15, p.nose_length - 0.05)]
+            self.dot(side * 0.55, 0.42, 0.2, 0.2, rosy, into=soft)
+            flank = [
+                (0.06, -0.05),
+                (0.12 + 0.05 * p.nose_bridge, 0.1),
+                (p.nose_width * 1.15, p.nose_length - 0.05),
+            ]
             self.fill([(side * x, y) for x, y in [*flank, (0.04, p.nose_length - 0.1)]], 0.4, dark, soft)
         ridge = 0.05 + 0.03 * p.nose_bridge
-        self.fill([(-ridge, 0.0), (ridge, 0.0), (ridge, p.nose_length - 0.1), (-ridge, p.nose_length - 0.1)], 0.5, light, soft)
-        self.dot(0.0, p.nose_length - 0.07, 0.6, p.nose_width * 0.5, light, soft)
+        self.fill(
+            [(-ridge, 0.0), (ridge, 0.0), (ridge, p.nose_length - 0.1), (-ridge, p.nose_length - 0.1)],
+            0.5,
+            light,
+            soft,
+        )
+        self.dot(0.0, p.nose_length - 0.07, 0.6, p.nose_width * 0.5, light, into=soft)
         mouth = self._mouth_y()
         self.fill([(-0.2, mouth + 0.13), (0.2, mouth + 0.13), (0.0, mouth + 0.24)], 0.3, dark, soft)
         if p.beard:
-            right = [(0.0, mouth + 0.1), (0.4, mouth + 0.02), (0.62 * p.jaw, 0.62), (0.84 * p.jaw, 0.5), (0.8 * p.jaw, 0.85)]
+            right = [
+                (0.0, mouth + 0.1),
+                (0.4, mouth + 0.02),
+                (0.62 * p.jaw, 0.62),
+                (0.84 * p.jaw, 0.5),
+                (0.8 * p.jaw, 0.85),
+            ]
             beard = mirrored([*right, (0.34 * p.chin_width, 1.22 * p.chin_length), (0.0, 1.31 * p.chin_length)])
             self.fill(beard, 0.15, self._blend(p.skin, p.hair, p.beard), soft)
         if p.moustache:
             under = p.nose_length + 0.06
-            lip = [(-0.3, mouth - 0.02), (-0.12, under), (0.12, under), (0.3, mouth - 0.02), (0.0, mouth - 0.05)]
+            lip = [
+                (-0.3, mouth - 0.02),
+                (-0.12, under),
+                (0.12, under),
+                (0.3, mouth - 0.02),
+                (0.0, mouth - 0.05),
+            ]
             self.fill(lip, 0.4, self._blend(p.skin, p.hair, p.moustache), soft)
 
     @staticmethod
@@ -248,8 +276,21 @@ class Head:
         for side in (-1, 1):
             x, tilt = side * p.eye_spacing, -side * p.eye_tilt
             open_ = p.eye_height * self.pose.lids
-            almond = [(-1.0, 0.05), (-0.55, -0.75), (0.0, -1.0), (0.55, -0.75), (1.0, 0.05), (0.5, 0.75), (0.0, 0.9), (-0.5, 0.75)]
-            shape = curve([(x + a * p.eye_width, b * open_ + a * p.eye_width * tilt) for a, b in almond], closed=True, steps=4)
+            almond = [
+                (-1.0, 0.05),
+                (-0.55, -0.75),
+                (0.0, -1.0),
+                (0.55, -0.75),
+                (1.0, 0.05),
+                (0.5, 0.75),
+                (0.0, 0.9),
+                (-0.5, 0.75),
+            ]
+            shape = curve(
+                [(x + a * p.eye_width, b * open_ + a * p.eye_width * tilt) for a, b in almond],
+                closed=True,
+                steps=4,
+            )
             pixels = self.place(shape, 0.3)
             left, top = np.floor(pixels.min(axis=0)).astype(int) - 2
             right, bottom = np.ceil(pixels.max(axis=0)).astype(int) + 3
@@ -259,7 +300,7 @@ class Head:
                 eye = self.picture[top:bottom, left:right].copy()
                 inner = Head(self.person, self._shifted(left, top), eye)
                 inner.fill(shape, 0.3, (232, 236, 238))
-                inner.fill(shape[: len(shape) // 2 + 2] + (0.0, open_ * 0.18), 0.3, (214, 220, 224))
+                inner.fill(shape[: len(shape) // 2 + 2] + np.array([0.0, open_ * 0.18]), 0.3, (214, 220, 224))
                 gaze = x + self.pose.gaze * p.eye_width * 0.35
                 inner.dot(gaze, -0.02, 0.3, p.iris_size, p.iris)
                 inner.dot(gaze, -0.02, 0.3, p.iris_size * 0.5, (12, 12, 14))
@@ -273,10 +314,14 @@ class Head:
             upper = shape[: 4 * 4 + 1]
             self.stroke(upper, 0.3, scaled(p.skin, 0.28), 0.028)
             if p.lid > 0.35:
-                fold = upper + (0.0, -0.05 - 0.03 * p.lid)
+                fold = upper + np.array([0.0, -0.05 - 0.03 * p.lid])
                 self.stroke(fold, 0.3, scaled(p.skin, 0.72), 0.016)
             if p.age > 0.6:
-                bag = [(x - 0.8 * p.eye_width, open_ + 0.06), (x, open_ + 0.11), (x + 0.8 * p.eye_width, open_ + 0.06)]
+                bag = [
+                    (x - 0.8 * p.eye_width, open_ + 0.06),
+                    (x, open_ + 0.11),
+                    (x + 0.8 * p.eye_width, open_ + 0.06),
+                ]
                 self.stroke(curve(bag, closed=False), 0.3, scaled(p.skin, 0.84), 0.02)
             self._brow(side)
 
@@ -300,7 +345,12 @@ class Head:
     def _nose(self) -> None:
         p = self.person
         tip, wide = p.nose_length, p.nose_width
-        wings = [(-wide, tip - 0.12), (-wide * 1.02, tip - 0.01), (-wide * 0.45, tip + 0.03), (0.0, tip + 0.05)]
+        wings = [
+            (-wide, tip - 0.12),
+            (-wide * 1.02, tip - 0.01),
+            (-wide * 0.45, tip + 0.03),
+            (0.0, tip + 0.05),
+        ]
         wings += [(-x, y) for x, y in reversed(wings[:-1])]
         self.stroke(curve(wings, closed=False, steps=4), 0.48, scaled(p.skin, 0.66), 0.022)
         for side in (-1, 1):
@@ -313,9 +363,17 @@ class Head:
         lift = 0.05 * smile + p.mouth_curve
         corner = y - lift
         middle = [(-half, corner), (-half * 0.45, y), (0.0, y + 0.012), (half * 0.45, y), (half, corner)]
-        upper = [(half * 0.5, y - p.upper_lip * 0.85), (half * 0.16, y - p.upper_lip), (0.0, y - p.upper_lip * 0.75)]
+        upper = [
+            (half * 0.5, y - p.upper_lip * 0.85),
+            (half * 0.16, y - p.upper_lip),
+            (0.0, y - p.upper_lip * 0.75),
+        ]
         upper += [(-half * 0.16, y - p.upper_lip), (-half * 0.5, y - p.upper_lip * 0.85)]
-        lower = [(half * 0.55, y + p.lower_lip * 0.8), (0.0, y + p.lower_lip * 1.05), (-half * 0.55, y + p.lower_lip * 0.8)]
+        lower = [
+            (half * 0.55, y + p.lower_lip * 0.8),
+            (0.0, y + p.lower_lip * 1.05),
+            (-half * 0.55, y + p.lower_lip * 0.8),
+        ]
         self.fill(curve(middle + upper, closed=True, steps=4), 0.36, scaled(p.lips, 0.9))
         self.fill(curve(middle + lower, closed=True, steps=4), 0.36, p.lips)
         self.stroke(curve(middle, closed=False, steps=4), 0.36, scaled(p.lips, 0.5), 0.022)
@@ -327,7 +385,11 @@ class Head:
                 self.dot(mole.x, mole.y, 0.25, mole.radius, scaled(p.skin, 0.36))
         if p.age > 0.45:
             for side in (-1, 1):
-                fold = [(0.24, p.nose_length - 0.05), (0.4, self._mouth_y() - 0.12), (0.44, self._mouth_y() + 0.02)]
+                fold = [
+                    (0.24, p.nose_length - 0.05),
+                    (0.4, self._mouth_y() - 0.12),
+                    (0.44, self._mouth_y() + 0.02),
+                ]
                 line = curve([(side * x, y) for x, y in fold], closed=False)
                 self.stroke(line, 0.3, scaled(p.skin, 1.0 - 0.26 * p.age), 0.018)
         if p.glasses:
@@ -360,19 +422,45 @@ class Head:
         inner_x = 0.86 * p.cheeks
         match p.hair_style:
             case 0 | 6:  # swept to one side of the parting
-                fringe = [(-inner_x, side_y), (-inner_x * 0.92, low + 0.2), (p.parting, low - 0.08), (inner_x * 0.92, low + 0.2)]
+                fringe = [
+                    (-inner_x, side_y),
+                    (-inner_x * 0.92, low + 0.2),
+                    (p.parting, low - 0.08),
+                    (inner_x * 0.92, low + 0.2),
+                ]
             case 1:  # parted, falling to both sides
-                fringe = [(-inner_x, side_y), (-inner_x * 0.85, -0.3), (p.parting * 0.6, low - 0.25), (inner_x * 0.85, -0.3)]
+                fringe = [
+                    (-inner_x, side_y),
+                    (-inner_x * 0.85, -0.3),
+                    (p.parting * 0.6, low - 0.25),
+                    (inner_x * 0.85, -0.3),
+                ]
             case 2:  # short, straight line
                 fringe = [(-inner_x, side_y), (-inner_x * 0.8, low), (0.0, low - 0.05), (inner_x * 0.8, low)]
             case 3 | 4:  # full fringe
                 cut = -p.brow_height - 0.12
-                fringe = [(-inner_x, side_y), (-inner_x * 0.86, cut), (p.parting * 0.4, cut - 0.04), (inner_x * 0.86, cut)]
+                fringe = [
+                    (-inner_x, side_y),
+                    (-inner_x * 0.86, cut),
+                    (p.parting * 0.4, cut - 0.04),
+                    (inner_x * 0.86, cut),
+                ]
             case 5:  # receding
-                fringe = [(-inner_x, side_y), (-inner_x * 0.8, low - 0.1), (-0.3, low - 0.25), (0.0, low - 0.05)]
+                fringe = [
+                    (-inner_x, side_y),
+                    (-inner_x * 0.8, low - 0.1),
+                    (-0.3, low - 0.25),
+                    (0.0, low - 0.05),
+                ]
                 fringe += [(0.3, low - 0.25), (inner_x * 0.8, low - 0.1)]
             case _:  # spiky
-                fringe = [(-inner_x, side_y), (-0.6, low + 0.08), (-0.45, low - 0.1), (-0.25, low + 0.1), (-0.08, low - 0.1)]
+                fringe = [
+                    (-inner_x, side_y),
+                    (-0.6, low + 0.08),
+                    (-0.45, low - 0.1),
+                    (-0.25, low + 0.1),
+                    (-0.08, low - 0.1),
+                ]
                 fringe += [(0.12, low + 0.12), (0.3, low - 0.1), (0.5, low + 0.08), (0.7, low - 0.05)]
         fringe.append((inner_x, side_y))
         ring = np.concatenate([curve(outer, closed=False, steps=5), curve(fringe, closed=False, steps=5)])

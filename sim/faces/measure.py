@@ -1,8 +1,7 @@
-"""Writes the pack's manifest, calibrates its threshold and measures it, through lockerd's own chain as a process."""
+"""Writes the pack's manifest, calibrates its threshold and measures it, running lockerd's own chain."""
 
 from __future__ import annotations
 
-import base64
 import datetime
 import hashlib
 import json
@@ -15,18 +14,24 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sim.faces.people import CALIBRATED, EVALUATED, GOLDEN
+from sim.faces.people import CALIBRATED, EVALUATED
 from sim.faces.person import Person
 from sim.faces.scene import Nuisance, draw_frame, draw_portrait, encode
 
 PACK = Path(__file__).resolve().parent.parent / "packs" / "synthetic"
 LICENCE = "Apache-2.0"
 FRAMES = 15
-_TEMPLATE = [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+_TEMPLATE = [
+    [38.2946, 51.6963],
+    [73.5318, 51.5014],
+    [56.0252, 71.7366],
+    [41.5493, 92.3655],
+    [70.7299, 92.2041],
+]
 
 
 def draw_people(folder: Path, seeds: tuple[int, int], *, frames: int = FRAMES, seed: int = 7) -> None:
-    """Write one folder a person: `reference.jpg`, the application photo, and camera pictures in all conditions."""
+    """Write one folder a person: `reference.jpg`, the application photo, and camera pictures."""
     for number in range(*seeds):
         person = Person.from_seed(number)
         rng = np.random.default_rng([seed, number])
@@ -53,11 +58,13 @@ def sha256(file: Path) -> str:
 
 
 def write_manifest(pack: Path, version: str, threshold: dict[str, Any], date: str) -> None:
-    """Describe the two trained files in `pack`, with a golden picture whose vector lockerd checks at its start."""
+    """Describe the trained files in `pack`, with a golden picture whose vector lockerd checks at its start.
+
+    `golden.json` comes from the training: the picture's vector as PyTorch gave it, so that lockerd's start
+    checks the exported models and its own alignment against those that were trained.
+    """
     common = {"sha256": "", "licence": LICENCE, "source": "python -m sim.faces train", "colour_order": "RGB"}
-    golden = pack / "golden.jpg"
-    golden.write_bytes(encode(draw_portrait(Person.from_seed(GOLDEN), np.random.default_rng(GOLDEN))))
-    models = [
+    models: list[dict[str, Any]] = [
         {"role": "detector", "file": "detector.onnx", "adapter": "scrfd", "input_size": [320, 256]}
         | common
         | {"mean": 127.5, "deviation": 128.0},
@@ -66,7 +73,7 @@ def write_manifest(pack: Path, version: str, threshold: dict[str, Any], date: st
         | {"mean": 127.5, "deviation": 127.5, "template": _TEMPLATE, "dimension": 128},
     ]
     for model in models:
-        model["sha256"] = sha256(pack / str(model["file"]))
+        model["sha256"] = sha256(pack / model["file"])
     manifest = {
         "name": "synthetic",
         "version": version,
@@ -79,26 +86,19 @@ def write_manifest(pack: Path, version: str, threshold: dict[str, Any], date: st
             | {"value": 0.5, "id": "provisional"}
             | threshold
         ],
+        "golden": {
+            "file": "golden.jpg",
+            "sha256": sha256(pack / "golden.jpg"),
+            "vector": json.loads((pack / "golden.json").read_text())["vector"],
+        },
         "gates_live": {"brightest": 225.0, "darkest": 35.0, "sharpness": 15.0},
         "gates_reference": {"eye_distance": 24.0, "brightest": 235.0, "darkest": 35.0},
     }
     (pack / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
 
 
-def add_golden(pack: Path) -> None:
-    """Put the golden picture's vector into the manifest; it is computed without lockerd, so that it checks it."""
-    from sim.faces.check import embed_photo
-
-    vector = embed_photo(pack, pack / "golden.jpg")
-    file = pack / "manifest.json"
-    manifest = json.loads(file.read_text())
-    coded = base64.b64encode(vector.astype("<f4").tobytes()).decode()
-    manifest["golden"] = {"file": "golden.jpg", "sha256": sha256(pack / "golden.jpg"), "vector": coded}
-    file.write_text(json.dumps(manifest, indent=2) + "\n")
-
-
 def calibrate(pack: Path, version: str, *, rate: str = "1e-4", people: int | None = None) -> dict[str, Any]:
-    """Set the threshold of fused transactions against application photos; returns the report it comes from."""
+    """Set the threshold of fused transactions against application photos; returns its report."""
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     write_manifest(pack, version, {}, date)
     seeds = (CALIBRATED[0], CALIBRATED[0] + people) if people else CALIBRATED
@@ -112,7 +112,6 @@ def calibrate(pack: Path, version: str, *, rate: str = "1e-4", people: int | Non
         "comparisons": report["impostor"],
     }
     write_manifest(pack, version, threshold, date)
-    add_golden(pack)
     return report
 
 

@@ -1,6 +1,7 @@
 """The two networks of the synthetic pack, small enough to train on a CPU in minutes.
 
-Detector: SCRFD's shape (InsightFace): strides 8, 16, 32, two anchors a cell, distances in strides; outputs are
+Detector: SCRFD's shape (InsightFace): strides 8, 16, 32, two anchors a cell, distances in strides; outputs
+are
 scores, then boxes, then landmarks, finest stride first. Embedder: 112 x 112 to an embedding of 128 numbers.
 Inputs are RGB, float32, NCHW.
 """
@@ -89,7 +90,7 @@ class Embedder(nn.Module):
 
 
 def export(net: nn.Module, example: torch.Tensor, path: str, outputs: list[str], *, dynamic: bool) -> None:
-    """Write `net` as ONNX with its normalisations folded into the convolutions; `net` is not usable for training after."""
+    """Write `net` as ONNX, normalisations folded into the convolutions; it cannot be trained further."""
     net.eval()
     for module in net.modules():
         if isinstance(module, Block) and isinstance(module.norm, nn.BatchNorm2d):

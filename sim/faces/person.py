@@ -1,7 +1,7 @@
 """A drawn person: the parameters of a face that does not exist, derived from a seed.
 
-Lengths are in face units: half the width of a mean face is 1, the eyes lie at y = 0, y grows towards the chin.
-Colours are BGR, 0..255.
+Lengths are in face units: half the width of a mean face is 1, the eyes lie at y = 0, y grows towards the
+chin. Colours are BGR, 0..255.
 """
 
 from __future__ import annotations

@@ -59,13 +59,11 @@ class Nuisance:
 
 
 def draw_portrait(person: Person, rng: np.random.Generator, size: tuple[int, int] = (358, 441)) -> Picture:
-    """The photo of an application: plain ground, even light, looking ahead; BGR, `size` is (width, height)."""
+    """The photo of an application: plain ground, even light; BGR, `size` is (width, height)."""
     return draw_photo(person, rng, size)[0]
 
 
-def draw_photo(
-    person: Person, rng: np.random.Generator, size: tuple[int, int] = (358, 441)
-) -> tuple[Picture, Truth]:
+def draw_photo(person: Person, rng: np.random.Generator, size: tuple[int, int] = (358, 441)) -> tuple[Picture, Truth]:
     """The photo of an application and where its face is."""
     width, height = size
     picture = np.full((height, width, 3), (240, 238, 236), np.uint8)
@@ -164,7 +162,8 @@ def _expose(picture: Picture, seen: Nuisance, rng: np.random.Generator) -> Pictu
     colour = np.array([1.0 - 0.12 * seen.warmth, 1.0, 1.0 + 0.12 * seen.warmth])
     light = (slope[:, None] * colour).astype(np.float32)
     noise = rng.standard_normal(picture.shape, dtype=np.float32) * np.float32(seen.noise)
-    return np.clip(soft * light[None] + noise, 0, 255).astype(np.uint8)
+    exposed: Picture = np.clip(soft * light[None] + noise, 0, 255).astype(np.uint8)
+    return exposed
 
 
 def encode(picture: Picture, quality: int = 92) -> bytes:

@@ -1,10 +1,14 @@
-"""Trains the synthetic pack's detector, then its embedder on what that detector finds. Needs the extra "train".
+"""Trains the synthetic pack's detector, then its embedder on what that detector finds.
 
-Everything is drawn on the fly; no picture of anybody is involved. Seeds of the people: see `sim.faces.people`.
+Needs the extra "train".
+Everything is drawn on the fly; no picture of anybody is involved. Seeds of the people: see
+`sim.faces.people`.
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from pathlib import Path
 
@@ -17,9 +21,9 @@ from torch.nn import functional
 
 from sim.faces.draw import Floats, Picture, Truth
 from sim.faces.nets import ANCHORS, DIMENSION, STRIDES, Detector, Embedder, export
-from sim.faces.people import TRAINED
+from sim.faces.people import GOLDEN, TRAINED
 from sim.faces.person import Person
-from sim.faces.scene import Nuisance, draw_photo, draw_scene
+from sim.faces.scene import Nuisance, draw_photo, draw_scene, encode
 
 WIDTH, HEIGHT = 320, 256
 # Greatest face side in pixels of the detector's input that each anchor answers for, finest first.
@@ -33,7 +37,7 @@ PICTURES = 6
 
 
 def similarity(source: Floats, target: Floats) -> Floats:
-    """The rotation, scale and shift (2, 3) that takes `source` to `target` with least squares (Umeyama 1991)."""
+    """The (2, 3) rotation, scale and shift that takes `source` nearest to `target` (Umeyama 1991)."""
     a, b = source - source.mean(axis=0), target - target.mean(axis=0)
     power = float((a * a).sum())
     cos = float((a * b).sum()) / power
@@ -44,7 +48,7 @@ def similarity(source: Floats, target: Floats) -> Floats:
 
 
 def boxed(picture: Picture, truths: list[Truth]) -> tuple[Picture, list[Truth]]:
-    """The picture scaled into the detector's input, padded at right and bottom, and the truth in its pixels."""
+    """The picture scaled into the detector's input, padded right and below, and the truth in its pixels."""
     height, width = picture.shape[:2]
     scale = min(WIDTH / width, HEIGHT / height)
     small = cv2.resize(picture, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_LINEAR)
@@ -82,7 +86,7 @@ def cells() -> list[Floats]:
 
 
 def target(truths: list[Truth], anchors: list[Floats]) -> npt.NDArray[np.float32]:
-    """For all anchors: wanted score (1, 0, or -1 for "no matter"), box distances, landmark offsets (N, 15)."""
+    """For all anchors (N, 15): wanted score (1, 0, -1 "no matter"), box distances, landmark offsets."""
     parts = []
     for level, (stride, points) in enumerate(zip(STRIDES, anchors, strict=True)):
         want = np.zeros((len(points), 15), np.float32)
@@ -222,7 +226,7 @@ def traits(people: int) -> torch.Tensor:
 
 
 def train_embedder(net: Detector, seed: int, people: int, steps: int, batch: int = 96) -> Embedder:
-    """Train on crops that `net` finds: tell the people apart (CosFace, Wang et al. 2018) and name their traits."""
+    """Train on crops that `net` finds: tell people apart (CosFace, Wang et al. 2018), name their traits."""
     pictures, whose = crops(net, seed, people)
     rng = np.random.default_rng([seed, 3])
     torch.manual_seed(seed + 1)
@@ -265,16 +269,30 @@ def train_embedder(net: Detector, seed: int, people: int, steps: int, batch: int
     return embedder.eval()
 
 
+@torch.no_grad()
+def write_golden(out: Path, detector: Detector, embedder: Embedder) -> None:
+    """Write `golden.jpg` and, in `golden.json`, its embedding (base64 of little-endian float32)."""
+    rng = np.random.default_rng(GOLDEN)
+    data = encode(draw_photo(Person.from_seed(GOLDEN), rng)[0])
+    picture = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+    spot = landmarks(detector, [picture])[0]
+    if spot is None:
+        raise ValueError("the detector does not find the golden picture's face; train longer")
+    crop = np.asarray(cv2.warpAffine(picture, similarity(spot, TEMPLATE), (CROP, CROP)), np.uint8)
+    vector = functional.normalize(embedder(as_input([crop], 127.5)))[0].numpy().astype("<f4")
+    (out / "golden.jpg").write_bytes(data)
+    (out / "golden.json").write_text(json.dumps({"vector": base64.b64encode(vector.tobytes()).decode()}) + "\n")
+
+
 def train(out: Path, seed: int, *, detector_steps: int, embedder_steps: int, people: int) -> tuple[Path, Path]:
     """Train both and write them as ONNX into `out`; return the two files."""
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
     detector = train_detector(seed, detector_steps)
-    torch.save(detector.state_dict(), out / "detector.pt")
     embedder = train_embedder(detector, seed, people, embedder_steps)
+    write_golden(out, detector, embedder)
     files = out / "detector.onnx", out / "embedder.onnx"
     names = [f"{kind}_{stride}" for kind in ("score", "bbox", "kps") for stride in STRIDES]
-    (out / "detector.pt").unlink()
     export(detector, torch.zeros(1, 3, HEIGHT, WIDTH), str(files[0]), names, dynamic=True)
     export(embedder, torch.zeros(1, 3, CROP, CROP), str(files[1]), ["embedding"], dynamic=False)
     return files

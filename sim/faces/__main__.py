@@ -1,0 +1,57 @@
+"""`python -m sim.faces`: draw people, train the synthetic pack, calibrate it, measure it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from sim.faces.measure import PACK, calibrate, contact_sheet, evaluate
+
+VERSION = "1"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; exit status 0 where it did what it says."""
+    parser = argparse.ArgumentParser(prog="python -m sim.faces", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    sheet = commands.add_parser("sheet", help="write a picture of some people")
+    sheet.add_argument("file", type=Path)
+    sheet.add_argument("--first", type=int, default=0, help="seed of the first person")
+    trainer = commands.add_parser("train", help='train both models and calibrate (needs the extra "train")')
+    trainer.add_argument("--seed", type=int, default=1)
+    trainer.add_argument("--detector-steps", type=int, default=1500)
+    trainer.add_argument("--embedder-steps", type=int, default=2500)
+    trainer.add_argument("--people", type=int, default=3000)
+    for name, help_ in (("calibrate", "set the threshold again"), ("evaluate", "measure on unseen people")):
+        commands.add_parser(name, help=help_).add_argument("--people", type=int, help="fewer people, quicker")
+    for command in ("train", "calibrate", "evaluate"):
+        commands.choices[command].add_argument("--out", type=Path, default=PACK, help="folder of the pack")
+    options = parser.parse_args(arguments)
+    match options.command:
+        case "sheet":
+            contact_sheet(options.file, options.first)
+        case "train":
+            from sim.faces.train import train
+
+            began = time.monotonic()
+            train(
+                options.out,
+                options.seed,
+                detector_steps=options.detector_steps,
+                embedder_steps=options.embedder_steps,
+                people=options.people,
+            )
+            print(f"trained in {time.monotonic() - began:.0f} s")
+            print(json.dumps(calibrate(options.out, VERSION), indent=2))
+        case "calibrate":
+            print(json.dumps(calibrate(options.out, VERSION, people=options.people), indent=2))
+        case "evaluate":
+            print(json.dumps(evaluate(options.out, options.people), indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
