@@ -25,7 +25,7 @@ _OVERLAP = 0.4
 _SCRFD_STRIDES = (8, 16, 32)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Face:
     """A detected face in pixels: box (left, top, right, bottom), landmarks (5, 2), score 0..1.
 

@@ -109,7 +109,7 @@ class FaceClient:
             if loop.time() - began >= _STEADY:
                 pause = _FIRST_PAUSE
             self._restarts += 1
-            _log.warning("face_worker_down", reason=reason, restarts=self._restarts)
+            _log.warning("face worker down", reason=reason, restarts=self._restarts)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
