@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -28,7 +27,8 @@ READY_WITHIN = 30.0
 def shots(person: Person | None, *, second: Person | None = None, **seen: float) -> list[bytes]:
     nuisance = Nuisance(eye_distance=0.19, **seen) if seen else None  # type: ignore[arg-type]
     return [
-        encode(draw_frame(person, np.random.default_rng(n), nuisance=nuisance, second=second)) for n in range(4)
+        encode(draw_frame(person, np.random.default_rng(n), nuisance=nuisance, second=second))
+        for n in range(4)
     ]
 
 
@@ -53,7 +53,7 @@ class Scene:
 
 async def until(condition: Callable[[], bool], within: float = 10.0) -> None:
     async with asyncio.timeout(within):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # what is waited for happens in another process
             await asyncio.sleep(0.01)
 
 
@@ -148,7 +148,10 @@ async def test_two_faces_and_one_far_away(client: FaceClient, scene: Scene) -> N
     reference = await template(client, ALICE)
     for pictures, reason in (
         (shots(ALICE, second=BOB), FaceReason.SEVERAL_FACES),
-        ([encode(draw_frame(ALICE, np.random.default_rng(2), nuisance=Nuisance(eye_distance=0.08)))], FaceReason.TOO_FAR),
+        (
+            [encode(draw_frame(ALICE, np.random.default_rng(2), nuisance=Nuisance(eye_distance=0.08)))],
+            FaceReason.TOO_FAR,
+        ),
     ):
         scene.pictures = pictures
         await until(lambda: scene.file.read_bytes() in scene.pictures)
@@ -238,7 +241,9 @@ async def test_the_loop_is_never_blocked_and_cancelling_ends_the_transaction(
     assert (await client.verify(reference, timeout=10.0, on_prompt=ignore)).verdict is FaceVerdict.VERIFIED
 
 
-async def test_previews_are_mirrored_and_only_made_while_somebody_looks(client: FaceClient, scene: Scene) -> None:
+async def test_previews_are_mirrored_and_only_made_while_somebody_looks(
+    client: FaceClient, scene: Scene
+) -> None:
     half = np.zeros((480, 640, 3), np.uint8)
     half[:, :320] = 255
     scene.pictures = [encode(half)]
@@ -263,7 +268,8 @@ async def test_no_process_is_left_behind(settings: FaceSettings) -> None:
     async with running(client.run()):
         await client.wait_ready(READY_WITHIN)
         pid = worker_pid()
-    assert not Path(f"/proc/{pid}").exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
     assert not client.status.worker_up
 
 
@@ -279,14 +285,3 @@ async def test_a_pack_that_cannot_be_used_is_said(settings: FaceSettings, tmp_pa
                 await client.enrol(b"")
             with pytest.raises(FaceUnavailable, match=said):
                 await client.wait_ready(0.01)
-
-
-async def test_the_machines_own_share_of_a_verification(client: FaceClient, scene: Scene) -> None:
-    """Printed, not judged: figures belong to a benchmark."""
-    reference = await template(client, ALICE)
-    scene.pictures = shots(ALICE)
-    await until(lambda: scene.file.read_bytes() in scene.pictures)
-    began = time.perf_counter()
-    result = await client.verify(reference, timeout=10.0, on_prompt=ignore)
-    print(f"verified in {time.perf_counter() - began:.2f} s")
-    assert result.verdict is FaceVerdict.VERIFIED
