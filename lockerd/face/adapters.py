@@ -144,7 +144,7 @@ def _scrfd(model: Model, session: onnxruntime.InferenceSession) -> Detector:
 
 
 def _yunet(model: Model, session: onnxruntime.InferenceSession) -> Detector:
-    """YuNet's outputs (OpenCV zoo, 2026may): `cls`, `obj`, `bbox`, `kps` of each stride; one anchor a cell."""
+    """YuNet's outputs (OpenCV zoo): `cls`, `obj`, `bbox`, `kps` of each stride; one anchor a cell."""
     width, height = model.input_size
     name = session.get_inputs()[0].name
     wanted = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in _STRIDES]

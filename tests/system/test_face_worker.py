@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -285,3 +287,11 @@ async def test_a_pack_that_cannot_be_used_is_said(settings: FaceSettings, tmp_pa
                 await client.enrol(b"")
             with pytest.raises(FaceUnavailable, match=said):
                 await client.wait_ready(0.01)
+
+
+def test_the_daemons_side_loads_neither_opencv_nor_onnxruntime() -> None:
+    check = (
+        "import sys, lockerd.face.verifier; print(sorted({'cv2', 'numpy', 'onnxruntime'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", check], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"

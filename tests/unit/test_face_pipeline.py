@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lockerd.face.adapters import Face
+from lockerd.face.messages import MAX_PICTURE_BYTES
 from lockerd.face.pack import Gates, load_pack
-from lockerd.face.picture import MAX_BYTES, decode, header_size
+from lockerd.face.picture import decode, header_size
 from lockerd.face.pipeline import (
     Pipeline,
     Sighting,
@@ -217,7 +218,7 @@ def test_a_huge_picture_is_refused_by_its_header() -> None:
     jpeg[at + 5 : at + 9] = struct.pack(">HH", 65000, 65000)
     assert header_size(bytes(jpeg)) == (65000, 65000)
     assert decode(bytes(jpeg)) is FaceReason.UNREADABLE_PICTURE
-    assert decode(PHOTO + bytes(MAX_BYTES)) is FaceReason.UNREADABLE_PICTURE
+    assert decode(PHOTO + bytes(MAX_PICTURE_BYTES)) is FaceReason.UNREADABLE_PICTURE
     assert header_size(PHOTO) == (358, 441)
 
 
