@@ -1,7 +1,7 @@
 // The dock's page: draws the live truth and sends what hands do. It keeps nothing but who is selected.
 
 const $ = (id) => document.getElementById(id);
-const CODE = /(?<!\d)\d{8}(?!\d)/;
+const CODE = /(?<!\d)\d{4} ?\d{4}(?!\d)/;
 const PLACES = {
   tray: "in the staff's tray", load: "in the load feeder", transport: "before the exit reader", slot: "in slot", exit: "in the exit",
   retract: "in the retract box", throat: "in the throat", escrow: "in escrow", bin: "in the bin", reject_lane: "in the reject lane",
