@@ -24,7 +24,6 @@ from lockerd.ports import Mover
 from lockerd.store import claims, codes, journeys, ledger
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
-from lockerd.store.ledger_rows import CardRecord
 from lockerd.store.vault import Vault
 
 log = structlog.get_logger(__name__)
@@ -70,8 +69,8 @@ class Recovery:
         await self._db.transaction(lambda tx: ledger.configure_slots(tx, self._units[Unit.DISPENSER].capacity))
         for intent in await self._db.transaction(ledger.open_intents):
             await self._settle(intent)
-        for journey in await self._db.transaction(journeys.unfinished):
-            await self._end_interrupted(journey.journey_id)
+        for journey_id in await self._db.transaction(journeys.unfinished):
+            await self._end_interrupted(journey_id)
         return await self.bring_to_rest()
 
     async def bring_to_rest(self) -> Resume | None:
@@ -182,7 +181,7 @@ class Recovery:
     async def _settle_places(self, seen: Observation) -> None:
         """Cards recorded in an empty path: taken if the unit's total says so, else looked for in their slots."""
 
-        async def look(tx: Transaction) -> list[CardRecord]:
+        async def look(tx: Transaction) -> list[ledger.CardAt]:
             known = await ledger.totals(tx, Unit.DISPENSER)
             taken = known is not None and seen.dispensed > known.dispensed
             for card in await ledger.cards_at(tx, Place.TRANSPORT, Place.EXIT):
@@ -196,7 +195,7 @@ class Recovery:
         for card in await self._db.transaction(look):
             await self._look_in_slot(card)
 
-    async def _look_in_slot(self, card: CardRecord) -> None:
+    async def _look_in_slot(self, card: ledger.CardAt) -> None:
         """The slot sensor decides whether a card in doubt lies where it was picked from or was to be stored."""
         slot = card.slot
         if slot is None:
