@@ -174,11 +174,11 @@ class Unit(ABC):
     async def carry(self, opcode: Opcode, step: Step, slot: int | None = None) -> Fault:
         """Move one card as the opcode says, judging by the sensors; `slot` where one end is the carousel."""
         origin, target = _CARRIES[opcode]
-        fault = self._forbidden(origin, target)
-        if fault is not Fault.NONE:
-            return fault
         seconds = SECONDS[opcode]
         await self._pass(seconds * _LEAVES)
+        fault = self._forbidden(origin, target)  # seen when the rollers grip: a hand may have been quicker
+        if fault is not Fault.NONE:
+            return fault
         try:
             self.world.leave(self.kind, origin, slot if origin is Place.SLOT else None)
             self.changed()

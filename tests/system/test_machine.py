@@ -258,9 +258,9 @@ def test_a_new_process_is_the_same_machine(start: Start, opened: Callable[[Any],
     for opcode, slot in ((Opcode.LOAD, 0), (Opcode.STORE, 2), (Opcode.LOAD, 0), (Opcode.PRESENT, 0)):
         bus.do(D, opcode, slot)
     machine.act("take_new")
+    until("the unit has counted", lambda: bus.status(D).dispensed == 1)
     machine.act("jam", unit="dispenser", motion="pick")
     machine.act("put_on_reader", card="O000001")
-    until("the unit has counted", lambda: bus.status(D).dispensed == 1)
     before, status = machine.truth(), bus.status(D)
     assert machine.end(number) == (0 if number == signal.SIGTERM else -signal.SIGKILL)
 

@@ -33,7 +33,7 @@ def test_world_and_memories_come_back_from_the_file(tmp_path: Path) -> None:
 def test_a_damaged_file_is_refused_with_a_remedy(tmp_path: Path, text: str) -> None:
     path = tmp_path / "world.json"
     path.write_text(text)
-    with pytest.raises(StateError, match="world.json.*remove the file"):
+    with pytest.raises(StateError, match=r"world\.json.*remove the file"):
         Kept.load(path, 3, fresh)
 
 
