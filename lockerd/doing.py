@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from lockerd.errors import DeviceError, StoreError
-from lockerd.model.cards import Claim, Chip
+from lockerd.model.cards import Chip, Claim
 from lockerd.model.custody import Motion, Order, Outcome, Place, SlotState, Unit
 from lockerd.model.identity import FaceTemplate
 from lockerd.motions import Motions
@@ -142,9 +142,9 @@ class Doing:
 
     async def _check_code(self, effect: CheckCode, journey: Journey) -> ClaimChecked:
         try:
-            check = await codes.check(self._db, self._vault, effect.id_number, effect.code, self._stamp())
+            check = await codes.check(self._db, self._vault, effect.id_number, effect.code, self._stamp().wall)
         except StoreError as error:
-            log.error("code not checked", error=str(error))
+            log.warning("code not checked", error=str(error))
             return ClaimChecked(None, failed=True)
         log.info("code checked", journey=journey.journey_id, result=check.result, attempts_left=check.attempts_left)
         if check.result is codes.CodeResult.LOCKED:
@@ -194,7 +194,7 @@ class Doing:
 
         async def before(tx: Transaction) -> None:
             if Record.CONSUME_CODE in effect.records and claim_id is not None:
-                await codes.consume(tx, claim_id, self._stamp())
+                await codes.consume(tx, claim_id)
             if Record.FREEZE_SLOT in effect.records and journey.claim and journey.claim.slot is not None:
                 await ledger.block_slot(tx, journey.claim.slot, "another card lay in it", self._stamp())
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import structlog
 
 from lockerd.errors import DeviceError, StoreError
-from lockerd.model.custody import MOVES, Fault, Observation, Order, Outcome, Place, Result, Unit
+from lockerd.model.custody import MOVES, Fault, Intent, Observation, Order, Outcome, Place, Result, Unit
 from lockerd.ports import Mover
-from lockerd.store import codes, journal, ledger
+from lockerd.store import codes, journal, ledger, totals
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 
@@ -86,7 +86,7 @@ class Motions:
                 log.warning("motion not planned", unit=order.unit, motion=order.motion, error=str(error))
                 return Made(Outcome(Result.NOT_MOVED, Fault.SILENT), await self._place(card_id))
 
-            async def intend(tx: Transaction) -> ledger.Intent:
+            async def intend(tx: Transaction) -> Intent:
                 if before is not None:
                     await before(tx)
                 return await ledger.open_intent(tx, plan, card_id, journey_id, self._stamp())
@@ -94,7 +94,7 @@ class Motions:
             try:
                 intent = await self._db.transaction(intend)
             except StoreError as error:
-                log.error("intent refused", unit=order.unit, motion=order.motion, error=str(error))
+                log.warning("intent refused", unit=order.unit, motion=order.motion, error=str(error))
                 return Made(Outcome(Result.NOT_MOVED), await self._place(card_id))
             outcome = await mover.carry_out(plan)
             log.info(
@@ -120,7 +120,7 @@ class Motions:
 
 async def settle(
     tx: Transaction,
-    intent: ledger.Intent,
+    intent: Intent,
     outcome: Outcome,
     stamp: Stamp,
     *,
@@ -134,7 +134,7 @@ async def settle(
     place = await ledger.settle_intent(tx, intent, outcome, stamp)
     order = intent.plan.order
     if outcome.observation is not None:
-        await ledger.note_totals(tx, outcome.observation)
+        await totals.note(tx, outcome.observation)
     if event is not None and outcome.result is Result.DONE:
         data = {"card": intent.card_id, "slot": order.slot, "journey": intent.journey_id or None}
         await journal.append(tx, event, {k: v for k, v in data.items() if v is not None}, stamp=stamp)

@@ -51,7 +51,10 @@ class IdReader(Protocol):
     """A reader of resident ID cards."""
 
     async def read(self) -> Chip | None:
-        """Read the card in the field once; None when there is none or it moved away. Raises DeviceError when the reader fails."""
+        """Read the card in the field once; None when there is none or it moved away.
+
+        Raises UnreadableCard when a card is there that cannot be read or be true, DeviceError when the reader fails.
+        """
 
 
 class FaceVerifier(Protocol):

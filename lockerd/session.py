@@ -14,24 +14,20 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from lockerd.errors import DeviceError, LockerError, StoreError
+from lockerd.doing import Doing
+from lockerd.errors import DeviceError, FloorTaken, StoreError
 from lockerd.model.view import Action, Progress, Screen, Tap, View
 from lockerd.pickup.screens import STAGES, view_of
 from lockerd.pickup.state import Effect, Event, Journey, Patience, Stage, Tapped, TimedOut, Watch
 from lockerd.pickup.table import step
 from lockerd.ports import Cabinet
 from lockerd.recovery import Recovery, Resume
-from lockerd.doing import Doing
 from lockerd.watching import Watching
 
 log = structlog.get_logger(__name__)
 
 WARN_SECONDS = 20  # WCAG 2.2.1: warn at least 20 s before a time-out …
 EXTENSIONS = 10  # … and let it be extended ten times
-
-
-class FloorTaken(LockerError):
-    """A citizen is at the machine, or other staff work is under way; try again in a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +72,12 @@ class Session:
         self._fit = False
         self._recovering = True
         self._refresh_wanted = False
+        self._resume: Resume | None = None
 
     @property
-    def stage(self) -> Stage:
-        """Where the journey stands."""
-        return self._journey.stage
+    def idle(self) -> bool:
+        """Whether nobody is at the machine."""
+        return self._journey.stage is Stage.IDLE and not self._staff
 
     @property
     def fit(self) -> bool:
@@ -119,24 +116,25 @@ class Session:
     async def run(self) -> None:
         """Settle what a restart left open, then serve journeys until cancelled."""
         self.publish()
+        self._resume = await self._recovery.after_restart()
+        self._fit = self._recovery.fit
+        self._recovering = False
+        self.publish()
         async with asyncio.TaskGroup() as group:
-            resume = await self._recover()
-            self._recovering = False
             watch: asyncio.Task[None] | None = None
             pending: deque[Event] = deque()
-            if resume is not None:
-                self._journey = resume.journey
-                pending.extend(await self._perform_all(resume.effects, group))
-            self._enter()
-            watch = self._start_watch(group)
             try:
                 while True:
-                    event = pending.popleft() if pending else await self._next_event()
-                    if event is None:
-                        continue
                     before = self._journey
-                    effects = await self._decide(event)
-                    moved = self._journey.visit != before.visit
+                    if self._resume is not None:
+                        self._journey, effects = self._resume.journey, self._resume.effects
+                        self._resume = None
+                    else:
+                        event = pending.popleft() if pending else await self._next_event()
+                        if event is None:
+                            continue
+                        effects = await self._decide(event)
+                    moved = (self._journey.stage, self._journey.visit) != (before.stage, before.visit)
                     if moved:
                         await _stop(watch)
                         self._enter()
@@ -284,11 +282,6 @@ class Session:
 
     # --- between journeys --------------------------------------------------------------------------------------------
 
-    async def _recover(self) -> Resume | None:
-        resume = await self._recovery.after_restart()
-        self._fit = self._recovery.fit
-        return resume
-
     async def _between_journeys(self, ended: Journey) -> None:
         """Leave nothing on its way: a card in the path is brought home before the next citizen."""
         if ended.fault is not None or not self._fit:
@@ -296,7 +289,7 @@ class Session:
 
     async def _bring_to_rest(self) -> None:
         try:
-            await self._recovery.bring_to_rest()
+            self._resume = await self._recovery.bring_to_rest()
         except (DeviceError, StoreError) as error:
             log.warning("card path not at rest", error=str(error))
         self._fit = self._recovery.fit

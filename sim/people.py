@@ -98,7 +98,7 @@ def _citizen(seed: int, number: int) -> Citizen:
         birth=f"{birth:%Y%m%d}",
         id_number=id_number,
         phone=f"+8619900{number:06d}",
-        face_seed=random.randrange(2**31),
+        face_seed=random.randrange(10_000_000, 2**31),  # above the faces that models are trained and measured with
         kind="replacement" if replacement else "renewal",
         old_card=None if replacement else card("O", old_made, "old"),
         new_card=card("N", made, "new"),
