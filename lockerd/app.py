@@ -39,7 +39,7 @@ from lockerd.model.custody import Unit
 from lockerd.model.view import Progress, Screen, View
 from lockerd.motions import Motions
 from lockerd.office.events import cloud_event
-from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink, Span
+from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
 from lockerd.office.sms import FileSms
 from lockerd.ports import Mover
 from lockerd.recovery import Recovery
@@ -159,10 +159,18 @@ async def _open_store(tx: Transaction, vault: Vault, stamp: Stamp) -> str:
     return await journal.epoch(tx)
 
 
-class _Outbox(JournalOutbox):
-    async def span(self) -> Span:
-        position = await self.position()
-        return Span(position.oldest_retained, position.last_seq, position.acked)
+def office_event(locker_id: str, row: journal.JournalRow) -> bytes:
+    """The event that a journal row travels as."""
+    return cloud_event(
+        locker_id=locker_id,
+        epoch=row.epoch,
+        seq=row.seq,
+        kind=row.type,
+        at=row.stamp.wall,
+        boot_id=row.stamp.boot_id,
+        monotime=row.stamp.mono,
+        data=row.data,
+    )
 
 
 Work = Callable[[], Coroutine[None, None, None]]
@@ -211,7 +219,7 @@ def assemble(
     link = OfficeLink(
         LinkSettings(config.office.url),
         LockerIdentity(config.machine.id, epoch, boot, {"lockerd": version("lockerd")}),
-        _Outbox(db, partial(cloud_event, locker_id=config.machine.id, epoch=epoch)),
+        JournalOutbox(db, partial(office_event, config.machine.id)),
         on_item=intake.take,
         load_cursor=lambda: db.transaction(journal.load_down_cursor),
         save_cursor=lambda cursor: db.transaction(lambda tx: journal.save_down_cursor(tx, cursor)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import structlog
 
@@ -93,8 +92,7 @@ class Loading:
             stamp = self.stamp()
             await claims.stocked(tx, claim_id, slot, stamp)
             expires = await codes.issue(tx, self.vault, claim_id, code, stamp.wall)
-            until = datetime.fromtimestamp(expires, UTC).astimezone()
-            text = pickup_text(code, until, claim.kind)
+            text = pickup_text(code, expires, claim.kind)
             await messages.queue(tx, self.vault, f"{claim_id}-{expires:.0f}", claim.person.phone, text)
 
         made = await self.motions.make(

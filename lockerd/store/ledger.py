@@ -215,6 +215,12 @@ async def place_of(tx: Transaction, card_id: str) -> tuple[Place, int | None]:
     return card.place, card.slot
 
 
+async def claim_of(tx: Transaction, card_id: str) -> str | None:
+    """The claim that a card belongs to; None for an old card that nobody claims, and for an unknown card."""
+    row = await tx.one("SELECT claim_id FROM card WHERE card_id = ?", (card_id,))
+    return None if row is None else row["claim_id"]
+
+
 async def cards_at(tx: Transaction, *places: Place) -> list[CardRecord]:
     """The cards recorded at any of `places`, by card id."""
     found = await tx.all(
