@@ -47,7 +47,7 @@ from lockerd.session import Session
 from lockerd.store import codes, journal
 from lockerd.store.database import Database, Transaction
 from lockerd.store.housekeeping import tidy
-from lockerd.store.journal import JournalOutbox, Stamp, Stamper
+from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
 from lockerd.store.vault import Vault
 from lockerd.supervise import Supervisor
 from lockerd.watching import Watching
@@ -159,8 +159,7 @@ async def _open_store(tx: Transaction, vault: Vault, stamp: Stamp) -> str:
     return await journal.epoch(tx)
 
 
-def office_event(locker_id: str, row: journal.JournalRow) -> bytes:
-    """The event that a journal row travels as."""
+def _envelope(row: JournalRow, locker_id: str) -> bytes:
     return cloud_event(
         locker_id=locker_id,
         epoch=row.epoch,
@@ -219,7 +218,7 @@ def assemble(
     link = OfficeLink(
         LinkSettings(config.office.url),
         LockerIdentity(config.machine.id, epoch, boot, {"lockerd": version("lockerd")}),
-        JournalOutbox(db, partial(office_event, config.machine.id)),
+        JournalOutbox(db, partial(_envelope, locker_id=config.machine.id)),
         on_item=intake.take,
         load_cursor=lambda: db.transaction(journal.load_down_cursor),
         save_cursor=lambda cursor: db.transaction(lambda tx: journal.save_down_cursor(tx, cursor)),

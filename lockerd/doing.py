@@ -142,7 +142,7 @@ class Doing:
 
     async def _check_code(self, effect: CheckCode, journey: Journey) -> ClaimChecked:
         try:
-            check = await codes.check(self._db, self._vault, effect.id_number, effect.code, self._stamp().wall)
+            check = await codes.check(self._db, self._vault, effect.id_number, effect.code, self._stamp())
         except StoreError as error:
             log.warning("code not checked", error=str(error))
             return ClaimChecked(None, failed=True)
@@ -194,7 +194,7 @@ class Doing:
 
         async def before(tx: Transaction) -> None:
             if Record.CONSUME_CODE in effect.records and claim_id is not None:
-                await codes.consume(tx, claim_id)
+                await codes.consume(tx, claim_id, self._stamp())
             if Record.FREEZE_SLOT in effect.records and journey.claim and journey.claim.slot is not None:
                 await ledger.block_slot(tx, journey.claim.slot, "another card lay in it", self._stamp())
 

@@ -91,7 +91,7 @@ class Loading:
                 return
             stamp = self.stamp()
             await claims.stocked(tx, claim_id, slot, stamp)
-            expires = await codes.issue(tx, self.vault, claim_id, code, stamp.wall)
+            expires = await codes.issue(tx, self.vault, claim_id, code, stamp)
             text = pickup_text(code, expires, claim.kind)
             await messages.queue(tx, self.vault, f"{claim_id}-{expires:.0f}", claim.person.phone, text)
 

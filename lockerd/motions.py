@@ -15,7 +15,7 @@ import structlog
 from lockerd.errors import DeviceError, StoreError
 from lockerd.model.custody import MOVES, Fault, Intent, Observation, Order, Outcome, Place, Result, Unit
 from lockerd.ports import Mover
-from lockerd.store import codes, journal, ledger, totals
+from lockerd.store import codes, journal, ledger
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 
@@ -134,7 +134,7 @@ async def settle(
     place = await ledger.settle_intent(tx, intent, outcome, stamp)
     order = intent.plan.order
     if outcome.observation is not None:
-        await totals.note(tx, outcome.observation)
+        await ledger.note_totals(tx, outcome.observation)
     if event is not None and outcome.result is Result.DONE:
         data = {
             "claim_id": None if intent.card_id is None else await ledger.claim_of(tx, intent.card_id),
