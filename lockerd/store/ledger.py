@@ -232,7 +232,7 @@ async def place_of(tx: Transaction, card_id: str) -> tuple[Place, int | None]:
 
 
 async def claim_of(tx: Transaction, card_id: str) -> str | None:
-    """The claim that a card belongs to; None for an old card of nobody known. Raises StoreError for an unknown card."""
+    """The claim that a card belongs to; None for an old card that nobody claims. Raises StoreError for an unknown card."""
     return (await rows.card(tx, card_id)).claim_id
 
 
