@@ -7,9 +7,10 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from random import SystemRandom
@@ -18,6 +19,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from firmware_protocol.units import UnitKind
 from lockerd.condition import Condition, Parts
 from lockerd.config import Config, Rtu, host_and_port
 from lockerd.devices.bus import ModbusBus, RtuSettings, TcpSettings
@@ -26,11 +28,12 @@ from lockerd.devices.mailbox import MailboxUnit
 from lockerd.devices.serial_line import open_serial
 from lockerd.devices.units import MailboxCabinet, MailboxMover
 from lockerd.doing import Doing, Readers
-from lockerd.errors import LockerError
+from lockerd.errors import StartFailed
+from lockerd.face.messages import FaceSettings
 from lockerd.face.pack import load_pack
-from lockerd.face.verifier import FaceClient, FaceSettings
+from lockerd.face.verifier import FaceClient
 from lockerd.intake import Intake, send_messages
-from lockerd.loading import Loading, erase_daily
+from lockerd.loading import Loading
 from lockerd.maintenance import Maintenance
 from lockerd.model.custody import Unit
 from lockerd.model.view import Progress, Screen, View
@@ -38,27 +41,24 @@ from lockerd.motions import Motions
 from lockerd.office.events import cloud_event
 from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
 from lockerd.office.sms import FileSms
-from lockerd.ports import Clock, Mover
+from lockerd.ports import Mover
 from lockerd.recovery import Recovery
 from lockerd.session import Session
 from lockerd.store import codes, journal
-from lockerd.store.database import Database
-from lockerd.store.journal import JournalOutbox, Stamper
+from lockerd.store.database import Database, Transaction
+from lockerd.store.housekeeping import tidy
+from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
 from lockerd.store.vault import Vault
 from lockerd.supervise import Supervisor
 from lockerd.watching import Watching
 from lockerd.web.console import console_app
-from lockerd.web.health import health_app
+from lockerd.web.health import HealthReport, health_app
 from lockerd.web.kiosk import Views, kiosk_app
 
 log = structlog.get_logger(__name__)
 
-ERASE_EVERY_SECONDS = 3600.0
-STOP_SECONDS = 30.0
-
-
-class StartFailed(LockerError):
-    """The machine cannot start now; the message names file, key and remedy (exit status 1)."""
+TIDY_EVERY_SECONDS = 3600.0
+WAKE_LINK_SECONDS = 1.0
 
 
 class SystemClock:
@@ -125,25 +125,22 @@ async def _listening(path: Path, listeners: list[Listener]) -> AsyncIterator[Non
 async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supervisor) -> None:
     """Run the machine until SIGTERM or SIGINT. Raises ConfigError, StartFailed, StoreError."""
     preflight(path, config)
-    clock: Clock = SystemClock()
     boot = boot_identity()
-    stamp = Stamper(clock, time.monotonic, boot).now
-    vault = Vault(device_key)
+    stamp = Stamper(SystemClock(), time.monotonic, boot).now
+    vault = Vault(device_key, entropy=os.urandom)
     db = Database(config.machine.state_dir / "lockerd.db")
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with asyncio.TaskGroup() as storage:
         owner = storage.create_task(db.run(), name="database")
-        await _ready_or_failed(db, owner)
         try:
-            machine = await _assemble(config, db=db, vault=vault, boot=boot, clock=clock, stamp=stamp)
+            await db.ready()
+            epoch = await db.transaction(lambda tx: _open_store(tx, vault, stamp()))
+            machine = assemble(config, db=db, vault=vault, boot=boot, epoch=epoch, stamp=stamp)
             async with _listening(path, machine.listeners), asyncio.TaskGroup() as group:
                 children = [group.create_task(work(), name=name) for name, work in machine.work.items()]
-                children.append(group.create_task(supervisor.watch(lambda: True), name="watchdog"))
-                await machine.started(stamp)
+                children.append(group.create_task(supervisor.watch(), name="watchdog"))
                 supervisor.notify(READY="1", STATUS="serving")
                 log.info("ready", boot=boot, pid=os.getpid())
                 await stop.wait()
@@ -155,26 +152,174 @@ async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supe
             owner.cancel()
 
 
-async def _ready_or_failed(db: Database, owner: asyncio.Task[None]) -> None:
-    """Wait for the database; its own error comes out of its owner."""
-    ready = asyncio.ensure_future(db.ready())
-    await asyncio.wait([ready, owner], return_when=asyncio.FIRST_COMPLETED)
-    if owner.done():
-        ready.cancel()
-        await owner
-    await ready
+async def _open_store(tx: Transaction, vault: Vault, stamp: Stamp) -> str:
+    """Check the key against the database and journal the start; returns the database's epoch."""
+    await vault.verify(tx)
+    await journal.append(tx, "lockerd.machine.started", {"version": version("lockerd")}, stamp=stamp)
+    return await journal.epoch(tx)
+
+
+def _envelope(row: JournalRow, locker_id: str) -> bytes:
+    return cloud_event(
+        locker_id=locker_id,
+        epoch=row.epoch,
+        seq=row.seq,
+        kind=row.type,
+        at=row.stamp.wall,
+        boot_id=row.stamp.boot_id,
+        monotime=row.stamp.mono,
+        data=row.data,
+    )
+
+
+Work = Callable[[], Coroutine[None, None, None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
     """Everything that runs: long tasks by name, and listeners."""
 
-    work: dict[str, Callable[[], asyncio.Future[None]]]
+    work: dict[str, Work]
     listeners: list[Listener]
-    db: Database
 
-    async def started(self, stamp: Callable[[], journal.Stamp]) -> None:
-        """Journal the start for the office."""
-        await self.db.transaction(
-            lambda tx: journal.append(tx, "lockerd.machine.started", {"version": version("lockerd")}, stamp=stamp())
+
+def assemble(
+    config: Config, *, db: Database, vault: Vault, boot: str, epoch: str, stamp: Callable[[], Stamp]
+) -> Assembled:
+    """Put the machine together; nothing runs yet."""
+    bus = ModbusBus(
+        RtuSettings(config.bus.port, config.bus.baudrate)
+        if isinstance(config.bus, Rtu)
+        else TcpSettings(config.bus.host, config.bus.port)
+    )
+    units: dict[Unit, Mover] = {
+        unit: MailboxMover(MailboxUnit(bus, kind, unit.value), unit)
+        for unit, kind in ((Unit.DISPENSER, UnitKind.DISPENSER), (Unit.RECYCLER, UnitKind.RECYCLER))
+    }
+    cabinet = MailboxCabinet(MailboxUnit(bus, UnitKind.CABINET, "cabinet"))
+    readers = {name: _reader(name, getattr(config.readers, name)) for name in ("counter", "throat", "exit")}
+    by_place = Readers(**readers)
+    face = FaceClient(
+        FaceSettings(
+            pack=str(config.face.pack),
+            source=config.face.source,
+            address=config.face.address,
+            production=config.production,
         )
+    )
+    motions = Motions(db, units, stamp)
+    new_journey_id = partial(secrets.token_hex, 8)
+    doing = Doing(db=db, vault=vault, motions=motions, readers=by_place, stamp=stamp)
+    recovery = Recovery(
+        db=db, vault=vault, motions=motions, units=units, readers=by_place, stamp=stamp, new_journey_id=new_journey_id
+    )
+    views = Views(View(Screen.OUT_OF_SERVICE, Progress.RECOVERING))
+    intake = Intake(db, vault, face, stamp)
+    link = OfficeLink(
+        LinkSettings(config.office.url),
+        LockerIdentity(config.machine.id, epoch, boot, {"lockerd": version("lockerd")}),
+        JournalOutbox(db, partial(_envelope, locker_id=config.machine.id)),
+        on_item=intake.take,
+        load_cursor=lambda: db.transaction(journal.load_down_cursor),
+        save_cursor=lambda cursor: db.transaction(lambda tx: journal.save_down_cursor(tx, cursor)),
+        status=lambda: office_status(condition.report()),
+        clock=SystemClock(),
+        random=SystemRandom(),
+    )
+    condition = Condition(
+        Parts(
+            db=db,
+            bus=bus,
+            motions=motions,
+            cabinet=cabinet,
+            readers=readers,
+            face=lambda: face.status,
+            link=lambda: link.status,
+            fit=lambda: session.fit,
+            idle=lambda: session.idle,
+        ),
+        changed=lambda: session.publish(),  # noqa: PLW0108 the session comes after
+    )
+    session = Session(
+        doing=doing,
+        watching=Watching(motions, readers["counter"], face, config.patience.face),
+        recovery=recovery,
+        cabinet=cabinet,
+        show=views.publish,
+        patience=config.patience_seconds(),
+        new_journey_id=new_journey_id,
+        reader_available=condition.reader_available,
+        face_available=condition.face_available,
+    )
+    loading = Loading(db, vault, motions, by_place, stamp, new_code=lambda: codes.new_code(secrets.randbelow))
+    maintenance = Maintenance(db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp)
+    registry = CollectorRegistry()
+    registry.register(condition)
+    sender = FileSms(config.sms.directory, SystemClock())
+    return Assembled(
+        work={
+            "bus": bus.run,
+            "face": face.run,
+            "office": link.run,
+            "outbox": lambda: _wake_link(db, link),
+            "messages": lambda: send_messages(db, vault, sender, stamp),
+            "housekeeping": lambda: _keep_house(db, stamp),
+            "condition": condition.run,
+            "maintenance": maintenance.run,
+            "session": session.run,
+        },
+        listeners=[
+            Listener(
+                "kiosk",
+                kiosk_app(
+                    boot=boot,
+                    source=views,
+                    on_tap=session.tap,
+                    previews=face.previews,
+                    framed_by=config.kiosk.framed_by,
+                ),
+                config.kiosk.listen,
+            ),
+            Listener(
+                "console",
+                console_app(
+                    maintenance=maintenance,
+                    health=condition.report,
+                    new_token=partial(secrets.token_urlsafe, 32),
+                    now=time.monotonic,
+                ),
+                config.console.listen,
+            ),
+            Listener("health", health_app(report=condition.report, registry=registry), config.health.listen),
+        ],
+    )
+
+
+def _reader(name: str, port: str) -> SamvReader:
+    return SamvReader(name, lambda: open_serial(port, 115200, device=f"reader.{name}"))
+
+
+def office_status(report: HealthReport) -> dict[str, object]:
+    """The status that the office sees: the health answer in short."""
+    return {
+        "serving": report.serving,
+        "status": report.status.value,
+        "checks": {check.name: check.status.value for check in report.checks},
+    }
+
+
+async def _keep_house(db: Database, stamp: Callable[[], Stamp]) -> None:
+    while True:
+        await tidy(db, stamp().wall)
+        await asyncio.sleep(TIDY_EVERY_SECONDS)
+
+
+async def _wake_link(db: Database, link: OfficeLink) -> None:
+    """Tell the link of new events soon after they are written."""
+    last = 0
+    while True:
+        position = await db.transaction(journal.position)
+        if position.last_seq != last:
+            last = position.last_seq
+            link.notify()
+        await asyncio.sleep(WAKE_LINK_SECONDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -19,7 +19,7 @@ from lockerd.motions import Motions
 from lockerd.office.link import LinkStatus
 from lockerd.ports import Cabinet
 from lockerd.store import ledger
-from lockerd.store.database import Database
+from lockerd.store.database import Database, Transaction
 from lockerd.web.health import Check, HealthReport, Status
 
 SURVEY_SECONDS = 5.0
@@ -169,7 +169,7 @@ class Condition(Collector):
         yield CounterMetricFamily("lockerd_face_restarts", "Restarts of the face worker.", face.restarts)
         bus = CounterMetricFamily("lockerd_bus_events", "Requests on the bus by end.", labels=["unit", "kind"])
         for number, unit in ((1, "dispenser"), (2, "recycler"), (3, "cabinet")):
-            for kind, count in self._parts.bus.statistics(number).counts().items():
+            for kind, count in asdict(self._parts.bus.statistics(number)).items():
                 bus.add_metric([unit, kind], count)
         yield bus
 
@@ -217,5 +217,5 @@ async def _probe(reader: SamvReader) -> None:
         return  # the reader remembers that it did not answer
 
 
-async def _counts(tx: ledger.Transaction) -> tuple[dict[SlotState, int], int]:
+async def _counts(tx: Transaction) -> tuple[dict[SlotState, int], int]:
     return dict(Tally(record.state for record in await ledger.slots(tx))), await ledger.bin_count(tx)

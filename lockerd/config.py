@@ -17,7 +17,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the file; unknown keys are refused."""
 
 
-class Machine(Section):
+class Machine(Section, frozen=True):
     """Who this machine is. `state_dir` holds the database; `key_file` holds 32 random bytes as 64 hex digits."""
 
     id: str
@@ -26,21 +26,21 @@ class Machine(Section):
     key_file: Path
 
 
-class Rtu(Section, tag="rtu", tag_field="kind"):
+class Rtu(Section, frozen=True, tag="rtu", tag_field="kind"):
     """The units on a serial line, 8N1."""
 
     port: str
     baudrate: int = 115200
 
 
-class Tcp(Section, tag="tcp", tag_field="kind"):
+class Tcp(Section, frozen=True, tag="tcp", tag_field="kind"):
     """The units behind a Modbus TCP gateway."""
 
     host: str
     port: int
 
 
-class Readers(Section):
+class Readers(Section, frozen=True):
     """Serial ports of the three ID-card readers."""
 
     counter: str
@@ -48,7 +48,7 @@ class Readers(Section):
     exit: str
 
 
-class Face(Section):
+class Face(Section, frozen=True):
     """Model pack and picture source; `address` is a device index or path, or the file that is replaced."""
 
     pack: Path
@@ -56,33 +56,33 @@ class Face(Section):
     address: str
 
 
-class Office(Section):
+class Office(Section, frozen=True):
     """The central office's base address."""
 
     url: str
 
 
-class Sms(Section):
+class Sms(Section, frozen=True):
     """Where pickup messages go; the file backend writes one file a message into `directory`."""
 
     backend: Literal["file"]
     directory: Path
 
 
-class Kiosk(Section):
+class Kiosk(Section, frozen=True):
     """The citizen's screen. `framed_by` is an origin that may frame it, for the simulator's dock only."""
 
     listen: str
     framed_by: str | None = None
 
 
-class Listen(Section):
+class Listen(Section, frozen=True):
     """An address to listen on, HOST:PORT."""
 
     listen: str
 
 
-class PatienceSeconds(Section):
+class PatienceSeconds(Section, frozen=True):
     """How long the screen waits for the citizen, in seconds."""
 
     answer: float = 90.0
@@ -93,7 +93,7 @@ class PatienceSeconds(Section):
     face: float = 20.0
 
 
-class Config(Section):
+class Config(Section, frozen=True):
     """The whole file."""
 
     machine: Machine

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from lockerd.errors import DeviceError, StoreError
-from lockerd.model.cards import Claim, Chip
+from lockerd.model.cards import Chip, Claim
 from lockerd.model.custody import Motion, Order, Outcome, Place, SlotState, Unit
 from lockerd.model.identity import FaceTemplate
 from lockerd.motions import Motions
@@ -144,7 +144,7 @@ class Doing:
         try:
             check = await codes.check(self._db, self._vault, effect.id_number, effect.code, self._stamp())
         except StoreError as error:
-            log.error("code not checked", error=str(error))
+            log.warning("code not checked", error=str(error))
             return ClaimChecked(None, failed=True)
         log.info("code checked", journey=journey.journey_id, result=check.result, attempts_left=check.attempts_left)
         if check.result is codes.CodeResult.LOCKED:

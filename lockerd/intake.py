@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -51,12 +52,11 @@ async def send_messages(db: Database, vault: Vault, sender: SmsSender, stamp: Ca
         if message is None:
             await asyncio.sleep(SMS_LOOK_SECONDS)
             continue
-        message_id = message.message_id
         try:
-            await sender.send(message_id, message.phone, message.text)
+            await sender.send(message.message_id, message.phone, message.text)
         except LinkError as error:
-            log.warning("message not sent", message_id=message_id, error=str(error))
-            retry_at = stamp().wall + SMS_RETRY_SECONDS
-            await db.transaction(lambda tx, again=retry_at, name=message_id: messages.failed(tx, name, again))
+            log.warning("message not sent", message_id=message.message_id, error=str(error))
+            end = partial(messages.failed, message_id=message.message_id, retry_at=stamp().wall + SMS_RETRY_SECONDS)
         else:
-            await db.transaction(lambda tx, name=message_id: messages.sent(tx, name))
+            end = partial(messages.sent, message_id=message.message_id)
+        await db.transaction(end)

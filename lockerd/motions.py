@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from lockerd.errors import DeviceError, StoreError
-from lockerd.model.custody import MOVES, Fault, Observation, Order, Outcome, Place, Result, Unit
+from lockerd.model.custody import MOVES, Fault, Intent, Observation, Order, Outcome, Place, Result, Unit
 from lockerd.ports import Mover
 from lockerd.store import codes, journal, ledger
 from lockerd.store.database import Database, Transaction
@@ -86,7 +86,7 @@ class Motions:
                 log.warning("motion not planned", unit=order.unit, motion=order.motion, error=str(error))
                 return Made(Outcome(Result.NOT_MOVED, Fault.SILENT), await self._place(card_id))
 
-            async def intend(tx: Transaction) -> ledger.Intent:
+            async def intend(tx: Transaction) -> Intent:
                 if before is not None:
                     await before(tx)
                 return await ledger.open_intent(tx, plan, card_id, journey_id, self._stamp())
@@ -94,7 +94,7 @@ class Motions:
             try:
                 intent = await self._db.transaction(intend)
             except StoreError as error:
-                log.error("intent refused", unit=order.unit, motion=order.motion, error=str(error))
+                log.warning("intent refused", unit=order.unit, motion=order.motion, error=str(error))
                 return Made(Outcome(Result.NOT_MOVED), await self._place(card_id))
             outcome = await mover.carry_out(plan)
             log.info(
@@ -120,7 +120,7 @@ class Motions:
 
 async def settle(
     tx: Transaction,
-    intent: ledger.Intent,
+    intent: Intent,
     outcome: Outcome,
     stamp: Stamp,
     *,

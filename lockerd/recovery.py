@@ -15,13 +15,13 @@ import structlog
 from lockerd.doing import EVENTS, Readers, read_chip, record_taken
 from lockerd.errors import DeviceError
 from lockerd.model.cards import Claim, ClaimState
-from lockerd.model.custody import Intent, Motion, Observation, Order, Place, Result, Sensor, SlotState, Unit
+from lockerd.model.custody import Intent, Motion, Observation, Order, Place, Result, Sensor, Unit
 from lockerd.model.view import FaultKind
-from lockerd.motions import Made, Motions, settle
+from lockerd.motions import Motions, settle
 from lockerd.pickup.state import Effect, Journey, Move, Record, Stage
 from lockerd.pickup.table import chip_is_predecessor
 from lockerd.ports import Mover
-from lockerd.store import claims, journeys, ledger
+from lockerd.store import claims, codes, journeys, ledger
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
@@ -51,6 +51,7 @@ class Recovery:
         units: dict[Unit, Mover],
         readers: Readers,
         stamp: Callable[[], Stamp],
+        new_journey_id: Callable[[], str],
     ) -> None:
         self._db = db
         self._vault = vault
@@ -58,6 +59,7 @@ class Recovery:
         self._units = units
         self._readers = readers
         self._stamp = stamp
+        self._new_journey_id = new_journey_id
         self.fit = False
 
     async def after_restart(self) -> Resume | None:
@@ -122,81 +124,71 @@ class Recovery:
             log.warning("dispenser not fit", fault=seen.fault)
             return False
         if seen.place is Place.EXIT:
-            made = await self._motions.make(Order(Unit.DISPENSER, Motion.RETRACT), event=EVENTS[Motion.RETRACT])
-            seen = made.outcome.observation or await self._answering(Unit.DISPENSER)
+            at_exit = await self._db.transaction(lambda tx: ledger.cards_at(tx, Place.EXIT))
+            card_id = at_exit[0].card_id if at_exit else None
+            await self._motions.make(
+                Order(Unit.DISPENSER, Motion.RETRACT), card_id=card_id, event=EVENTS[Motion.RETRACT]
+            )
+            seen = await self._answering(Unit.DISPENSER)
         if seen.place is Place.TRANSPORT:
             await self._stow_by_chip()
             seen = await self._answering(Unit.DISPENSER)
-        await self._settle_places(seen)
+        if seen.place is None:
+            await self._settle_places(seen)
+            seen = await self._answering(Unit.DISPENSER)
         return seen.place is None and seen.fault is None
 
     async def _stow_by_chip(self) -> None:
-        """A card stands before the exit reader: its chip says whose it is; a slot, or the retract position, takes it."""
+        """A card stands before the exit reader: its chip says whose it is, and so where it goes."""
         chip = await read_chip(self._readers.exit)
-        claim = None
-        if chip is not None:
-            claim = await self._db.transaction(
-                lambda tx: claims.for_chip(tx, self._vault, chip.id_number, chip.valid_from)
-            )
-        if claim is None:
-            await self._capture_unknown()
+
+        async def whose(tx: Transaction) -> Claim | None:
+            claim = None
+            if chip is not None:
+                claim = await claims.for_chip(tx, self._vault, chip.id_number, chip.valid_from)
+            await self._only_in_transport(tx, claim.claim_id if claim else None)
+            return claim
+
+        claim = await self._db.transaction(whose)
+        card_id = claim.claim_id if claim else None
+        slot = None
+        if claim is not None and claim.state is ClaimState.STOCKED:
+            slot = claim.slot if claim.slot is not None else await self._db.transaction(ledger.free_slot)
+        if claim is not None and claim.state is ClaimState.EXPECTED:
+            # Power went while staff loaded it: back to them, to be loaded and announced as any other.
+            order, event = Order(Unit.DISPENSER, Motion.REJECT), None
+        elif slot is not None:
+            order, event = Order(Unit.DISPENSER, Motion.STORE, slot), EVENTS[Motion.STORE]
+        else:
+            order, event = Order(Unit.DISPENSER, Motion.CAPTURE), EVENTS[Motion.CAPTURE]
+        await self._motions.make(order, card_id=card_id, event=event)
+
+    async def _only_in_transport(self, tx: Transaction, card_id: str | None) -> None:
+        """The chip is evidence: this card, and no other, stands before the exit reader."""
+        reason = "another card stands before the exit reader"
+        for card in await ledger.cards_at(tx, Place.TRANSPORT, Place.EXIT):
+            if card.card_id != card_id:
+                await ledger.move(tx, card.card_id, Place.IN_DOUBT, self._stamp(), reason)
+        if card_id is None:
             return
-
-        async def found(tx: Transaction) -> int | None:
-            await self._move_by_evidence(tx, claim.claim_id, Place.TRANSPORT, "chip read before the exit gate")
-            return await self._slot_for(tx, claim)
-
-        slot = await self._db.transaction(found)
-        if slot is None:
-            await self._motions.make(
-                Order(Unit.DISPENSER, Motion.CAPTURE), card_id=claim.claim_id, event=EVENTS[Motion.CAPTURE]
-            )
-            return
-        expected = claim.state is ClaimState.EXPECTED
-        if expected:
-            # Power went while staff loaded it: it goes back to them, to be loaded with its message as any other.
-            await self._motions.make(Order(Unit.DISPENSER, Motion.REJECT), card_id=claim.claim_id)
-            return
-        await self._motions.make(
-            Order(Unit.DISPENSER, Motion.STORE, slot), card_id=claim.claim_id, event=EVENTS[Motion.STORE]
-        )
-
-    async def _slot_for(self, tx: Transaction, claim: Claim) -> int | None:
-        """The claim's own slot if it may be used again, else a free one."""
-        for record in await ledger.slots(tx):
-            if record.slot != claim.slot:
-                continue
-            if record.state is SlotState.FREE:
-                return record.slot
-            if record.state is SlotState.BLOCKED and record.card_id in (None, claim.claim_id):
-                await ledger.unblock_slot(tx, record.slot, "its card was found", self._stamp())
-                return record.slot
-        return await ledger.free_slot(tx)
-
-    async def _capture_unknown(self) -> None:
-        """A card that cannot be named goes to the retract position, where staff will look at it."""
-        await self._motions.make(Order(Unit.DISPENSER, Motion.CAPTURE), event=EVENTS[Motion.CAPTURE])
-
-        async def doubt(tx: Transaction) -> None:
-            for card in await ledger.cards_at(tx, Place.TRANSPORT, Place.EXIT):
-                await ledger.move(tx, card.card_id, Place.IN_DOUBT, self._stamp(), reason="unknown card captured")
-
-        await self._db.transaction(doubt)
+        recorded, _slot = await ledger.place_of(tx, card_id)
+        reason = "chip read before the exit gate"
+        if recorded not in (Place.TRANSPORT, Place.TRAY, Place.IN_DOUBT):
+            await ledger.move(tx, card_id, Place.IN_DOUBT, self._stamp(), reason)
+        if recorded is not Place.TRANSPORT:
+            await ledger.move(tx, card_id, Place.TRANSPORT, self._stamp(), reason)
 
     async def _settle_places(self, seen: Observation) -> None:
-        """Cards recorded in the path although the path is empty: taken if the unit's total says so, else looked for."""
-        if seen.place is not None:
-            return
+        """Cards recorded in an empty path: taken if the unit's total says so, else looked for in their slots."""
 
         async def look(tx: Transaction) -> list[ledger.CardAt]:
             known = await ledger.totals(tx, Unit.DISPENSER)
             taken = known is not None and seen.dispensed > known.dispensed
-            missing = await ledger.cards_at(tx, Place.TRANSPORT, Place.EXIT)
-            for card in missing:
+            for card in await ledger.cards_at(tx, Place.TRANSPORT, Place.EXIT):
                 if taken and card.place is Place.EXIT and card.claim_id is not None:
                     await record_taken(tx, card.claim_id, "", self._stamp(), "the unit counted a taken card")
                 else:
-                    await ledger.move(tx, card.card_id, Place.IN_DOUBT, self._stamp(), reason="path is empty")
+                    await ledger.move(tx, card.card_id, Place.IN_DOUBT, self._stamp(), "the path is empty")
             await ledger.note_totals(tx, seen)
             return [card for card in await ledger.cards_at(tx, Place.IN_DOUBT) if card.role == "new"]
 
@@ -208,22 +200,17 @@ class Recovery:
         slot = card.slot
         if slot is None:
             return
-        made: Made = await self._motions.make(Order(Unit.DISPENSER, Motion.ALIGN, slot))
+        made = await self._motions.make(Order(Unit.DISPENSER, Motion.ALIGN, slot))
         seen = made.outcome.observation
         if made.outcome.result is not Result.DONE or seen is None or Sensor.SLOT not in seen.sensors:
             log.warning("card stays in doubt", card=card.card_id, slot=slot)
             return
 
         async def found(tx: Transaction) -> None:
-            await ledger.unblock_slot(tx, slot, "slot sensor sees its card", self._stamp())
-            await ledger.move(tx, card.card_id, Place.SLOT, self._stamp(), reason="slot sensor", slot=slot)
+            await ledger.move(tx, card.card_id, Place.SLOT, self._stamp(), "slot sensor", slot=slot)
+            await codes.reinstate(tx, card.card_id)
 
         await self._db.transaction(found)
-
-    async def _move_by_evidence(self, tx: Transaction, card_id: str, place: Place, reason: str) -> None:
-        recorded, _slot = await ledger.place_of(tx, card_id)
-        if recorded is not place:
-            await ledger.move(tx, card_id, place, self._stamp(), reason=reason)
 
     # --- recycler ----------------------------------------------------------------------------------------------------
 
@@ -246,12 +233,14 @@ class Recovery:
                 target = Place.TAKEN
             else:
                 target = Place.TAKEN if card.place is Place.THROAT else Place.IN_DOUBT
-            await ledger.move(tx, card.card_id, target, self._stamp(), reason="totals after an interruption")
+            if target is Place.BIN:
+                await ledger.move(tx, card.card_id, Place.IN_DOUBT, self._stamp(), "the path is empty")
+            await ledger.move(tx, card.card_id, target, self._stamp(), "totals after an interruption")
         await ledger.note_totals(tx, seen)
 
     async def _resume_with(self, place: Place) -> Resume:
         """An old card stands in the recycler: back to its owner, unless the new card is already in their hand."""
-        journey_id = "recovery"
+        journey_id = self._new_journey_id()
 
         async def whose(tx: Transaction) -> tuple[str, Claim | None]:
             cards = [
@@ -260,8 +249,14 @@ class Recovery:
                 if card.role == "old"
             ]
             card_id = cards[-1].card_id if cards else await ledger.add_old_card(tx, None, journey_id, self._stamp())
-            await self._move_by_evidence(tx, card_id, place, "sensor after an interruption")
+            recorded, _slot = await ledger.place_of(tx, card_id)
+            for step in (Place.IN_DOUBT, place):
+                if recorded is not place and recorded is not step:
+                    await ledger.move(tx, card_id, step, self._stamp(), "sensor after an interruption")
             claim_id = cards[-1].claim_id if cards else None
+            await journeys.begin(tx, journey_id, self._stamp())
+            if claim_id is not None:
+                await journeys.attach(tx, journey_id, claim_id)
             return card_id, await claims.by_id(tx, self._vault, claim_id) if claim_id else None
 
         card_id, claim = await self._db.transaction(whose)

@@ -14,24 +14,20 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from lockerd.errors import DeviceError, LockerError, StoreError
+from lockerd.doing import Doing
+from lockerd.errors import DeviceError, FloorTaken, StoreError
 from lockerd.model.view import Action, Progress, Screen, Tap, View
 from lockerd.pickup.screens import STAGES, view_of
 from lockerd.pickup.state import Effect, Event, Journey, Patience, Stage, Tapped, TimedOut, Watch
 from lockerd.pickup.table import step
 from lockerd.ports import Cabinet
 from lockerd.recovery import Recovery, Resume
-from lockerd.doing import Doing
 from lockerd.watching import Watching
 
 log = structlog.get_logger(__name__)
 
 WARN_SECONDS = 20  # WCAG 2.2.1: warn at least 20 s before a time-out …
 EXTENSIONS = 10  # … and let it be extended ten times
-
-
-class FloorTaken(LockerError):
-    """A citizen is at the machine, or other staff work is under way; try again in a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +75,9 @@ class Session:
         self._resume: Resume | None = None
 
     @property
-    def stage(self) -> Stage:
-        """Where the journey stands."""
-        return self._journey.stage
+    def idle(self) -> bool:
+        """Whether nobody is at the machine."""
+        return self._journey.stage is Stage.IDLE and not self._staff
 
     @property
     def fit(self) -> bool:

@@ -127,6 +127,11 @@ class Console:
         found: dict[str, Any] = await self._call("POST", "/api/bin/empty", {"counted": counted})
         return found
 
+    async def settle(self) -> dict[str, Any]:
+        """After a jam was cleared by hand: let the machine bring its card path to rest."""
+        found: dict[str, Any] = await self._call("POST", "/api/settle", {})
+        return found
+
     async def _call(self, method: str, path: str, body: object = None) -> Any:
         origin = f"http://{self.address}"
         return await _json(self.session, method, origin + path, body, {"Origin": origin})

@@ -123,7 +123,7 @@ class MemoryLine:
         self.units = units
         self.script: list[str | None] = []
         self.writes: list[tuple[int, ...]] = []
-        self.after_write: Callable[[], None] = lambda: None
+        self.on_loss: Callable[[], None] = lambda: None
         self.torn_reads = 0
         self.lost_reads = 0
         self.reads = 0
@@ -146,10 +146,11 @@ class MemoryLine:
         await asyncio.sleep(0)
         self.writes.append(tuple(values))
         lost = self.script.pop(0) if self.script else None
+        if lost:
+            self.on_loss()
         if lost == "request" or self.units[unit].silent:
             raise DeviceSilent("line", "no answer")
         refused = self.units[unit].write(address, values)
-        self.after_write()
         if lost == "reply":
             raise DeviceSilent("line", "no answer")
         if refused is not None:

@@ -7,6 +7,7 @@ answer, stray bytes before an answer, writes repeated by the library, frames wit
 from __future__ import annotations
 
 import asyncio
+import logging
 import struct
 import termios
 from collections.abc import Sequence
@@ -90,8 +91,8 @@ class _Request:
 class ModbusBus:
     """All requests to one line, one at a time, through `run`. Requests wait until `run` runs and fail when it has ended.
 
-    `timeout` is how long an answer is waited for, `latency` the longest time after a request at which a device may still
-    answer; both in seconds. After a missing answer the line stays silent until `latency` has passed.
+    `timeout` is how long an answer is waited for, `latency` the longest time after a whole request at which a device may
+    still answer; both in seconds. After a missing answer the line stays silent until `latency` has passed.
     """
 
     def __init__(
@@ -134,6 +135,9 @@ class ModbusBus:
 
     async def run(self) -> None:
         """Own the line until cancelled."""
+        logging.getLogger("pymodbus").setLevel(
+            logging.CRITICAL
+        )  # it dumps frames at each time-out; the statistics count them
         request: _Request | None = None
         try:
             while True:
@@ -174,7 +178,7 @@ class ModbusBus:
             raise DeviceSilent(label, "the line broke", sent=False)
         self._count(request.unit, requests=1)
         self._filter.expect(request)
-        sent = loop.time()
+        sent = loop.time() + self._wire_seconds(request)
         try:
             if request.values is None:
                 response = await client.read_holding_registers(
@@ -238,6 +242,12 @@ class ModbusBus:
         self._back_off = _FIRST_BACK_OFF
         self._retry_at = 0.0
         return client
+
+    def _wire_seconds(self, request: _Request) -> float:
+        """Time that the request itself takes on a serial line."""
+        if not isinstance(self._settings, RtuSettings):
+            return 0.0
+        return (8 if request.values is None else 9 + 2 * request.count) * 10 / self._settings.baudrate
 
     def _new_client(self) -> AsyncModbusSerialClient | AsyncModbusTcpClient:
         match self._settings:

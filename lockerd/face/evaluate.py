@@ -114,7 +114,7 @@ def evaluate(pack_path: Path, images: Path, *, fuse: int = 1) -> Report:
         failure_to_enrol=failed["reference"] / max(1, tried["reference"]),
         failure_to_acquire=failed["probe"] / max(1, tried["probe"]),
         rejections=dict(rejections.most_common()),
-        fnmr_at_fmr=_rates(genuine, impostor),
+        fnmr_at_fmr=rates(genuine, impostor),
         milliseconds=1000 * spent / max(1, looked),
     )
 
@@ -137,7 +137,7 @@ def _scores(references: _Gathered, probes: _Gathered) -> tuple[Floats, Floats]:
     return scores[same & counted], scores[~same & counted]
 
 
-def _rates(genuine: Floats, impostor: Floats) -> dict[str, Rate]:
+def rates(genuine: Floats, impostor: Floats) -> dict[str, Rate]:
     """FNMR at each FMR that the number of impostor comparisons can tell."""
     rates: dict[str, Rate] = {}
     falling = np.sort(impostor)[::-1]
@@ -157,9 +157,7 @@ def wilson(hits: int, of: int) -> tuple[float, float]:
     z = 1.959964
     share = hits / of
     middle = (share + z * z / (2 * of)) / (1 + z * z / of)
-    half: npt.NDArray[np.float64] = (
-        np.sqrt(share * (1 - share) / of + z * z / (4 * of * of)) * z / (1 + z * z / of)
-    )
+    half: npt.NDArray[np.float64] = np.sqrt(share * (1 - share) / of + z * z / (4 * of * of)) * z / (1 + z * z / of)
     return max(0.0, middle - float(half)), min(1.0, middle + float(half))
 
 

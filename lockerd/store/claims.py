@@ -82,6 +82,18 @@ async def expected_for_chip(tx: Transaction, vault: Vault, id_number: str, valid
     return None
 
 
+async def for_chip(tx: Transaction, vault: Vault, id_number: str, valid_from: str) -> Claim | None:
+    """The claim of a new card that is found inside the machine, by its chip: announced, stocked or withdrawn.
+
+    A collected one is not found: whoever took it put in another card, or the record is wrong, and staff have to look.
+    """
+    for state in (ClaimState.STOCKED, ClaimState.EXPECTED, ClaimState.WITHDRAWN):
+        for claim in await _found(tx, vault, id_number, state):
+            if claim.valid_from == valid_from:
+                return claim
+    return None
+
+
 async def stocked(tx: Transaction, claim_id: str, slot: int, stamp: Stamp) -> None:
     """The announced card lies in its slot: from now on it can be collected.
 

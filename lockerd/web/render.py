@@ -120,7 +120,7 @@ def _say(view: View, text: Catalogue) -> str:
     if view.screen is Screen.FAULT:
         return " ".join(
             (
-                text(f"fault.{view.fault}.title"),
+                text(f"fault.{view.fault}.title") + text("stop"),
                 *(text(f"where.{place}") for place in view.whereabouts),
                 text(f"fault.{view.fault}.next"),
             )

@@ -45,7 +45,14 @@ async def test_settings_that_make_commits_durable(tmp_path: Path) -> None:
     async with opened(path) as db:
 
         async def read(tx: Transaction) -> dict[str, object]:
-            names = ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "wal_autocheckpoint", "busy_timeout")
+            names = (
+                "journal_mode",
+                "synchronous",
+                "foreign_keys",
+                "secure_delete",
+                "wal_autocheckpoint",
+                "busy_timeout",
+            )
             return {name: (await tx.all(f"PRAGMA {name}"))[0][0] for name in names}
 
         assert await db.transaction(read) == {
