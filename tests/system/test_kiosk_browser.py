@@ -89,7 +89,7 @@ CHECK_BOXES = """() => {
     if (e.scrollWidth > e.clientWidth + 1 && e.clientWidth && getComputedStyle(e).display !== 'inline'
         && !e.querySelector('svg.drawing')) found.push('too wide: ' + name);
     const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-    if (e.scrollHeight > e.clientHeight + 1 && e.clientHeight && !own  // a line may be lower than its font's box
+    if (e.scrollHeight > e.clientHeight + 4 * scale && e.clientHeight && !own  // a line may be lower than its font's box
         && getComputedStyle(e).display !== 'inline' && !e.querySelector('svg.drawing'))
       found.push('too high: ' + name + ' ' + e.scrollHeight + ' > ' + e.clientHeight);
     if (e.tagName === 'BUTTON' && Math.min(box.width, box.height) < 60 * scale) found.push('small target: ' + name);
