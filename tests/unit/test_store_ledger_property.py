@@ -133,7 +133,7 @@ async def everything(tx: Transaction) -> Any:
 
 
 LedgerMachine.TestCase.settings = settings(
-    max_examples=80,
+    max_examples=50,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
