@@ -260,4 +260,6 @@ async def record_taken(tx: Transaction, claim_id: str, journey_id: str, stamp: S
     """The new card is in the citizen's hand: its place, its claim and the office's event in one transaction."""
     await ledger.move(tx, claim_id, Place.TAKEN, stamp, reason=reason)
     await claims.collected(tx, claim_id, stamp)
-    await journal.append(tx, "lockerd.card.taken", {"card": claim_id, "journey": journey_id}, stamp=stamp)
+    await journal.append(
+        tx, "lockerd.card.taken", {"claim_id": claim_id, "card_id": claim_id, "journey_id": journey_id}, stamp=stamp
+    )

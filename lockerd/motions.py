@@ -136,7 +136,12 @@ async def settle(
     if outcome.observation is not None:
         await ledger.note_totals(tx, outcome.observation)
     if event is not None and outcome.result is Result.DONE:
-        data = {"card": intent.card_id, "slot": order.slot, "journey": intent.journey_id or None}
+        data = {
+            "claim_id": None if intent.card_id is None else await ledger.claim_of(tx, intent.card_id),
+            "card_id": intent.card_id,
+            "slot": order.slot,
+            "journey_id": intent.journey_id or None,
+        }
         await journal.append(tx, event, {k: v for k, v in data.items() if v is not None}, stamp=stamp)
     if place is Place.SLOT and order.motion in MOVES and intent.card_id is not None:
         await codes.reinstate(tx, intent.card_id)

@@ -29,6 +29,10 @@ class TooLate(Exception):
     """A condition did not come true before its deadline; the message names it and what was seen instead."""
 
 
+STALE_SECONDS = 2.0
+"""How long a tap that was refused as stale waits for the same page under a newer number."""
+
+
 async def eventually(what: str, seconds: float, look: Callable[[], Awaitable[T | None]]) -> T:
     """Poll `look` until it answers anything but None, and return that.
 
@@ -222,7 +226,7 @@ class Kiosk:
         raise Refused(refusal)
 
     async def _same_page_anew(self, old: Page, what: str) -> Page:
-        return await self.page(what, 2.0, lambda new: new.situation == old.situation and new.seq != old.seq)
+        return await self.page(what, STALE_SECONDS, lambda new: new.situation == old.situation and new.seq != old.seq)
 
     async def _show(self, message: Mapping[str, Any]) -> None:
         page = Page(

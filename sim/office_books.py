@@ -268,8 +268,8 @@ def _book(db: sqlite3.Connection, element: object) -> str | None:
     claim_id = named or card_id  # a new card is called as its claim
     known = db.execute("UPDATE claim SET events = events + 1 WHERE claim_id = ?", (claim_id,)).rowcount == 1
     if not known:
-        wanted = kind in _CLAIM_STATE.keys() - _WITHOUT_CARD or kind in _OLD_CARD_STATE or named is not None
-        return None if wanted else kind
+        needed = kind in _CLAIM_STATE.keys() - _WITHOUT_CARD or named is not None
+        return None if needed or (kind in _OLD_CARD_STATE and card_id is None) else kind
     if kind in _CLAIM_STATE:
         state = _CLAIM_STATE[kind]
         where = slot if state == "stocked" else None

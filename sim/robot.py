@@ -132,6 +132,7 @@ class Robot:
                 case "take", "none":
                     await self._take(page, visit.takes)
                 case (("done" | "fault"), "none"):
+                    self.ended = page.at
                     return await self._leave(page)
                 case _:
                     await self._change(page, PAGE_SECONDS)

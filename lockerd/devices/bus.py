@@ -218,6 +218,7 @@ class ModbusBus:
             if wait <= 0:
                 return
             await asyncio.sleep(wait)
+            await asyncio.sleep(0)  # bytes that came with the timer are read, and dropped, before the next request
 
     async def _connected(self, label: str) -> AsyncModbusSerialClient | AsyncModbusTcpClient:
         if self._client is not None and self._client.connected:

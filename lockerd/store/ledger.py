@@ -231,6 +231,11 @@ async def place_of(tx: Transaction, card_id: str) -> tuple[Place, int | None]:
     return card.place, card.slot
 
 
+async def claim_of(tx: Transaction, card_id: str) -> str | None:
+    """The claim that a card belongs to; None for an old card that nobody claims. Raises StoreError for an unknown card."""
+    return (await rows.card(tx, card_id)).claim_id
+
+
 async def cards_at(tx: Transaction, *places: Place) -> list[CardAt]:
     """The cards recorded at any of `places`, by card id."""
     found = await tx.all(

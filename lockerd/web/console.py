@@ -141,7 +141,7 @@ class _Console:
             self._tries -= 1
         if not known:
             raise web.HTTPForbidden(
-                text="name and PIN do not fit; after five wrong tries nobody can log in under a name for 15 minutes"
+                text="name and PIN do not fit; after 5 wrong tries nobody can log in under a name for 15 minutes"
             )
         self._logins.end(request.cookies.get(TOKEN_COOKIE))
         response = web.Response(status=204)

@@ -90,7 +90,7 @@ def render_login(language: str, *, ended: bool) -> str:
 
 def render_page(page: Page, language: str, name: str, part: str) -> str:
     """`page` for the staff member `name`, around its live part (HTML of `render_part`)."""
-    return _render(f"{page}.html", language, page=page, pages=list(Page), name=name, live=page in LIVE, part=part)
+    return _render(f"{page}.html", language, page=page, pages=list(Page), name=name, live_part=part)
 
 
 def render_part(page: Page, language: str, *, health: HealthReport, report: Loaded, slots: Sequence[SlotRecord]) -> str:

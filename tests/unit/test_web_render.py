@@ -24,6 +24,7 @@ def every_view() -> list[View]:
             base,
             replace(base, renewal=True),
             replace(base, warn=True, seconds_left=20),
+            replace(base, warn=True),
             replace(base, seconds_left=45),
             replace(base, reader_available=False),
             replace(base, face_available=False),
