@@ -126,10 +126,12 @@ class Machine:
 
 
 @asynccontextmanager
-async def machine(first: View, *, boot: str = "boot-1", port: int = 0) -> AsyncIterator[Machine]:
+async def machine(
+    first: View, *, boot: str = "boot-1", port: int = 0, framed_by: str | None = None
+) -> AsyncIterator[Machine]:
     views = Views(first)
     made = Machine(views, boot)
-    app = kiosk_app(boot=boot, source=views, on_tap=made.taps.append, previews=pictures, framed_by=None)
+    app = kiosk_app(boot=boot, source=views, on_tap=made.taps.append, previews=pictures, framed_by=framed_by)
     runner = web.AppRunner(app, shutdown_timeout=2)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
@@ -336,6 +338,26 @@ async def test_the_page_comes_back_after_a_restart_of_the_daemon(chromium: Brows
         await page.locator('[data-action="confirm"]').click()
         await until(lambda: bool(again.taps))
         assert again.taps == [Tap(Action.CONFIRM)]
+
+
+async def test_only_the_named_origin_may_frame_the_page(chromium: Browser) -> None:
+    async def dock(request: web.Request) -> web.Response:
+        return web.Response(text=f'<iframe src="{request.query["kiosk"]}">', content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get("/", dock)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with machine(View(Screen.CONFIRM), framed_by=origin) as open_one, machine(View(Screen.CONFIRM)) as closed_one:
+        page = await chromium.new_page()
+        await page.goto(f"{origin}/?kiosk={open_one.address}")
+        await page.frame_locator("iframe").locator('[data-action="confirm"]').click()
+        await until(lambda: bool(open_one.taps))
+        await page.goto(f"{origin}/?kiosk={closed_one.address}")
+        await expect(page.frame_locator("iframe").locator("#page")).to_have_count(0)
+    await runner.cleanup()
 
 
 async def test_the_preview_runs_on_through_prompts_and_ends_with_the_page(chromium: Browser) -> None:
