@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
-from sim.clients import Console, Impossible, Inbox, Kiosk, Page, TooLate, World, eventually
+from sim.clients import Console, Impossible, Inbox, Kiosk, Page, Refused, TooLate, World, eventually
 from sim.people import Citizen
 from sim.timeline import Interval
 
@@ -26,6 +27,9 @@ PAGE_SECONDS = 45.0
 
 TAP_AGAIN = 2.0
 """Seconds after which an unanswered act is repeated."""
+
+ANNOUNCED_SECONDS = 60.0
+"""How long the office may take to announce cards that staff load already."""
 
 _CODE = re.compile(r"(?<!\d)(\d{4}) ?(\d{4})(?!\d)")
 
@@ -147,6 +151,12 @@ class Robot:
         what = f"a page after {page.view}/{page.progress}"
         return await self.kiosk.page(what, seconds, lambda new: new.situation != page.situation)
 
+    async def _passes(self, page: Page, seconds: float) -> None:
+        """Wait until the machine shows another screen or does something else; a ticket or a notice is not enough."""
+        what = f"something after {page.view}/{page.progress}"
+        step = (page.view, page.progress)
+        await self.kiosk.page(what, seconds, lambda new: (new.view, new.progress) != step)
+
     async def _changes(self, page: Page) -> bool:
         """Whether the page changes soon; a person repeats an act that stays without an answer."""
         try:
@@ -181,29 +191,27 @@ class Robot:
 
     async def _insert(self, page: Page, card: str) -> None:
         await self.body.hesitate()
-        await self._possible("insert_old", card=card)
-        await self._change(page, PAGE_SECONDS)
+        await self._as_soon_as_possible(page, "insert_old", card=card)
 
     async def _take_back(self, page: Page) -> None:
         await self.body.hesitate()
-        await self._possible("take_old")
-        await self._change(page, PAGE_SECONDS)
+        await self._as_soon_as_possible(page, "take_old")
 
     async def _take(self, page: Page, takes: bool) -> None:
         if not takes:
             with self.body.own_time():
-                await self._change(page, PAGE_SECONDS * 4)
+                await self._passes(page, PAGE_SECONDS * 4)
             return
         await self.body.hesitate()
         card = (await self.world.truth())["at_exit"]
-        await self._possible("take_new")
-        self.got.append(card)
-        await self._change(page, PAGE_SECONDS)
+        if await self._as_soon_as_possible(page, "take_new"):
+            self.got.append(card)
 
     async def _leave(self, page: Page) -> Page:
         """Read the last page to its end, close it, and return it as it was last."""
         if page.view == "fault" and page.ticket is None:
-            await self._changes(page)
+            with self.body.own_time():  # the citizen looks for one
+                await self._changes(page)
         await self.body.hesitate()
         last = page = await self._present_page()
         deadline = time.monotonic() + PAGE_SECONDS
@@ -222,10 +230,15 @@ class Robot:
         with self.body.own_time():
             await self.world.act(do, **arguments)
 
-    async def _possible(self, do: str, **arguments: object) -> None:
-        """Act as soon as the machine lets it: a shutter opens, a gate opens. The waiting is not the citizen's."""
+    async def _as_soon_as_possible(self, page: Page, do: str, **arguments: object) -> bool:
+        """Act as soon as the machine lets it, because a shutter or a gate opens, and see it move on; the waiting is not
+        the citizen's. False when it moves on without the act, because there is nothing left to do.
+        """
+        moved_on = asyncio.ensure_future(self._passes(page, PAGE_SECONDS))
 
         async def attempt() -> bool | None:
+            if moved_on.done():
+                return False
             began = time.monotonic()
             try:
                 await self.world.act(do, **arguments)
@@ -234,7 +247,12 @@ class Robot:
             self.body.intervals.append(Interval(began, time.monotonic()))
             return True
 
-        await eventually(do, PAGE_SECONDS, attempt)
+        try:
+            done = await eventually(do, PAGE_SECONDS, attempt)
+            await moved_on
+        finally:
+            moved_on.cancel()
+        return done
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,22 +262,29 @@ class Staff:
     console: Console
     world: World
 
-    async def load(self, cards: list[str], name: str, pin: str) -> list[dict[str, object]]:
-        """Place a tray, log in, load until the feeder is empty, log out. Returns the loading's lines.
+    async def load(self, cards: Sequence[str], name: str, pin: str) -> None:
+        """Log in, place a tray, load until the feeder is empty, log out; try cards again that the office announces later.
 
-        Raises Refused and TooLate.
+        Raises Refused for a card that is rejected for another reason or for too long, and TooLate.
         """
-        await self.world.act("place_tray", cards=cards)
         await self.console.login(name, pin)
-        await self.console.start_loading()
-
-        async def loaded() -> list[dict[str, object]] | None:
-            loading = await self.console.loading()
-            return None if loading["running"] else loading["lines"]
-
-        lines = await eventually("loading ended", 60.0 + 20.0 * len(cards), loaded)
+        deadline = time.monotonic() + ANNOUNCED_SECONDS
+        tray = list(cards)
+        while tray:
+            await self.world.act("place_tray", cards=tray)
+            await self.console.start_loading()
+            lines = await eventually("loading ended", 60.0 + 20.0 * len(tray), self._loaded)
+            reasons = {line["reason"] for line in lines if line["result"] != "stored"}
+            if reasons - {"not_announced"} or (reasons and time.monotonic() > deadline):
+                raise Refused(f"loading rejected cards: {', '.join(sorted(reasons))}")
+            tray = (await self.world.truth())["rejects"]
+            if tray:
+                await self.world.act("take_rejects")
         await self.console.logout()
-        return lines
+
+    async def _loaded(self) -> list[dict[str, Any]] | None:
+        loading = await self.console.loading()
+        return None if loading["running"] else loading["lines"]
 
     async def clear_jam(self, unit: str, name: str, pin: str) -> None:
         """Free the mechanics of `unit` by hand, and have the machine bring its card path to rest. Raises Refused."""

@@ -27,6 +27,9 @@ from sim.verdict import Expectation, disagreements, disappointments, read_databa
 
 T = TypeVar("T")
 
+QUIET_SECONDS = 0.5
+"""How long no further event has come when the office is taken to have them all; the comparison then tells."""
+
 DRAIN_SECONDS = 120.0
 """How long the office's ledger may lag behind: the daemon waits up to a minute between two tries of a lost office."""
 
@@ -126,9 +129,16 @@ class Play:
         """Wait until the office has what the truth demands, end lockerd as systemd would, and read the three."""
         harness = scene.harness
 
+        truth = read_truth(await harness.world.truth())
+        seen, since = -1, 0.0
+
         async def drained() -> bool | None:
+            nonlocal seen, since
             ledger = read_ledger(await harness.office.ledger())
-            return True if ledger.new == read_truth(await harness.world.truth()).new else None
+            if ledger.last_seq != seen:
+                seen, since = ledger.last_seq, time.monotonic()
+            complete = ledger.new == truth.new and ledger.kept == truth.in_bin
+            return True if complete and time.monotonic() - since > QUIET_SECONDS else None
 
         late = ""
         try:
@@ -136,7 +146,6 @@ class Play:
         except TooLate as error:
             late = f"{error}; "
         await harness.stop_lockerd()
-        truth = read_truth(await harness.world.truth())
         office = read_ledger(await harness.office.ledger())
         daemon = read_database(self.setting.database)
         found = (*disagreements(truth, daemon, office), *disappointments(expected, truth, daemon, office))

@@ -73,7 +73,7 @@ def step_of(view: str, progress: str) -> str:
 def attribute(
     whole: Interval, marks: Sequence[Mark], citizen: Iterable[Interval], mechanics: Iterable[Interval]
 ) -> tuple[StepTime, ...]:
-    """Partition `whole`: one entry per step and owner, in order of appearance, that together make up its length.
+    """Partition `whole`: one entry per step and owner, steps in order of appearance, that make up its length.
 
     Citizen is where the robot deliberately waits or acts, mechanics where a simulated motor turns and the citizen does
     not, machine is everything else. `marks` are in order of time; the first step reaches back to the beginning of
@@ -92,7 +92,9 @@ def attribute(
             owner = Owner.MACHINE
         name = next((mark.name for mark in reversed(marks) if mark.at <= piece.began), marks[0].name)
         parts.setdefault((name, owner), []).append(piece.ended - piece.began)
-    return tuple(StepTime(name, math.fsum(seconds), owner) for (name, owner), seconds in parts.items())
+    order = {name: place for place, (name, _) in reversed(list(enumerate(parts)))}
+    found = [StepTime(name, math.fsum(seconds), owner) for (name, owner), seconds in parts.items()]
+    return tuple(sorted(found, key=lambda step: order[step.name]))
 
 
 def seconds_of(owner: Owner, steps: Iterable[StepTime]) -> float:

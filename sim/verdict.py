@@ -25,6 +25,11 @@ class PhysicalTruth:
     dispensed: int
     retained: int
 
+    @property
+    def in_bin(self) -> frozenset[str]:
+        """The claims whose predecessor is in the bin."""
+        return frozenset(claim_id for claim_id, where in self.old.items() if where == "bin")
+
 
 @dataclass(frozen=True, slots=True)
 class DaemonRecord:
@@ -149,17 +154,19 @@ def disagreements(truth: PhysicalTruth, daemon: DaemonRecord, office: OfficeLedg
         told = [source.new.get(claim_id, "unknown") for source in (truth, daemon, office)]
         if len(set(told)) > 1:
             found.append(f"card {claim_id}: machine says {told[0]}, daemon {told[1]}, office {told[2]}")
-    in_bin = frozenset(claim_id for claim_id, where in truth.old.items() if where == "bin")
     for name, kept in (("daemon", daemon.kept), ("office", office.kept)):
-        found += [f"old card of {claim_id} is in the bin, but not for the {name}" for claim_id in sorted(in_bin - kept)]
         found += [
-            f"old card of {claim_id} is kept for the {name}, but not in the bin" for claim_id in sorted(kept - in_bin)
+            f"old card of {claim_id} is in the bin, but not for the {name}" for claim_id in sorted(truth.in_bin - kept)
+        ]
+        found += [
+            f"old card of {claim_id} is kept for the {name}, but not in the bin"
+            for claim_id in sorted(kept - truth.in_bin)
         ]
     on_the_way = sum(where not in {"bin", WITH_CITIZEN, WITH_STAFF} for where in truth.old.values())
     figures = (
         ("old cards neither kept nor out", on_the_way, "for the daemon", daemon.on_the_way),
         ("cards dispensed by the unit", truth.dispensed, "cards with citizens", _count(truth.new, WITH_CITIZEN)),
-        ("cards retained by the unit", truth.retained, "cards in the bin", len(in_bin)),
+        ("cards retained by the unit", truth.retained, "cards in the bin", len(truth.in_bin)),
         ("last event of the daemon", daemon.journal, "events in its journal", daemon.events),
         ("last event of the daemon", daemon.journal, "last event of the office", office.last_seq),
         ("events in the journal", daemon.events, "events at the office", office.events),
@@ -176,8 +183,10 @@ def disappointments(
     """Every point on which the end is not the one that the scenario expects, one sentence each."""
     found = []
     collected = frozenset(claim_id for claim_id, where in truth.new.items() if where == WITH_CITIZEN)
-    in_bin = frozenset(claim_id for claim_id, where in truth.old.items() if where == "bin")
-    for what, seen, wanted in (("collected", collected, expected.collected), ("old cards kept", in_bin, expected.kept)):
+    for what, seen, wanted in (
+        ("collected", collected, expected.collected),
+        ("old cards kept", truth.in_bin, expected.kept),
+    ):
         if seen != wanted:
             found.append(f"{what}: {_names(seen)}, expected {_names(wanted)}")
     for claim_id in sorted(expected.stocked):

@@ -49,6 +49,16 @@ def test_a_step_that_comes_back_is_one_entry_per_owner() -> None:
     )
 
 
+def test_the_parts_of_a_step_stand_together() -> None:
+    marks = [Mark(0.0, "code"), Mark(1.0, "face"), Mark(2.0, "code")]
+    steps = attribute(Interval(0.0, 3.0), marks, [Interval(2.0, 3.0)], [])
+    assert [(step.name, step.owner.value) for step in steps] == [
+        ("code", "machine"),
+        ("code", "citizen"),
+        ("face", "machine"),
+    ]
+
+
 def test_without_pages_there_are_no_steps() -> None:
     with pytest.raises(ValueError, match="without a single page"):
         attribute(Interval(0.0, 1.0), [], [], [])
