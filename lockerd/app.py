@@ -28,9 +28,9 @@ from lockerd.devices.mailbox import MailboxUnit
 from lockerd.devices.serial_line import open_serial
 from lockerd.devices.units import MailboxCabinet, MailboxMover
 from lockerd.doing import Doing, Readers
-from lockerd.errors import LockerError
-from lockerd.face.pack import load_pack
+from lockerd.errors import StartFailed
 from lockerd.face.messages import FaceSettings
+from lockerd.face.pack import load_pack
 from lockerd.face.verifier import FaceClient
 from lockerd.intake import Intake, send_messages
 from lockerd.loading import Loading
@@ -39,7 +39,7 @@ from lockerd.model.custody import Unit
 from lockerd.model.view import Progress, Screen, View
 from lockerd.motions import Motions
 from lockerd.office.events import cloud_event
-from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink, Span
+from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
 from lockerd.office.sms import FileSms
 from lockerd.ports import Mover
 from lockerd.recovery import Recovery
@@ -47,7 +47,7 @@ from lockerd.session import Session
 from lockerd.store import codes, journal
 from lockerd.store.database import Database, Transaction
 from lockerd.store.housekeeping import tidy
-from lockerd.store.journal import JournalOutbox, Stamp, Stamper
+from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
 from lockerd.store.vault import Vault
 from lockerd.supervise import Supervisor
 from lockerd.watching import Watching
@@ -59,10 +59,6 @@ log = structlog.get_logger(__name__)
 
 TIDY_EVERY_SECONDS = 3600.0
 WAKE_LINK_SECONDS = 1.0
-
-
-class StartFailed(LockerError):
-    """The machine cannot start now; the message names file, key and remedy (exit status 1)."""
 
 
 class SystemClock:
@@ -163,10 +159,17 @@ async def _open_store(tx: Transaction, vault: Vault, stamp: Stamp) -> str:
     return await journal.epoch(tx)
 
 
-class _Outbox(JournalOutbox):
-    async def span(self) -> Span:
-        position = await self.position()
-        return Span(position.oldest_retained, position.last_seq, position.acked)
+def _envelope(row: JournalRow, locker_id: str) -> bytes:
+    return cloud_event(
+        locker_id=locker_id,
+        epoch=row.epoch,
+        seq=row.seq,
+        kind=row.type,
+        at=row.stamp.wall,
+        boot_id=row.stamp.boot_id,
+        monotime=row.stamp.mono,
+        data=row.data,
+    )
 
 
 Work = Callable[[], Coroutine[None, None, None]]
@@ -215,7 +218,7 @@ def assemble(
     link = OfficeLink(
         LinkSettings(config.office.url),
         LockerIdentity(config.machine.id, epoch, boot, {"lockerd": version("lockerd")}),
-        _Outbox(db, partial(cloud_event, locker_id=config.machine.id, epoch=epoch)),
+        JournalOutbox(db, partial(_envelope, locker_id=config.machine.id)),
         on_item=intake.take,
         load_cursor=lambda: db.transaction(journal.load_down_cursor),
         save_cursor=lambda cursor: db.transaction(lambda tx: journal.save_down_cursor(tx, cursor)),

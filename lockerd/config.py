@@ -142,13 +142,19 @@ def load_config(path: Path) -> Config:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give its path with --config") from error
     try:
-        config = msgspec.toml.decode(text, type=Config)
+        config = msgspec.toml.decode(text, type=Config, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_in_words(str(error))}") from error
     except msgspec.DecodeError as error:
         raise ConfigError(f"{path}: is not TOML ({error}); mend that line") from error
     _check(path, config)
     return config
+
+
+def _path(kind: type, value: object) -> Path:
+    if kind is not Path or not isinstance(value, str):
+        raise ValueError("expected a path")
+    return Path(value)
 
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`(?: - at `\$\.?(?P<where>[^`]*)`)?")

@@ -142,7 +142,7 @@ class Doing:
 
     async def _check_code(self, effect: CheckCode, journey: Journey) -> ClaimChecked:
         try:
-            check = await codes.check(self._db, self._vault, effect.id_number, effect.code, self._stamp().wall)
+            check = await codes.check(self._db, self._vault, effect.id_number, effect.code, self._stamp())
         except StoreError as error:
             log.warning("code not checked", error=str(error))
             return ClaimChecked(None, failed=True)
@@ -194,7 +194,7 @@ class Doing:
 
         async def before(tx: Transaction) -> None:
             if Record.CONSUME_CODE in effect.records and claim_id is not None:
-                await codes.consume(tx, claim_id)
+                await codes.consume(tx, claim_id, self._stamp())
             if Record.FREEZE_SLOT in effect.records and journey.claim and journey.claim.slot is not None:
                 await ledger.block_slot(tx, journey.claim.slot, "another card lay in it", self._stamp())
 
@@ -260,4 +260,6 @@ async def record_taken(tx: Transaction, claim_id: str, journey_id: str, stamp: S
     """The new card is in the citizen's hand: its place, its claim and the office's event in one transaction."""
     await ledger.move(tx, claim_id, Place.TAKEN, stamp, reason=reason)
     await claims.collected(tx, claim_id, stamp)
-    await journal.append(tx, "lockerd.card.taken", {"card": claim_id, "journey": journey_id}, stamp=stamp)
+    await journal.append(
+        tx, "lockerd.card.taken", {"claim_id": claim_id, "card_id": claim_id, "journey_id": journey_id}, stamp=stamp
+    )

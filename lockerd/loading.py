@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from enum import StrEnum
 
 import structlog
 
 from lockerd.doing import Readers, read_chip
 from lockerd.model.cards import Chip, Claim
 from lockerd.model.custody import Motion, Order, Outcome, Place, Result, Sensor, Unit
+from lockerd.model.staffing import LoadLine, LoadReport, RejectReason
 from lockerd.motions import Motions
 from lockerd.office.sms import pickup_text
 from lockerd.store import claims, codes, journal, ledger, messages
@@ -20,33 +19,6 @@ from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
 
 log = structlog.get_logger(__name__)
-
-
-class RejectReason(StrEnum):
-    """Why a card goes back to the staff."""
-
-    UNREADABLE = "unreadable"
-    NOT_ANNOUNCED = "not_announced"
-    MACHINE_FULL = "machine_full"
-    FAULT = "fault"
-
-
-@dataclass(frozen=True, slots=True)
-class LoadLine:
-    """What became of the n-th card of a tray."""
-
-    n: int
-    slot: int | None = None
-    reason: RejectReason | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LoadReport:
-    """A tray as far as it is loaded; `fault` says in words why loading stopped early."""
-
-    running: bool = False
-    lines: tuple[LoadLine, ...] = ()
-    fault: str | None = None
 
 
 def decide(chip: Chip | None, claim: Claim | None, slot: int | None) -> RejectReason | None:
@@ -119,9 +91,8 @@ class Loading:
                 return
             stamp = self.stamp()
             await claims.stocked(tx, claim_id, slot, stamp)
-            expires = await codes.issue(tx, self.vault, claim_id, code, stamp.wall)
-            until = datetime.fromtimestamp(expires, UTC).astimezone()
-            text = pickup_text(code, until, claim.kind)
+            expires = await codes.issue(tx, self.vault, claim_id, code, stamp)
+            text = pickup_text(code, expires, claim.kind)
             await messages.queue(tx, self.vault, f"{claim_id}-{expires:.0f}", claim.person.phone, text)
 
         made = await self.motions.make(

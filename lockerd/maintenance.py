@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 
-from lockerd.errors import DeviceError, LockerError
-from lockerd.loading import Loading, LoadReport
+from lockerd.errors import DeviceError, FloorTaken, StaffWorkFailed
+from lockerd.loading import Loading
 from lockerd.model.custody import Motion, Order, Result, SlotRecord, Unit
+from lockerd.model.staffing import BinReport, LoadReport
 from lockerd.motions import Motions
-from lockerd.session import FloorTaken, Session
+from lockerd.session import Session
 from lockerd.store import journal, ledger, staff
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
 
 log = structlog.get_logger(__name__)
-
-
-class StaffWorkFailed(LockerError):
-    """The machine could not do what staff asked; the message says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class BinReport:
-    """One emptying of the recycling bin: what a person counted blind, and what the ledger expected."""
-
-    counted: int
-    expected: int
-
-    @property
-    def agreed(self) -> bool:
-        """Whether both say the same."""
-        return self.counted == self.expected
 
 
 class Maintenance:

@@ -15,7 +15,7 @@ import structlog
 from lockerd.errors import DeviceError, StoreError
 from lockerd.model.custody import MOVES, Fault, Intent, Observation, Order, Outcome, Place, Result, Unit
 from lockerd.ports import Mover
-from lockerd.store import codes, journal, ledger, totals
+from lockerd.store import codes, journal, ledger
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 
@@ -134,9 +134,14 @@ async def settle(
     place = await ledger.settle_intent(tx, intent, outcome, stamp)
     order = intent.plan.order
     if outcome.observation is not None:
-        await totals.note(tx, outcome.observation)
+        await ledger.note_totals(tx, outcome.observation)
     if event is not None and outcome.result is Result.DONE:
-        data = {"card": intent.card_id, "slot": order.slot, "journey": intent.journey_id or None}
+        data = {
+            "claim_id": None if intent.card_id is None else await ledger.claim_of(tx, intent.card_id),
+            "card_id": intent.card_id,
+            "slot": order.slot,
+            "journey_id": intent.journey_id or None,
+        }
         await journal.append(tx, event, {k: v for k, v in data.items() if v is not None}, stamp=stamp)
     if place is Place.SLOT and order.motion in MOVES and intent.card_id is not None:
         await codes.reinstate(tx, intent.card_id)

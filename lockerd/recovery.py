@@ -21,10 +21,9 @@ from lockerd.motions import Motions, settle
 from lockerd.pickup.state import Effect, Journey, Move, Record, Stage
 from lockerd.pickup.table import chip_is_predecessor
 from lockerd.ports import Mover
-from lockerd.store import claims, codes, journeys, ledger, totals
+from lockerd.store import claims, codes, journeys, ledger
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
-from lockerd.store.ledger_rows import CardRecord
 from lockerd.store.vault import Vault
 
 log = structlog.get_logger(__name__)
@@ -70,8 +69,8 @@ class Recovery:
         await self._db.transaction(lambda tx: ledger.configure_slots(tx, self._units[Unit.DISPENSER].capacity))
         for intent in await self._db.transaction(ledger.open_intents):
             await self._settle(intent)
-        for journey in await self._db.transaction(journeys.unfinished):
-            await self._end_interrupted(journey.journey_id)
+        for journey_id in await self._db.transaction(journeys.unfinished):
+            await self._end_interrupted(journey_id)
         return await self.bring_to_rest()
 
     async def bring_to_rest(self) -> Resume | None:
@@ -182,21 +181,21 @@ class Recovery:
     async def _settle_places(self, seen: Observation) -> None:
         """Cards recorded in an empty path: taken if the unit's total says so, else looked for in their slots."""
 
-        async def look(tx: Transaction) -> list[CardRecord]:
-            known = await totals.last(tx, Unit.DISPENSER)
+        async def look(tx: Transaction) -> list[ledger.CardAt]:
+            known = await ledger.totals(tx, Unit.DISPENSER)
             taken = known is not None and seen.dispensed > known.dispensed
             for card in await ledger.cards_at(tx, Place.TRANSPORT, Place.EXIT):
                 if taken and card.place is Place.EXIT and card.claim_id is not None:
                     await record_taken(tx, card.claim_id, "", self._stamp(), "the unit counted a taken card")
                 else:
                     await ledger.move(tx, card.card_id, Place.IN_DOUBT, self._stamp(), "the path is empty")
-            await totals.note(tx, seen)
+            await ledger.note_totals(tx, seen)
             return [card for card in await ledger.cards_at(tx, Place.IN_DOUBT) if card.role == "new"]
 
         for card in await self._db.transaction(look):
             await self._look_in_slot(card)
 
-    async def _look_in_slot(self, card: CardRecord) -> None:
+    async def _look_in_slot(self, card: ledger.CardAt) -> None:
         """The slot sensor decides whether a card in doubt lies where it was picked from or was to be stored."""
         slot = card.slot
         if slot is None:
@@ -226,7 +225,7 @@ class Recovery:
 
     async def _settle_old_places(self, tx: Transaction, seen: Observation) -> None:
         """Old cards recorded in an empty path: kept or taken, as the unit's totals say, else in doubt."""
-        known = await totals.last(tx, Unit.RECYCLER)
+        known = await ledger.totals(tx, Unit.RECYCLER)
         for card in await ledger.cards_at(tx, Place.THROAT, Place.ESCROW):
             if known is not None and seen.retained > known.retained:
                 target = Place.BIN
@@ -237,7 +236,7 @@ class Recovery:
             if target is Place.BIN:
                 await ledger.move(tx, card.card_id, Place.IN_DOUBT, self._stamp(), "the path is empty")
             await ledger.move(tx, card.card_id, target, self._stamp(), "totals after an interruption")
-        await totals.note(tx, seen)
+        await ledger.note_totals(tx, seen)
 
     async def _resume_with(self, place: Place) -> Resume:
         """An old card stands in the recycler: back to its owner, unless the new card is already in their hand."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from lockerd.doing import Doing
-from lockerd.errors import DeviceError, LockerError, StoreError
+from lockerd.errors import DeviceError, FloorTaken, StoreError
 from lockerd.model.view import Action, Progress, Screen, Tap, View
 from lockerd.pickup.screens import STAGES, view_of
 from lockerd.pickup.state import Effect, Event, Journey, Patience, Stage, Tapped, TimedOut, Watch
@@ -28,10 +28,6 @@ log = structlog.get_logger(__name__)
 
 WARN_SECONDS = 20  # WCAG 2.2.1: warn at least 20 s before a time-out …
 EXTENSIONS = 10  # … and let it be extended ten times
-
-
-class FloorTaken(LockerError):
-    """A citizen is at the machine, or other staff work is under way; try again in a minute."""
 
 
 @dataclass(frozen=True, slots=True)

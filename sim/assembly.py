@@ -22,6 +22,11 @@ from sim.world import Impossible, Place, World
 READERS = ("reader-counter", "reader-throat", "reader-exit")
 CAMERA = "camera"
 _MAX_RESPONSE_MS = 100
+_MECHANISMS: dict[UnitKind, type[Unit]] = {
+    UnitKind.DISPENSER: DispenserMechanism,
+    UnitKind.RECYCLER: RecyclerMechanism,
+    UnitKind.CABINET: CabinetMechanism,
+}
 
 
 def cards_of(town: Sequence[Citizen]) -> list[Card]:
@@ -59,17 +64,10 @@ class Machine:
         self._silent_until: dict[str, float] = {}
         self._readers: dict[str, SamvDevice] = {}
 
-        def mechanism(make: type[DispenserMechanism | RecyclerMechanism | CabinetMechanism], kind: UnitKind) -> Any:
-            return make(kind, self.world, self.log, sleep=sleep, changed=kept.save, speed=speed)
-
         self.units: dict[str, Unit] = {}
         self.firmware: dict[UnitKind, UnitFirmware] = {}
-        for kind, make in (
-            (UnitKind.DISPENSER, DispenserMechanism),
-            (UnitKind.RECYCLER, RecyclerMechanism),
-            (UnitKind.CABINET, CabinetMechanism),
-        ):
-            unit = mechanism(make, kind)
+        for kind, mechanism in _MECHANISMS.items():
+            unit = mechanism(kind, self.world, self.log, sleep=sleep, changed=kept.save, speed=speed)
             capacity = self.world.slots if kind is UnitKind.DISPENSER else 0
             identity = IdentityBlock(kind, capacity, kept.seed & 0xFFFFFFFF, _MAX_RESPONSE_MS)
             self.units[unit.name] = unit

@@ -29,6 +29,10 @@ class TooLate(Exception):
     """A condition did not come true before its deadline; the message names it and what was seen instead."""
 
 
+STALE_SECONDS = 2.0
+"""How long a tap that was refused as stale waits for the same page under a newer number."""
+
+
 async def eventually(what: str, seconds: float, look: Callable[[], Awaitable[T | None]]) -> T:
     """Poll `look` until it answers anything but None, and return that.
 
@@ -127,6 +131,11 @@ class Console:
         found: dict[str, Any] = await self._call("POST", "/api/bin/empty", {"counted": counted})
         return found
 
+    async def settle(self) -> dict[str, Any]:
+        """After a jam was cleared by hand: let the machine bring its card path to rest."""
+        found: dict[str, Any] = await self._call("POST", "/api/settle", {})
+        return found
+
     async def _call(self, method: str, path: str, body: object = None) -> Any:
         origin = f"http://{self.address}"
         return await _json(self.session, method, origin + path, body, {"Origin": origin})
@@ -217,7 +226,7 @@ class Kiosk:
         raise Refused(refusal)
 
     async def _same_page_anew(self, old: Page, what: str) -> Page:
-        return await self.page(what, 2.0, lambda new: new.situation == old.situation and new.seq != old.seq)
+        return await self.page(what, STALE_SECONDS, lambda new: new.situation == old.situation and new.seq != old.seq)
 
     async def _show(self, message: Mapping[str, Any]) -> None:
         page = Page(

@@ -84,7 +84,11 @@ def _bound(port: int) -> _Bound:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One run: where it keeps its state, which town it plays in, how fast motors turn, and which wire the bus is."""
+    """One run: where it keeps its state, which town it plays in, how fast motors turn, and which wire the bus is.
+
+    `take_seconds` is how long lockerd leaves a new card in the exit; None leaves that to lockerd. `framed_by` is the origin
+    that may frame the citizen's screen.
+    """
 
     state: Path
     addresses: Addresses
@@ -92,6 +96,7 @@ class Setting:
     speed: float = 1.0
     tcp: bool = False
     framed_by: str | None = None
+    take_seconds: float | None = None
 
     @property
     def database(self) -> Path:
@@ -148,6 +153,7 @@ def configuration(setting: Setting) -> dict[str, dict[str, Scalar]]:
         "kiosk": kiosk,
         "console": {"listen": at.console},
         "health": {"listen": at.health},
+        "patience": {"take": setting.take_seconds} if setting.take_seconds else {},
     }
 
 
@@ -250,15 +256,17 @@ class Harness:
         town = ["--seed", str(setting.seed)]
         wire = ["--modbus-tcp", at.modbus] if setting.tcp else []
         machine = ["--control", at.control, "--speed", str(setting.speed), *wire]
-        self._add("machine", ["sim", "machine", "--state", str(setting.state / "machine"), *town, *machine])
-        self._add("office", ["sim", "office", "--state", str(setting.state / "office"), "--listen", at.office, *town])
-        self._add("inbox", ["sim", "inbox", "--directory", str(setting.state / "inbox"), "--listen", at.inbox])
+        self._add("machine", ["-m", "sim", "machine", "--state", str(setting.state / "machine"), *town, *machine])
+        self._add(
+            "office", ["-m", "sim", "office", "--state", str(setting.state / "office"), "--listen", at.office, *town]
+        )
+        self._add("inbox", ["-m", "sim", "inbox", "--directory", str(setting.state / "inbox"), "--listen", at.inbox])
         for child in self._children.values():
             await child.start()
         await self._ready("machine", f"http://{at.control}/truth")
         await self._ready("office", f"http://{at.office}/sim/ledger")
         await self._ready("inbox", f"http://{at.inbox}/messages")
-        self._add("lockerd", ["lockerd", "--config", str(setting.configuration), "run"])
+        self._add("lockerd", ["-m", "lockerd", "--config", str(setting.configuration), "run"])
         await self.start_lockerd()
 
     async def _settle_down(self) -> None:
@@ -271,7 +279,7 @@ class Harness:
                 file.write(secrets.token_hex(32) + "\n")
         town = setting.state / "town.json"
         if not town.exists():
-            staff = ["lockerd", "--config", str(setting.configuration), "staff", "add", STAFF_NAME]
+            staff = ["-m", "lockerd", "--config", str(setting.configuration), "staff", "add", STAFF_NAME]
             await run_to_end(staff, STAFF_PIN + "\n")
             town.write_text(json.dumps({"seed": setting.seed}), encoding="utf-8")
 

@@ -134,6 +134,14 @@ class Unit(ABC):
             seen = seen | bit if level else seen & ~bit
         return seen
 
+    def slot(self) -> int:
+        """Slot that stands at the picker; NO_SLOT for a unit without a carousel."""
+        return NO_SLOT
+
+    @abstractmethod
+    def detail(self) -> tuple[int, ...]:
+        """Registers of this kind of unit."""
+
     async def perform(self, opcode: Opcode, arg0: int, step: Step) -> Fault:
         """Make one motion; Fault.NONE when sensors confirm its end."""
         with self._log.running(self.name, opcode.name.lower()):
@@ -166,11 +174,11 @@ class Unit(ABC):
     async def carry(self, opcode: Opcode, step: Step, slot: int | None = None) -> Fault:
         """Move one card as the opcode says, judging by the sensors; `slot` where one end is the carousel."""
         origin, target = _CARRIES[opcode]
-        fault = self._forbidden(origin, target)
-        if fault is not Fault.NONE:
-            return fault
         seconds = SECONDS[opcode]
         await self._pass(seconds * _LEAVES)
+        fault = self._forbidden(origin, target)  # seen when the rollers grip: a hand may have been quicker
+        if fault is not Fault.NONE:
+            return fault
         try:
             self.world.leave(self.kind, origin, slot if origin is Place.SLOT else None)
             self.changed()
@@ -277,10 +285,6 @@ class DispenserMechanism(Unit):
 class RecyclerMechanism(Unit):
     """Shutter, throat, escrow position and bin of the old cards."""
 
-    def slot(self) -> int:
-        """No carousel here: NO_SLOT."""
-        return NO_SLOT
-
     def detail(self) -> tuple[int, ...]:
         """Registers of the recycler: the bin's counter."""
         return _registers({RECYCLER_BIN_COUNT: self.world.bin_counter})
@@ -315,10 +319,6 @@ class RecyclerMechanism(Unit):
 
 class CabinetMechanism(Unit):
     """Doors, lights and supply."""
-
-    def slot(self) -> int:
-        """No carousel here: NO_SLOT."""
-        return NO_SLOT
 
     def detail(self) -> tuple[int, ...]:
         """Registers of the cabinet: temperature in 0.1 degrees Celsius, battery in per cent, lights."""

@@ -157,8 +157,8 @@ class Office:
 
     async def _announce(self, request: web.Request) -> web.Response:
         told = await _json(request)
-        items: list[Json] = told if isinstance(told, list) else [told]
-        if not all(isinstance(item, dict) for item in items):
+        items = [item for item in (told if isinstance(told, list) else [told]) if isinstance(item, dict)]
+        if not items:
             raise _refusal("an announcement is one manifest item or an array of them")
         cursor = self._books.announce(items)
         self._wake()

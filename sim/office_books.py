@@ -35,8 +35,10 @@ _CLAIM_STATE = {
     "lockerd.card.restowed": "stocked",
     "lockerd.card.captured": "captured",
     "lockerd.intent.in_doubt": "in_doubt",
+    "lockerd.slot.released": "stocked",
 }
-_IN_SLOT = {"stocked"}
+_WITHOUT_CARD = {"lockerd.intent.in_doubt", "lockerd.slot.released"}
+"""Events of `_CLAIM_STATE` that may concern no new card."""
 _OLD_CARD_STATE = {
     "lockerd.old.inserted": "escrow",
     "lockerd.old.returned": "returned",
@@ -191,7 +193,7 @@ class Books:
             for item in items:
                 _send_down(db, {"type": "manifest.item", "item": item})
                 claim_id = item.get("claim_id")
-                if isinstance(claim_id, str) and _NAME.fullmatch(claim_id):
+                if _is_name(claim_id):
                     db.execute("INSERT OR IGNORE INTO claim (claim_id, state) VALUES (?, 'expected')", (claim_id,))
             return _last_cursor(db)
 
@@ -258,24 +260,29 @@ def _book(db: sqlite3.Connection, element: object) -> str | None:
     kind, data = element.get("type"), element.get("data")
     if not isinstance(kind, str) or len(kind) > 100 or not _TYPE.fullmatch(kind) or not isinstance(data, dict):
         return None
-    claim_id, slot = data.get("claim_id"), data.get("slot")
+    named, card_id, slot = data.get("claim_id"), data.get("card_id"), data.get("slot")
+    if any(name is not None and not _is_name(name) for name in (named, card_id)):
+        return None
     if slot is not None and (type(slot) is not int or not 0 <= slot <= _MAX_SLOT):
         return None
-    if claim_id is None:
-        return None if kind in _CLAIM_STATE.keys() - {"lockerd.intent.in_doubt"} or kind in _OLD_CARD_STATE else kind
-    if not isinstance(claim_id, str) or not _NAME.fullmatch(claim_id):
-        return None
-    if db.execute("UPDATE claim SET events = events + 1 WHERE claim_id = ?", (claim_id,)).rowcount == 0:
-        return None
+    claim_id = named or card_id  # a new card is called as its claim
+    known = db.execute("UPDATE claim SET events = events + 1 WHERE claim_id = ?", (claim_id,)).rowcount == 1
+    if not known:
+        needed = kind in _CLAIM_STATE.keys() - _WITHOUT_CARD or named is not None
+        return None if needed or (kind in _OLD_CARD_STATE and card_id is None) else kind
     if kind in _CLAIM_STATE:
         state = _CLAIM_STATE[kind]
-        where = slot if state in _IN_SLOT else None
+        where = slot if state == "stocked" else None
         db.execute("UPDATE claim SET state = ?, slot = ? WHERE claim_id = ?", (state, where, claim_id))
     elif kind == "lockerd.claim.locked":
         db.execute("UPDATE claim SET locked = 1 WHERE claim_id = ?", (claim_id,))
     elif kind in _OLD_CARD_STATE:
         db.execute("INSERT OR REPLACE INTO old_card VALUES (?, ?)", (claim_id, _OLD_CARD_STATE[kind]))
     return kind
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 def _tally(db: sqlite3.Connection, name: str) -> None:

@@ -26,7 +26,7 @@ class ProcessDied(Exception):
 
 @dataclass(slots=True)
 class Child:
-    """One child process: `python -m ARGUMENTS`, its output appended to `log`. It exists from `start` to `stop` or `kill`."""
+    """One child process: `python ARGUMENTS`, its output appended to `log`. It exists from `start` to `stop` or `kill`."""
 
     name: str
     arguments: Sequence[str]
@@ -38,7 +38,6 @@ class Child:
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-m",
                 *self.arguments,
                 cwd=ROOT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -81,10 +80,9 @@ class Child:
 
 
 async def run_to_end(arguments: Sequence[str], stdin: str) -> None:
-    """Run `python -m ARGUMENTS` with `stdin` to its end. Raises ProcessDied for a status other than 0."""
+    """Run `python ARGUMENTS` with `stdin` to its end. Raises ProcessDied for a status other than 0."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
         *arguments,
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
@@ -99,4 +97,4 @@ async def run_to_end(arguments: Sequence[str], stdin: str) -> None:
         raise
     if process.returncode != 0:
         words = output.decode(errors="replace").strip()
-        raise ProcessDied(f"python -m {' '.join(arguments)} ended with status {process.returncode}: {words}")
+        raise ProcessDied(f"python {' '.join(arguments)} ended with status {process.returncode}: {words}")

@@ -27,7 +27,7 @@ PAGE_SECONDS = 45.0
 TAP_AGAIN = 2.0
 """Seconds after which an unanswered act is repeated."""
 
-_CODE = re.compile(r"(?<!\d)\d{8}(?!\d)")
+_CODE = re.compile(r"(?<!\d)(\d{4}) ?(\d{4})(?!\d)")
 
 
 @dataclass(slots=True)
@@ -132,6 +132,7 @@ class Robot:
                 case "take", "none":
                     await self._take(page, visit.takes)
                 case (("done" | "fault"), "none"):
+                    self.ended = page.at
                     return await self._leave(page)
                 case _:
                     await self._change(page, PAGE_SECONDS)
@@ -260,6 +261,13 @@ class Staff:
         await self.console.logout()
         return lines
 
+    async def clear_jam(self, unit: str, name: str, pin: str) -> None:
+        """Free the mechanics of `unit` by hand, and have the machine bring its card path to rest. Raises Refused."""
+        await self.world.act("clear_jam", unit=unit)
+        await self.console.login(name, pin)
+        await self.console.settle()
+        await self.console.logout()
+
 
 async def newest_code(inbox: Inbox, phone: str, seconds: float, known: frozenset[str] = frozenset()) -> str:
     """The pickup code of the newest SMS to `phone` that is not one of the `known` codes. Raises TooLate after `seconds`."""
@@ -268,8 +276,8 @@ async def newest_code(inbox: Inbox, phone: str, seconds: float, known: frozenset
         mine = [message for message in await inbox.messages() if message["phone"] == phone]
         for message in sorted(mine, key=lambda message: float(message["at"]), reverse=True):
             found = _CODE.search(message["text"])
-            if found and found[0] not in known:
-                return found[0]
+            if found and (code := found[1] + found[2]) not in known:
+                return code
         return None
 
     return await eventually("an SMS with a code", seconds, arrived)

@@ -30,6 +30,11 @@ T = TypeVar("T")
 DRAIN_SECONDS = 120.0
 """How long the office's ledger may lag behind: the daemon waits up to a minute between two tries of a lost office."""
 
+TAKE_SECONDS = 20.0
+"""How long lockerd leaves a card in the exit at speed 1; a run need not wait as long as the street does."""
+
+LEAST_TAKE_SECONDS = 4.0
+
 FAILURES = (Impossible, Refused, TooLate, ProcessDied, Surprise, sqlite3.Error, aiohttp.ClientError, OSError)
 
 
@@ -101,7 +106,7 @@ class Play:
                 for helper in helpers:
                     helper.cancel()
         except* FAILURES as failed:
-            self.report.verdict = f"failed: {_first(failed)}"
+            self.report.verdict = f"failed: {first_words(failed)}"
         return self.report
 
     async def _play(self, scene: Scene) -> None:
@@ -151,7 +156,7 @@ def steps_of(scene: Scene, truth: dict[str, Any]) -> tuple[StepTime, ...]:
     return attribute(Interval(began, ended), marks, scene.body.intervals, motors)
 
 
-def _first(failed: BaseExceptionGroup[Exception]) -> str:
+def first_words(failed: BaseExceptionGroup[Exception]) -> str:
     """The plainest words for a failure: that a process died explains whatever else failed."""
     leaves = list(_leaves(failed))
     leaves.sort(key=lambda leaf: not isinstance(leaf, ProcessDied))
@@ -235,7 +240,14 @@ def run(arguments: argparse.Namespace) -> int:
 def _run_one(name: str, arguments: argparse.Namespace) -> Report:
     kept = arguments.state / name if arguments.state and arguments.all else arguments.state
     with state_folder(kept) as state:
-        setting = Setting(state, free_addresses(), arguments.seed, arguments.speed, arguments.tcp)
+        setting = Setting(
+            state,
+            free_addresses(),
+            arguments.seed,
+            arguments.speed,
+            arguments.tcp,
+            take_seconds=max(TAKE_SECONDS / arguments.speed, LEAST_TAKE_SECONDS),
+        )
         return interruptible(Play(name, setting).run)
 
 

@@ -152,7 +152,8 @@ async def _jam(scene: Scene) -> Expectation:
     world = scene.harness.world
     await world.act("jam", unit="dispenser", motion="pick")
     await scene.comes(visit_of(person, await scene.code(person)), ends="fault", fault="jam")
-    await world.act("clear_jam", unit="dispenser")
+    with scene.body.own_time():  # the citizen waits for staff
+        await Staff(scene.harness.console, world).clear_jam("dispenser", STAFF_NAME, STAFF_PIN)
     await scene.collects_by_card(person)
     return scene.ends(person)
 

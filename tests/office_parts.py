@@ -15,14 +15,14 @@ from typing import Any
 
 import aiohttp
 
-from lockerd.office.events import JournalRow, cloud_event
-from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink, Span
+from lockerd.office.events import cloud_event
+from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
 from lockerd.office.manifest import DownItem
 
 ROOT = Path(__file__).resolve().parent.parent
 EPOCH = "e1"
 LOCKER = "locker-1"
-TRUE_NUMBER = "990101200001010017"
+TRUE_NUMBER = "990101200001010014"
 JPEG = "/9j/2wA="  # the first bytes of one, base64
 
 
@@ -56,10 +56,16 @@ def claim(claim_id: str, **changes: object) -> dict[str, Any]:
 
 def event(seq: int, kind: str = "slot.blocked", epoch: str = EPOCH, **data: object) -> bytes:
     """An event as the journal offers it."""
-    row = JournalRow(
-        seq, kind, 1_700_000_000.0 + seq, "b1", float(seq), json.dumps(data or {"slot": seq % 300}).encode()
+    return cloud_event(
+        locker_id=LOCKER,
+        epoch=epoch,
+        seq=seq,
+        kind=f"lockerd.{kind}",
+        at=1_700_000_000.0 + seq,
+        boot_id="b1",
+        monotime=float(seq),
+        data=json.dumps(data or {"slot": seq % 300}).encode(),
     )
-    return cloud_event(row, locker_id=LOCKER, epoch=epoch)
 
 
 @dataclass
@@ -129,6 +135,15 @@ async def ledger(url: str) -> dict[str, Any]:
     return answer
 
 
+@dataclass(frozen=True)
+class Position:
+    """Where a journal stands."""
+
+    oldest_retained: int
+    last_seq: int
+    acked: int
+
+
 @dataclass
 class MemoryOutbox:
     """Events in memory; `forgotten` of them, from the first, are no longer kept."""
@@ -141,10 +156,15 @@ class MemoryOutbox:
         return [(n + 1, e) for n, e in enumerate(self.events[self.acked : self.acked + limit], self.acked)]
 
     async def acknowledge(self, seq: int) -> None:
+        assert self.acked <= seq <= len(self.events)
         self.acked = seq
 
-    async def span(self) -> Span:
-        return Span(self.forgotten + 1, len(self.events), self.acked)
+    async def rewind(self, seq: int) -> None:
+        assert self.forgotten <= seq < self.acked
+        self.acked = seq
+
+    async def position(self) -> Position:
+        return Position(self.forgotten + 1, len(self.events), self.acked)
 
     def add(self, n: int = 1) -> None:
         self.events += [event(len(self.events) + 1 + i) for i in range(n)]

@@ -22,10 +22,10 @@ Floats = npt.NDArray[np.float32]
 
 MIN_SCORE = 0.5
 _OVERLAP = 0.4
-_SCRFD_STRIDES = (8, 16, 32)
+_STRIDES = (8, 16, 32)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Face:
     """A detected face in pixels: box (left, top, right, bottom), landmarks (5, 2), score 0..1.
 
@@ -83,8 +83,40 @@ def _known(adapters: dict[str, T], model: Model) -> T:
 def _blob(picture: Picture, model: Model) -> Floats:
     """The input (1, 3, H, W) of a model from a picture of its size."""
     mean = (model.mean, model.mean, model.mean)
-    blob = cv2.dnn.blobFromImage(picture, 1.0 / model.deviation, mean=mean, swapRB=model.colour_order == "RGB")
+    blob = cv2.dnn.blobFromImage(
+        picture, 1.0 / model.deviation, mean=mean, swapRB=model.colour_order == "RGB"
+    )
     return np.asarray(blob, np.float32)
+
+
+def _anchors(width: int, height: int, each: int) -> Floats:
+    """Anchor points and their stride (N, 3), row by row, `each` times a cell, finest stride first."""
+    parts = []
+    for stride in _STRIDES:
+        y, x = np.mgrid[: height // stride, : width // stride]
+        points = np.repeat(np.stack([x, y], axis=-1).reshape(-1, 2) * stride, each, axis=0)
+        parts.append(np.column_stack([points, np.full(len(points), stride)]))
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _boxed(picture: Picture, width: int, height: int) -> tuple[Picture, float]:
+    """The picture scaled into (width, height), padded right and below, and the scale."""
+    scale = min(width / picture.shape[1], height / picture.shape[0])
+    inside = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    canvas = np.zeros((height, width, 3), np.uint8)
+    canvas[: inside[1], : inside[0]] = cv2.resize(picture, inside, interpolation=cv2.INTER_LINEAR)
+    return canvas, scale
+
+
+def _faces(boxes: Floats, marks: Floats, scores: Floats, scale: float) -> list[Face]:
+    """Candidates (boxes (N, 4), landmarks (N, 5, 2), scores (N,)) of the input that remain, best first.
+
+    `scale` is the input's size divided by the picture's.
+    """
+    sound = np.isfinite(boxes).all(axis=1) & np.isfinite(marks).all(axis=(1, 2))
+    shrink = np.float32(scale)
+    boxes, marks, scores = boxes[sound] / shrink, marks[sound] / shrink, scores[sound]
+    return [Face(boxes[i], marks[i], float(scores[i])) for i in _best(boxes, scores)]
 
 
 def _scrfd(model: Model, session: onnxruntime.InferenceSession) -> Detector:
@@ -92,35 +124,47 @@ def _scrfd(model: Model, session: onnxruntime.InferenceSession) -> Detector:
     width, height = model.input_size
     name = session.get_inputs()[0].name
     if len(session.get_outputs()) != 9:
-        raise ConfigError(f"face pack: {model.file} has not the nine outputs of adapter 'scrfd'; install another")
-    parts = []
-    for stride in _SCRFD_STRIDES:
-        y, x = np.mgrid[: height // stride, : width // stride]
-        points = np.stack([x, y], axis=-1).reshape(-1, 2) * stride
-        points = np.repeat(points, 2, axis=0)
-        parts.append(np.column_stack([points, np.full(len(points), stride)]))
-    anchors = np.concatenate(parts).astype(np.float32)
+        raise ConfigError(
+            f"face pack: {model.file} has not the nine outputs of adapter 'scrfd'; install another"
+        )
+    anchors = _anchors(width, height, 2)
 
     def detect(picture: Picture) -> list[Face]:
-        scale = min(width / picture.shape[1], height / picture.shape[0])
-        inside = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-        canvas = np.zeros((height, width, 3), np.uint8)
-        canvas[: inside[1], : inside[0]] = cv2.resize(picture, inside, interpolation=cv2.INTER_LINEAR)
+        canvas, scale = _boxed(picture, width, height)
         out = session.run(None, {name: _blob(canvas, model)})
         scores = np.concatenate([np.ravel(o) for o in out[:3]])
         chosen = np.flatnonzero(scores >= MIN_SCORE)
-        if not len(chosen):
-            return []
         at, stride = anchors[chosen, :2], anchors[chosen, 2:]
         distances = np.concatenate(out[3:6])[chosen] * stride
-        boxes = np.concatenate([at - distances[:, :2], at + distances[:, 2:]], axis=1) / scale
-        marks = (np.concatenate(out[6:9])[chosen] * stride).reshape(-1, 5, 2)
-        marks = (marks + at[:, None]) / scale
-        return [
-            Face(boxes[i], marks[i], float(scores[chosen[i]]))
-            for i in _best(boxes, scores[chosen])
-            if np.isfinite(boxes[i]).all() and np.isfinite(marks[i]).all()
-        ]
+        boxes = np.concatenate([at - distances[:, :2], at + distances[:, 2:]], axis=1)
+        marks = (np.concatenate(out[6:9])[chosen] * stride).reshape(-1, 5, 2) + at[:, None]
+        return _faces(boxes, marks, scores[chosen], scale)
+
+    return detect
+
+
+def _yunet(model: Model, session: onnxruntime.InferenceSession) -> Detector:
+    """YuNet's outputs (OpenCV zoo): `cls`, `obj`, `bbox`, `kps` of each stride; one anchor a cell."""
+    width, height = model.input_size
+    name = session.get_inputs()[0].name
+    wanted = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in _STRIDES]
+    if not set(wanted) <= {output.name for output in session.get_outputs()}:
+        raise ConfigError(f"face pack: {model.file} has not the outputs of adapter 'yunet'; install another")
+    anchors = _anchors(width, height, 1)
+
+    def detect(picture: Picture) -> list[Face]:
+        canvas, scale = _boxed(picture, width, height)
+        parts = session.run(wanted, {name: _blob(canvas, model)})
+        out = [part.reshape(-1, part.shape[-1]) for part in parts]
+        classes, objects, boxes, marks = (np.concatenate(out[at : at + 3]) for at in (0, 3, 6, 9))
+        scores = np.sqrt(np.clip(classes, 0, 1) * np.clip(objects, 0, 1)).ravel()
+        chosen = np.flatnonzero(scores >= MIN_SCORE)
+        at, stride = anchors[chosen, :2], anchors[chosen, 2:]
+        centre = at + boxes[chosen, :2] * stride
+        half = np.exp(np.minimum(boxes[chosen, 2:], 10.0)) * stride / 2
+        spots = (marks[chosen] * stride).reshape(-1, 5, 2) + at[:, None]
+        boxes = np.concatenate([centre - half, centre + half], axis=1)
+        return _faces(boxes, spots, scores[chosen], scale)
 
     return detect
 
@@ -150,11 +194,16 @@ def _crop_to_vector(model: Model, session: onnxruntime.InferenceSession) -> Embe
     def embed(crop: Picture) -> Floats:
         vector = np.asarray(session.run(None, {name: _blob(crop, model)})[0], np.float32).ravel()
         if vector.size != model.dimension:
-            raise ConfigError(f"face pack: {model.file} gives {vector.size} numbers, not its dimension; correct it")
+            raise ConfigError(
+                f"face pack: {model.file} gives {vector.size} numbers, not its dimension; correct it"
+            )
         return vector
 
     return embed
 
 
-_DETECTORS: dict[str, Callable[[Model, onnxruntime.InferenceSession], Detector]] = {"scrfd": _scrfd}
+_DETECTORS: dict[str, Callable[[Model, onnxruntime.InferenceSession], Detector]] = {
+    "scrfd": _scrfd,
+    "yunet": _yunet,
+}
 _EMBEDDERS: dict[str, Callable[[Model, onnxruntime.InferenceSession], Embedder]] = {"crop": _crop_to_vector}

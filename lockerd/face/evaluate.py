@@ -114,7 +114,7 @@ def evaluate(pack_path: Path, images: Path, *, fuse: int = 1) -> Report:
         failure_to_enrol=failed["reference"] / max(1, tried["reference"]),
         failure_to_acquire=failed["probe"] / max(1, tried["probe"]),
         rejections=dict(rejections.most_common()),
-        fnmr_at_fmr=_rates(genuine, impostor),
+        fnmr_at_fmr=rates(genuine, impostor),
         milliseconds=1000 * spent / max(1, looked),
     )
 
@@ -137,7 +137,7 @@ def _scores(references: _Gathered, probes: _Gathered) -> tuple[Floats, Floats]:
     return scores[same & counted], scores[~same & counted]
 
 
-def _rates(genuine: Floats, impostor: Floats) -> dict[str, Rate]:
+def rates(genuine: Floats, impostor: Floats) -> dict[str, Rate]:
     """FNMR at each FMR that the number of impostor comparisons can tell."""
     rates: dict[str, Rate] = {}
     falling = np.sort(impostor)[::-1]

@@ -9,6 +9,7 @@ import msgspec
 
 from lockerd.model.identity import FaceReason, FaceVerdict
 
+MAX_PICTURE_BYTES = 16 * 1024 * 1024
 MAX_MESSAGE_BYTES = 24 * 1024 * 1024
 HEADER_BYTES = 4
 BEAT_EVERY = 0.5  # seconds between signs of life

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lockerd.face.messages import MAX_PICTURE_BYTES
 from lockerd.model.identity import FaceReason
 
 Picture = npt.NDArray[np.uint8]  # (height, width, 3), BGR
 
-MAX_BYTES = 16 * 1024 * 1024
 MAX_SIDE = 4096
 MIN_SIDE = 32
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -23,7 +23,7 @@ _END_WITHIN = 1024  # some cameras pad the file after the end marker
 
 def decode(data: bytes) -> Picture | FaceReason:
     """The picture in a JPEG or PNG file, or UNREADABLE_PICTURE; never raises."""
-    if len(data) > MAX_BYTES:
+    if len(data) > MAX_PICTURE_BYTES:
         return FaceReason.UNREADABLE_PICTURE
     size = header_size(data)
     if size is None or not all(MIN_SIDE <= side <= MAX_SIDE for side in size):

@@ -24,7 +24,7 @@ _PASSER_BY = 0.5  # a face narrower than this share of the nearest one is somebo
 _GOLDEN_COSINE = 0.98
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Sighting:
     """One picture that passed the gates: where the face was and its L2-normalised embedding."""
 
@@ -32,7 +32,7 @@ class Sighting:
     vector: Floats
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pipeline:
     """A pack's models, ready to run."""
 

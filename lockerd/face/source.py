@@ -8,7 +8,8 @@ from typing import Literal, Protocol
 
 import cv2
 
-from lockerd.face.picture import MAX_BYTES, Picture, checked, decode
+from lockerd.face.messages import MAX_PICTURE_BYTES
+from lockerd.face.picture import Picture, checked, decode
 
 _BUFFERED_BELOW = 0.005  # seconds; a frame that comes sooner than this waited in the driver's buffer
 _MAX_BUFFERED = 5
@@ -101,7 +102,7 @@ class FileSource:
         """The file's picture if it was replaced since the last call."""
         try:
             with self._path.open("rb") as file:
-                data = file.read(MAX_BYTES + 1) if self._replaced() else None
+                data = file.read(MAX_PICTURE_BYTES + 1) if self._replaced() else None
         except OSError:
             self._changed = float("-inf")
             self._version = None

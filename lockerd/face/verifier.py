@@ -18,6 +18,7 @@ from lockerd.errors import FaceUnavailable
 from lockerd.face.messages import (
     HEADER_BYTES,
     MAX_MESSAGE_BYTES,
+    MAX_PICTURE_BYTES,
     Beat,
     Cancel,
     Decided,
@@ -36,7 +37,6 @@ from lockerd.face.messages import (
     pack_message,
     read_reply,
 )
-from lockerd.face.picture import MAX_BYTES
 from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, FaceVerdict
 
 _log = structlog.get_logger(__name__)
@@ -109,7 +109,7 @@ class FaceClient:
             if loop.time() - began >= _STEADY:
                 pause = _FIRST_PAUSE
             self._restarts += 1
-            _log.warning("face_worker_down", reason=reason, restarts=self._restarts)
+            _log.warning("face worker down", reason=reason, restarts=self._restarts)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -126,7 +126,7 @@ class FaceClient:
 
         Raises FaceUnavailable where the worker gives no answer: try again later.
         """
-        if len(picture) > MAX_BYTES:
+        if len(picture) > MAX_PICTURE_BYTES:
             return Enrolment(None, FaceReason.UNREADABLE_PICTURE)
         life = self._living()
         number = self._next()

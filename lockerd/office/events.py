@@ -2,29 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
-
-TYPE_PREFIX = "lockerd."
-
-
-@dataclass(frozen=True, slots=True)
-class JournalRow:
-    """One event as the journal has it.
-
-    `seq` counts from 1 without gaps within one database; `kind` is the type without its prefix ("card.stocked"); `at` is UTC
-    seconds; `monotime` is seconds of the boot clock of `boot_id`; `data` is a JSON object without personal data (claim ids,
-    slots, journey ids).
-    """
-
-    seq: int
-    kind: str
-    at: float
-    boot_id: str
-    monotime: float
-    data: bytes
 
 
 class _CloudEvent(msgspec.Struct, frozen=True):
@@ -42,30 +23,31 @@ class _CloudEvent(msgspec.Struct, frozen=True):
     data: msgspec.Raw
 
 
-_encoder = msgspec.json.Encoder()
+def cloud_event(
+    *, locker_id: str, epoch: str, seq: int, kind: str, at: float, boot_id: str, monotime: float, data: bytes
+) -> bytes:
+    """The event of a journal row as JSON; equal rows give equal bytes. Source: CloudEvents 1.0.2, Sequence extension.
 
-
-def cloud_event(row: JournalRow, *, locker_id: str, epoch: str) -> bytes:
-    """The event of a journal row as JSON; equal rows give equal bytes.
-
-    `epoch` names the database, so that `id` "EPOCH:SEQ" is unique for good. Source: CloudEvents 1.0.2, Sequence extension.
+    `epoch` names the database and `seq` counts from 1 in it without gaps, so `id` "EPOCH:SEQ" is unique for good; `kind` is the
+    type with its prefix ("lockerd.card.stocked"); `at` is UTC seconds; `monotime` is seconds of the boot clock of `boot_id`;
+    `data` is a JSON object without personal data: `claim_id`, `card_id`, `slot`, `journey_id` and the like.
     """
-    return _encoder.encode(
+    return msgspec.json.encode(
         _CloudEvent(
             specversion="1.0",
-            id=f"{epoch}:{row.seq}",
+            id=f"{epoch}:{seq}",
             source=f"/lockers/{locker_id}",
-            type=TYPE_PREFIX + row.kind,
-            time=datetime.fromtimestamp(row.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            type=kind,
+            time=datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             datacontenttype="application/json",
-            sequence=str(row.seq),
-            bootid=row.boot_id,
-            monotime=f"{row.monotime:.3f}",
-            data=msgspec.Raw(row.data),
+            sequence=str(seq),
+            bootid=boot_id,
+            monotime=f"{monotime:.3f}",
+            data=msgspec.Raw(data),
         )
     )
 
 
-def batch(events: list[bytes]) -> bytes:
+def batch(events: Sequence[bytes]) -> bytes:
     """The CloudEvents batch (`application/cloudevents-batch+json`) of events that are JSON already."""
     return b"[" + b",".join(events) + b"]"

@@ -196,7 +196,7 @@ def _decoded(raw: _Raw, kind: type[T]) -> T:
         return msgspec.json.decode(raw.body, type=kind)
     except BAD_JSON:
         # msgspec's message may quote what was sent
-        raise LinkError(f"the office's answer ({raw.status}) is not a {kind.__name__.strip('_')}") from None
+        raise LinkError(f"the office's answer ({raw.status}) cannot be read") from None
 
 
 def retry_after(header: str | None, now: float) -> float:

@@ -28,20 +28,27 @@ SCHEMAS = ("lockerd.events/1",)
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class JournalPosition(Protocol):
     """Which events there are: `oldest_retained` can still be sent (`last_seq` + 1 if none), `acked` are safe at the office."""
 
-    oldest_retained: int
-    last_seq: int
-    acked: int
+    @property
+    def last_seq(self) -> int: ...  # noqa: D102  # described by the class
+
+    @property
+    def oldest_retained(self) -> int: ...  # noqa: D102
+
+    @property
+    def acked(self) -> int: ...  # noqa: D102
 
 
-class SpannedOutbox(Outbox, Protocol):
-    """An outbox that knows its bounds, and whose `acknowledge` with a smaller number offers the later events again."""
+class JournalOutbox(Outbox, Protocol):
+    """An outbox that knows where it stands and can offer again what an office restored from a backup has lost."""
 
-    async def span(self) -> Span:
-        """The bounds now."""
+    async def position(self) -> JournalPosition:
+        """Where it stands now. Raises StoreError."""
+
+    async def rewind(self, seq: int) -> None:
+        """Offer all events after `seq` again. Raises StoreError when they are no longer held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +116,7 @@ class OfficeLink:
         self,
         settings: LinkSettings,
         identity: LockerIdentity,
-        outbox: SpannedOutbox,
+        outbox: JournalOutbox,
         *,
         on_item: Callable[[DownItem], Awaitable[None]],
         load_cursor: Callable[[], Awaitable[int]],
@@ -174,21 +181,18 @@ class OfficeLink:
             except LockerError as error:
                 failures += 1
                 self._failed(name, str(error))
-            except (
-                Exception
-            ) as error:  # a defect here must not take the machine out of service; its text may be personal
+            except Exception as error:
+                # A defect here must not take the machine out of service; its text may be personal.
                 failures += 1
                 self._failed(name, type(error).__name__)
             else:
                 failures = 0
-                self._troubles.pop(name, None)
-                self._status = replace(self._status, trouble=self._trouble())
                 continue
             await asyncio.sleep(max(backoff(self._settings, failures, self._random), asked))
 
     async def _register(self, exchange: Exchange) -> None:
         await self._unregistered.wait()
-        span = await self._look()
+        here = await self._look()
         before = self._clock.now()
         answer = await exchange.hello(
             Hello(
@@ -197,29 +201,27 @@ class OfficeLink:
                 boot_id=self._identity.boot_id,
                 software=self._identity.software,
                 schemas=SCHEMAS,
-                last_seq=span.last_seq,
-                oldest_retained=span.oldest_retained,
+                last_seq=here.last_seq,
+                oldest_retained=here.oldest_retained,
                 down_cursor=await self._load_cursor(),
             )
         )
         self._check_clock(before, answer.now)
-        self._check_registration(answer, span)
-        if answer.acked != span.acked:
-            await self._outbox.acknowledge(answer.acked)
-            await self._look()
+        self._check_registration(answer, here)
+        await self._go_to(answer.acked, here)
         self._intervals = Intervals(
             status=min(max(answer.intervals.status, 1.0), 3600.0), wait=min(max(answer.intervals.wait, 0.0), 60.0)
         )
         self._unregistered.clear()
         self._registered.set()
 
-    def _check_registration(self, answer: Registration, span: Span) -> None:
+    def _check_registration(self, answer: Registration, here: JournalPosition) -> None:
         if answer.registration != "accepted":
             # `reason` is the office's free text: for the operator's screen, not for a program
             raise LinkError(f"the office answered {answer.registration!r:.40}: {answer.reason:.200}")
-        if not span.oldest_retained - 1 <= answer.acked <= span.last_seq:
-            raise LinkError(f"the office acknowledges {answer.acked}, events here are up to {span.last_seq}")
-        self._answered()
+        if not here.oldest_retained - 1 <= answer.acked <= here.last_seq:
+            raise LinkError(f"the office acknowledges {answer.acked}, events here are up to {here.last_seq}")
+        self._answered("register")
 
     async def _drain(self, exchange: Exchange) -> None:
         await self._registered.wait()
@@ -246,32 +248,39 @@ class OfficeLink:
                 raise LinkError(f"the office acknowledges {receipt.acked} after a batch {first} to {last}")
             case Answer.GAP:
                 await self._follow(receipt.acked, first)
-        self._answered()
+        self._answered("drain")
         await self._look()
 
     async def _follow(self, acked: int, first: int) -> None:
         """Go where the office is: forward, or back when it lost what it once acknowledged."""
-        span = await self._outbox.span()
-        if acked > span.last_seq or acked + 1 == first:
-            raise LinkError(f"the office refuses {first} after {acked} as a gap, events here are up to {span.last_seq}")
-        if acked + 1 < span.oldest_retained:
+        here = await self._outbox.position()
+        if acked > here.last_seq or acked + 1 == first:
+            raise LinkError(f"the office refuses {first} after {acked} as a gap, events here are up to {here.last_seq}")
+        if acked + 1 < here.oldest_retained:
             raise NotRegistered(
-                f"the office misses events from {acked + 1} on, kept are those from {span.oldest_retained} on"
+                f"the office misses events from {acked + 1} on, kept are those from {here.oldest_retained} on"
             )
-        await self._outbox.acknowledge(acked)
+        await self._go_to(acked, here)
+
+    async def _go_to(self, acked: int, here: JournalPosition) -> None:
+        if acked > here.acked:
+            await self._outbox.acknowledge(acked)
+        elif acked < here.acked:
+            await self._outbox.rewind(acked)
+        await self._look()
 
     async def _listen(self, exchange: Exchange) -> None:
         await self._registered.wait()
         cursor = await self._load_cursor()
-        page = await exchange.down(cursor, self._intervals.wait)
-        self._answered()
+        wait = 0.0 if "listen" in self._troubles else self._intervals.wait  # after trouble, an answer at once
+        page = await exchange.down(cursor, wait)
         for raw in page.items:
             at, found = decode(raw)
             if at is not None and not cursor < at <= page.cursor:
                 continue  # already delivered, or numbered outside its page
             if isinstance(found, Refused):
                 self._status = replace(self._status, skipped=self._status.skipped + 1)
-                _log.warning("office.item_skipped", claim_id=found.claim_id, reason=found.reason.value)
+                _log.warning("manifest item skipped", claim=found.claim_id, reason=found.reason.value)
             else:
                 await self._on_item(found)
             if at is not None:
@@ -279,18 +288,19 @@ class OfficeLink:
                 await self._save_cursor(cursor)
         if page.cursor > cursor:
             await self._save_cursor(page.cursor)
+        self._answered("listen")
 
     async def _report(self, exchange: Exchange) -> None:
         await self._registered.wait()
         before = self._clock.now()
         self._check_clock(before, await exchange.put_status(self._status_of_machine()))
-        self._answered()
+        self._answered("report")
         await asyncio.sleep(self._intervals.status)
 
-    async def _look(self) -> Span:
-        span = await self._outbox.span()
-        self._status = replace(self._status, backlog=span.last_seq - span.acked, acked=span.acked)
-        return span
+    async def _look(self) -> JournalPosition:
+        here = await self._outbox.position()
+        self._status = replace(self._status, backlog=here.last_seq - here.acked, acked=here.acked)
+        return here
 
     def _lose_registration(self) -> None:
         self._registered.clear()
@@ -301,17 +311,19 @@ class OfficeLink:
         known = self._status.clock_wrong
         self._status = replace(self._status, clock_offset=office - (before + self._clock.now()) / 2)
         if self._status.clock_wrong and not known:
-            _log.warning("office.clock_differs", offset=self._status.clock_offset)
+            _log.warning("office clock differs", offset=self._status.clock_offset)
 
-    def _answered(self) -> None:
-        """The office gave a good answer."""
+    def _answered(self, beat: str) -> None:
+        """The office gave `beat` a good answer."""
+        self._troubles.pop(beat, None)
         if not self._status.reachable:
-            _log.info("office.reachable", backlog=self._status.backlog)
-        self._status = replace(self._status, reachable=True, last_success=asyncio.get_running_loop().time())
+            _log.info("office reachable", backlog=self._status.backlog)
+        now = asyncio.get_running_loop().time()
+        self._status = replace(self._status, reachable=True, last_success=now, trouble=self._trouble())
 
     def _failed(self, beat: str, trouble: str) -> None:
         if self._troubles.get(beat) != trouble:
-            _log.warning("office.link_failed", beat=beat, error=trouble, backlog=self._status.backlog)
+            _log.warning("office link failed", stage=beat, error=trouble, backlog=self._status.backlog)
         self._troubles[beat] = trouble
         self._status = replace(self._status, trouble=self._trouble())
 

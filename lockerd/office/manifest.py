@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date
 from enum import StrEnum
 
 import msgspec
 
+from firmware_protocol import idnumber
 from lockerd.model.cards import ManifestItem
 
 MAX_PHOTO = 200_000
@@ -20,7 +20,6 @@ BAD_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _CLAIM_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}")  # E.164
-_ID_NUMBER = re.compile(r"[0-9]{17}[0-9X]")
 _JPEG = b"\xff\xd8\xff"
 
 
@@ -125,33 +124,15 @@ def refusal(item: ManifestItem) -> Refusal | None:
         return Refusal.CLAIM_ID
     if not 1 <= len(item.name) <= 50 or not item.name.isprintable():
         return Refusal.NAME
-    if not id_number_valid(item.id_number):
+    if not idnumber.is_valid(item.id_number):
         return Refusal.ID_NUMBER
-    if not _is_date(item.valid_from) or not (item.valid_to == LONG_TERM or _is_date(item.valid_to)):
+    if not idnumber.is_date(item.valid_from) or not (item.valid_to == LONG_TERM or idnumber.is_date(item.valid_to)):
         return Refusal.DATES
     if not _PHONE.fullmatch(item.phone):
         return Refusal.PHONE
     if len(item.photo) > MAX_PHOTO:
         return Refusal.PHOTO_SIZE
     return None if item.photo.startswith(_JPEG) else Refusal.PHOTO
-
-
-def id_number_valid(id_number: str) -> bool:
-    """Whether an 18-character ID number carries the right check digit (GB 11643, ISO 7064 MOD 11-2)."""
-    if not _ID_NUMBER.fullmatch(id_number):
-        return False
-    weighted = sum(int(digit) * pow(2, 17 - place, 11) for place, digit in enumerate(id_number[:17]))
-    return "10X98765432"[weighted % 11] == id_number[17]
-
-
-def _is_date(text: str) -> bool:
-    if not re.fullmatch(r"[0-9]{8}", text):
-        return False
-    try:
-        date(int(text[:4]), int(text[4:6]), int(text[6:]))
-    except ValueError:
-        return False
-    return True
 
 
 def _claim_id_in(raw: msgspec.Raw) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,9 @@ SIGNATURE = "【身份证自助领取】"
 ONE_PART = 70
 """UCS2 characters of a message in one part, signature included (3GPP TS 23.038); further parts hold 67 each."""
 
+CHINA = timezone(timedelta(hours=8))
+"""One zone for the whole country, without summer time."""
+
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
@@ -26,13 +29,14 @@ def grouped(code: str) -> str:
     return " ".join(code[start : start + 4] for start in range(0, len(code), 4))
 
 
-def pickup_text(code: str, expires: datetime, kind: ClaimKind) -> str:
+def pickup_text(code: str, expires: float, kind: ClaimKind) -> str:
     """The SMS of a stocked card, in one part of at most `ONE_PART` UCS2 characters; names nobody.
 
-    `expires` is in the machine's own time zone; the text promises the minute in which it lies.
+    `expires` is UTC seconds; the text gives the minute in which it lies, China time.
     """
     bring = "请携带旧证领取" if kind is ClaimKind.RENEWAL else "请本人前来领取"
-    until = f"{expires.month}月{expires.day}日{expires:%H:%M}"
+    end = datetime.fromtimestamp(expires, CHINA)
+    until = f"{end.month}月{end.day}日{end:%H:%M}"
     return f"{SIGNATURE}您的新身份证已到自助柜，取件码{grouped(code)}，{until}前有效。{bring}，勿告知他人。"
 
 

@@ -83,7 +83,10 @@ async def expected_for_chip(tx: Transaction, vault: Vault, id_number: str, valid
 
 
 async def for_chip(tx: Transaction, vault: Vault, id_number: str, valid_from: str) -> Claim | None:
-    """The claim, announced, stocked or withdrawn, of a card found inside the machine whose chip says this."""
+    """The claim of a new card that is found inside the machine, by its chip: announced, stocked or withdrawn.
+
+    A collected one is not found: whoever took it put in another card, or the record is wrong, and staff have to look.
+    """
     for state in (ClaimState.STOCKED, ClaimState.EXPECTED, ClaimState.WITHDRAWN):
         for claim in await _found(tx, vault, id_number, state):
             if claim.valid_from == valid_from:

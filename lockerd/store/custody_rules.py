@@ -36,6 +36,19 @@ _BY_HAND: frozenset[tuple[Place, Place]] = frozenset(
         (Place.TAKEN, Place.THROAT),  # an old card comes back; refused for new ones, which never are at the throat
         (Place.RETRACT, Place.TRAY),
         (Place.REMOVED, Place.TRAY),
+        # read or sensed there after somebody reached in, or after a motion that the unit forgot
+        (Place.SLOT, Place.TRANSPORT),
+        (Place.EXIT, Place.TRANSPORT),
+        (Place.TRANSPORT, Place.EXIT),
+        (Place.RETRACT, Place.TRANSPORT),
+        (Place.REMOVED, Place.TRANSPORT),
+        (Place.THROAT, Place.ESCROW),
+        (Place.ESCROW, Place.THROAT),
+        # told by the unit's totals while the path is empty
+        (Place.THROAT, Place.BIN),
+        (Place.ESCROW, Place.BIN),
+        (Place.ESCROW, Place.TAKEN),
+        (Place.TRANSPORT, Place.TAKEN),
     }
 )
 _OUT_OF_STAFF_REACH = frozenset({Place.TAKEN, Place.REMOVED, Place.BIN})  # the bin is emptied as a whole, with a count

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lockerd.errors import StoreError
 from lockerd.store import journal
 from lockerd.store.database import Transaction
@@ -11,16 +9,6 @@ from lockerd.store.journal import Stamp
 
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # without I and O, which read as digits
 _NUMBERS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class UnfinishedJourney:
-    """A journey without an end, left by a stop in the middle. `began` is UTC seconds."""
-
-    journey_id: str
-    claim_id: str | None
-    ticket: str | None
-    began: float
 
 
 async def begin(tx: Transaction, journey_id: str, stamp: Stamp) -> None:
@@ -75,10 +63,10 @@ def ticket_name(number: int) -> str:
     return f"{_LETTERS[number // _NUMBERS % len(_LETTERS)]}-{number % _NUMBERS:04}"
 
 
-async def unfinished(tx: Transaction) -> list[UnfinishedJourney]:
-    """Journeys without an end, oldest first."""
-    rows = await tx.all("SELECT * FROM journey WHERE ended IS NULL ORDER BY began, journey_id")
-    return [UnfinishedJourney(row["journey_id"], row["claim_id"], row["ticket"], row["began"]) for row in rows]
+async def unfinished(tx: Transaction) -> list[str]:
+    """Journeys that a stop left without an end, oldest first."""
+    rows = await tx.all("SELECT journey_id FROM journey WHERE ended IS NULL ORDER BY began, journey_id")
+    return [row["journey_id"] for row in rows]
 
 
 async def _update(tx: Transaction, journey_id: str, sql: str, *values: str | float) -> None:

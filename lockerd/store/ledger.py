@@ -6,6 +6,8 @@ within the caller's transaction; those that tell the office say so. Slots count 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import msgspec
 
 from lockerd.errors import StoreError
@@ -14,6 +16,7 @@ from lockerd.model.custody import (
     Fault,
     Intent,
     Motion,
+    Observation,
     Order,
     Outcome,
     Place,
@@ -28,7 +31,17 @@ from lockerd.store import ledger_rows as rows
 from lockerd.store.custody_rules import IN_DOUBT, SINGLE, refusal_of_move
 from lockerd.store.database import Transaction
 from lockerd.store.journal import Stamp
-from lockerd.store.ledger_rows import CardMove, CardRecord
+from lockerd.store.ledger_rows import CardAt as CardAt  # noqa: PLC0414 -- mypy's mark of a name meant for others
+from lockerd.store.ledger_rows import CardMove as CardMove  # noqa: PLC0414 -- the same
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """A unit's non-volatile totals: cards taken by a hand, cards kept."""
+
+    dispensed: int
+    retained: int
+
 
 # --- slots
 
@@ -72,21 +85,24 @@ async def block_slot(tx: Transaction, slot: int, reason: str, stamp: Stamp) -> N
     await journal.append(tx, "lockerd.slot.blocked", data, stamp=stamp)
 
 
-async def release_slot(tx: Transaction, slot: int, staff: str, stamp: Stamp) -> None:
-    """End a block by a decision of staff, and tell the office (lockerd.slot.released).
+async def unblock_slot(tx: Transaction, slot: int, reason: str, stamp: Stamp) -> None:
+    """End a block by evidence or by a decision of staff, and tell the office (lockerd.slot.unblocked).
 
-    The slot is stocked again if the ledger has a card in it, else free. Raises StoreError when the slot is not blocked or
-    its card is in doubt.
+    The slot is stocked again if the ledger has a card in it, stays blocked while its card is in doubt (until `move`
+    resolves that), else is free. Nothing happens to a slot that is not blocked. Raises StoreError for an unknown slot.
     """
     record = await rows.slot(tx, slot)
     if record["state"] != SlotState.BLOCKED:
-        raise StoreError(f"slot {slot} is not blocked")
+        return
     card_id = record["card_id"]
-    if card_id is not None and (await place_of(tx, card_id))[0] is not Place.SLOT:
-        raise StoreError(f"card {card_id} of slot {slot} is in doubt; decide where it is first")
-    state = SlotState.FREE if card_id is None else SlotState.STOCKED
-    await rows.set_slot(tx, slot, state, card_id, stamp)
-    await journal.append(tx, "lockerd.slot.released", {"slot": slot, "staff": staff, "card_id": card_id}, stamp=stamp)
+    if card_id is None:
+        await rows.set_slot(tx, slot, SlotState.FREE, None, stamp)
+    elif (await place_of(tx, card_id))[0] is Place.SLOT:
+        await rows.set_slot(tx, slot, SlotState.STOCKED, card_id, stamp)
+    else:
+        await rows.set_slot(tx, slot, SlotState.BLOCKED, card_id, stamp, IN_DOUBT)
+    data: dict[str, journal.JSON] = {"slot": slot, "reason": reason, "card_id": card_id}
+    await journal.append(tx, "lockerd.slot.unblocked", data, stamp=stamp)
 
 
 # --- intents
@@ -189,9 +205,9 @@ async def add_new_card(tx: Transaction, claim_id: str) -> None:
 async def add_old_card(tx: Transaction, claim_id: str | None, journey_id: str, stamp: Stamp) -> str:
     """Begin the chain of a card that appeared in the throat and give its id ("old-000001"); it tells nothing about a person.
 
-    Raises StoreError while the ledger has another card in the throat.
+    A card that the ledger still had there comes into doubt. Raises StoreError while that one's motion is under way.
     """
-    await _check_room(tx, Place.THROAT, None)
+    await _displace(tx, Place.THROAT, None, stamp)
     number = await tx.one(
         "INSERT INTO meta (key, value) VALUES ('last_old_card', 1)"
         " ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value"
@@ -215,7 +231,12 @@ async def place_of(tx: Transaction, card_id: str) -> tuple[Place, int | None]:
     return card.place, card.slot
 
 
-async def cards_at(tx: Transaction, *places: Place) -> list[CardRecord]:
+async def claim_of(tx: Transaction, card_id: str) -> str | None:
+    """The claim that a card belongs to; None for an old card that nobody claims. Raises StoreError for an unknown card."""
+    return (await rows.card(tx, card_id)).claim_id
+
+
+async def cards_at(tx: Transaction, *places: Place) -> list[CardAt]:
     """The cards recorded at any of `places`, by card id."""
     found = await tx.all(
         "SELECT card.*, slot.slot FROM card LEFT JOIN slot USING (card_id)"
@@ -237,9 +258,10 @@ async def move(
 ) -> None:
     """Record a change of place that was observed and that no motion made.
 
-    `slot` is needed to resolve a doubt to SLOT where the ledger has no guess. A card that comes into doubt is told to the
-    office (lockerd.intent.in_doubt without an intent id). Raises StoreError for a change that cannot happen by itself, a
-    place that is taken, or a card whose motion is under way.
+    `slot` is needed to resolve a doubt to SLOT where the ledger has no guess. Where one card is seen at a place that holds
+    one card, another that was recorded there comes into doubt. Doubt is told to the office (lockerd.intent.in_doubt without
+    an intent id). Raises StoreError for a change that cannot happen by itself, a slot that holds another card, or a card
+    whose motion is under way.
     """
     card = await rows.card(tx, card_id)
     under_way = await tx.one("SELECT intent_id FROM intent WHERE card_id = ? AND result IS NULL", (card_id,))
@@ -248,7 +270,7 @@ async def move(
     refused = refusal_of_move(card.role, card.place, target)
     if refused is not None:
         raise StoreError(f"card {card_id}: {refused}")
-    await _check_room(tx, target, card_id)
+    await _displace(tx, target, card_id, stamp)
     where = card.slot if slot is None else slot
     if target is Place.SLOT:
         if where is None:
@@ -258,14 +280,7 @@ async def move(
             raise StoreError(f"card {card_id}: slot {where} holds another card")
     await rows.relocate(tx, card_id, target, where, reason, stamp, journey_id=journey_id)
     if target is Place.IN_DOUBT:
-        data: dict[str, journal.JSON] = {
-            "card_id": card_id,
-            "slot": card.slot,
-            "place": card.place,
-            "reason": reason,
-            "journey_id": journey_id,
-        }
-        await journal.append(tx, "lockerd.intent.in_doubt", data, stamp=stamp)
+        await _tell_doubt(tx, card, reason, stamp, journey_id)
 
 
 async def chain(tx: Transaction, card_id: str) -> list[CardMove]:
@@ -285,7 +300,22 @@ async def chain(tx: Transaction, card_id: str) -> list[CardMove]:
     ]
 
 
-# --- the bin
+# --- totals and the bin
+
+
+async def note_totals(tx: Transaction, seen: Observation) -> None:
+    """Keep a unit's non-volatile totals as the latest that the ledger has accounted for."""
+    await tx.execute(
+        "INSERT INTO unit_total (unit, dispensed, retained) VALUES (?, ?, ?) ON CONFLICT (unit)"
+        " DO UPDATE SET dispensed = excluded.dispensed, retained = excluded.retained",
+        (seen.unit, seen.dispensed, seen.retained),
+    )
+
+
+async def totals(tx: Transaction, unit: Unit) -> Totals | None:
+    """The totals last kept for a unit; None before the first."""
+    row = await tx.one("SELECT dispensed, retained FROM unit_total WHERE unit = ?", (unit,))
+    return None if row is None else Totals(row["dispensed"], row["retained"])
 
 
 async def bin_count(tx: Transaction) -> int:
@@ -333,13 +363,38 @@ async def _check_motion(tx: Transaction, order: Order, card_id: str) -> None:
 
 
 async def _check_room(tx: Transaction, target: Place, card_id: str | None) -> None:
-    """Refuse a second card for a place that holds one, also when the first is still on its way there."""
+    """Refuse to order a second card to a place that holds one."""
     if target not in SINGLE:
         return
     for other in await cards_at(tx, target):
         if other.card_id != card_id:
             raise StoreError(f"card {other.card_id} is recorded at {target} already")
+    await _check_nothing_coming(tx, target, card_id)
+
+
+async def _displace(tx: Transaction, target: Place, card_id: str | None, stamp: Stamp) -> None:
+    """A card was seen at a place that holds one: where another is that was recorded there, nobody knows."""
+    if target not in SINGLE:
+        return
+    await _check_nothing_coming(tx, target, card_id)
+    for other in await cards_at(tx, target):
+        await rows.relocate(tx, other.card_id, Place.IN_DOUBT, None, "displaced", stamp)
+        await _tell_doubt(tx, other, f"another card was seen at {target}", stamp, None)
+
+
+async def _check_nothing_coming(tx: Transaction, target: Place, card_id: str | None) -> None:
     for intent in await open_intents(tx):
-        coming = MOVES.get(intent.plan.order.motion)
-        if coming is not None and target in coming and intent.card_id not in (None, card_id):
-            raise StoreError(f"card {intent.card_id} is on its way from {coming[0]} to {coming[1]}")
+        ends = MOVES.get(intent.plan.order.motion)
+        if ends is not None and target in ends and intent.card_id not in (None, card_id):
+            raise StoreError(f"card {intent.card_id} is on its way from {ends[0]} to {ends[1]}")
+
+
+async def _tell_doubt(tx: Transaction, card: CardAt, reason: str, stamp: Stamp, journey_id: str | None) -> None:
+    data: dict[str, journal.JSON] = {
+        "card_id": card.card_id,
+        "slot": card.slot,
+        "place": card.place,
+        "reason": reason,
+        "journey_id": journey_id,
+    }
+    await journal.append(tx, "lockerd.intent.in_doubt", data, stamp=stamp)

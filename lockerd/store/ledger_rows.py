@@ -12,7 +12,7 @@ from lockerd.store.database import Row, Transaction
 from lockerd.store.journal import Stamp
 
 
-class CardRecord(NamedTuple):
+class CardAt(NamedTuple):
     """One card as the ledger has it.
 
     `slot` is the slot that names it; `role` is "new" or "old"; `claim_id` may be None for an old card only.
@@ -38,7 +38,7 @@ class CardMove:
     wall: float
 
 
-async def card(tx: Transaction, card_id: str) -> CardRecord:
+async def card(tx: Transaction, card_id: str) -> CardAt:
     """One card with the slot that names it. Raises StoreError for an unknown card."""
     row = await tx.one(
         "SELECT card.*, slot.slot FROM card LEFT JOIN slot USING (card_id) WHERE card_id = ?", (card_id,)
@@ -48,9 +48,9 @@ async def card(tx: Transaction, card_id: str) -> CardRecord:
     return record(row)
 
 
-def record(row: Row) -> CardRecord:
+def record(row: Row) -> CardAt:
     """The value of a row of card joined with slot."""
-    return CardRecord(row["card_id"], Place(row["place"]), row["slot"], row["role"], row["claim_id"])
+    return CardAt(row["card_id"], Place(row["place"]), row["slot"], row["role"], row["claim_id"])
 
 
 async def slot(tx: Transaction, number: int | None) -> Row:
@@ -99,7 +99,7 @@ async def relocate(
     await link(tx, card_id, step)
 
 
-async def _leave_slot(tx: Transaction, moved: CardRecord, place: Place, number: int | None, stamp: Stamp) -> None:
+async def _leave_slot(tx: Transaction, moved: CardAt, place: Place, number: int | None, stamp: Stamp) -> None:
     if moved.slot is None or (place in (Place.SLOT, Place.IN_DOUBT) and moved.slot == number):
         return
     left = await slot(tx, moved.slot)

@@ -7,6 +7,7 @@ Erasing a record is destroying its key; what `secure_delete` leaves in the write
 from __future__ import annotations
 
 import hmac
+import os
 from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
@@ -47,7 +48,7 @@ class RecordKey:
 class Vault:
     """Holds the keys derived from the device's master key (32 bytes). `entropy` gives that many random bytes."""
 
-    def __init__(self, master_key: bytes, *, entropy: Callable[[int], bytes]) -> None:
+    def __init__(self, master_key: bytes, *, entropy: Callable[[int], bytes] = os.urandom) -> None:
         if len(master_key) != _KEY_BYTES:
             raise StoreError(f"the master key has {len(master_key)} bytes, not {_KEY_BYTES}; make the key file again")
         self.entropy = entropy

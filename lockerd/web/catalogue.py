@@ -1,4 +1,4 @@
-"""The words of the citizen's screen, one JSON file a language; a key that is missing is an error, never a blank."""
+"""The words of the screens, one JSON file a screen and language; a key that is missing is an error, never a blank."""
 
 from __future__ import annotations
 
@@ -25,9 +25,12 @@ class Catalogue:
 
 
 @cache
-def catalogue(language: str) -> Catalogue:
-    """The catalogue of `language` (one of LANGUAGES), read once from the package; raises KeyError for another."""
+def catalogue(language: str, screen: str = "") -> Catalogue:
+    """The catalogue of `language` (one of LANGUAGES), read once from the package; raises KeyError for another.
+
+    `screen` is the folder of another screen's texts ("console"); without it they are the citizen's.
+    """
     if language not in LANGUAGES:
         raise KeyError(language)
-    path = Path(__file__).parent / "text" / f"{language}.json"
+    path = Path(__file__).parent / "text" / screen / f"{language}.json"
     return Catalogue(msgspec.json.decode(path.read_bytes(), type=dict[str, str]))

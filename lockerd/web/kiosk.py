@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Final, Protocol
 
 import msgspec
 from aiohttp import web
 
+from firmware_protocol.idnumber import is_valid
 from lockerd.model.view import Action, Screen, Tap, View
 from lockerd.web.catalogue import DEFAULT_LANGUAGE, LANGUAGES
 from lockerd.web.common import STATIC, Changes, read_json, secure, send_events
@@ -18,12 +19,12 @@ from lockerd.web.render import index, render
 
 MAX_TAP_BYTES: Final = 1024
 
-VALUES: Final = {
-    Action.CODE: re.compile(r"[0-9]{8}"),
-    Action.NUMBER: re.compile(r"[0-9]{17}[0-9X]"),
-    Action.LANGUAGE: re.compile("|".join(LANGUAGES)),
+VALUES: Final[Mapping[Action, Callable[[str], object]]] = {
+    Action.CODE: re.compile(r"[0-9]{8}").fullmatch,
+    Action.NUMBER: is_valid,
+    Action.LANGUAGE: LANGUAGES.__contains__,
 }
-"""What the value of a tap must look like; of every other action it is empty."""
+"""What the value of a tap must satisfy; of every other action it is empty."""
 
 
 class ViewSource(Protocol):
@@ -134,8 +135,7 @@ class _Kiosk:
         body = await read_json(request, TapBody, limit=MAX_TAP_BYTES)
         if body.boot != self._boot or body.seq != self._source.seq:
             raise web.HTTPConflict(text="stale page")
-        shape = VALUES.get(body.action)
-        if not (shape.fullmatch(body.value) if shape else body.value == ""):
+        if not VALUES.get(body.action, "".__eq__)(body.value):
             raise web.HTTPBadRequest(text="malformed value")
         if body.action is Action.LANGUAGE:
             self._language = body.value

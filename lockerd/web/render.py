@@ -116,11 +116,16 @@ def _step_state(screen: Screen, view: View) -> str:
 
 
 def _say(view: View, text: Catalogue) -> str:
-    """One or two short sentences: what happened, then what to do."""
+    """A few short sentences: what happened, what to do, and, near a time-out, how to get more time."""
+    words = _say_page(view, text)
+    return f"{words} {text('say.warn')}" if view.warn else words
+
+
+def _say_page(view: View, text: Catalogue) -> str:
     if view.screen is Screen.FAULT:
         return " ".join(
             (
-                text(f"fault.{view.fault}.title"),
+                text(f"fault.{view.fault}.title") + text("stop"),
                 *(text(f"where.{place}") for place in view.whereabouts),
                 text(f"fault.{view.fault}.next"),
             )

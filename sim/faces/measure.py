@@ -91,8 +91,8 @@ def write_manifest(pack: Path, version: str, threshold: dict[str, Any], date: st
             "sha256": sha256(pack / "golden.jpg"),
             "vector": json.loads((pack / "golden.json").read_text())["vector"],
         },
-        "gates_live": {"brightest": 225.0, "darkest": 35.0, "sharpness": 15.0},
-        "gates_reference": {"eye_distance": 24.0, "brightest": 235.0, "darkest": 35.0},
+        "gates_live": {"brightest": 215.0, "darkest": 45.0, "sharpness": 20.0},
+        "gates_reference": {"eye_distance": 24.0, "brightest": 235.0, "darkest": 40.0},
     }
     (pack / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
 

@@ -38,11 +38,17 @@ class Detector(nn.Module):
         super().__init__()
         self.to4 = nn.Sequential(Block(3, 16, stride=2), Block(16, 24, stride=2))
         self.to8 = nn.Sequential(Block(24, 32, stride=2), Block(32, 32))
-        self.to16 = nn.Sequential(Block(32, 48, stride=2), Block(48, 48))
-        self.to32 = nn.Sequential(Block(48, 64, stride=2), Block(64, 64))
-        self.lateral = nn.ModuleList([nn.Conv2d(c, 32, 1) for c in (32, 48, 64)])
-        self.smooth = nn.ModuleList([Block(32, 32) for _ in STRIDES])
-        self.heads = nn.ModuleList([nn.Conv2d(32, ANCHORS * 15, 1) for _ in STRIDES])
+        self.to16 = nn.Sequential(Block(32, 64, stride=2), Block(64, 64))
+        self.to32 = nn.Sequential(Block(64, 80, stride=2), Block(80, 80))
+        self.lateral = nn.ModuleList([nn.Conv2d(c, 40, 1) for c in (32, 64, 80)])
+        self.smooth = nn.ModuleList(
+            [
+                Block(40, 40),
+                nn.Sequential(Block(40, 40), Block(40, 40)),
+                nn.Sequential(Block(40, 40), Block(40, 40)),
+            ]
+        )
+        self.heads = nn.ModuleList([nn.Conv2d(40, ANCHORS * 15, 1) for _ in STRIDES])
 
     def maps(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Raw candidates of each stride: (B, cells * anchors, 15) = score logit, 4 distances, 10 offsets."""

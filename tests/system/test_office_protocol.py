@@ -88,6 +88,8 @@ POISON = [
     {"data": {"slot": 10**30}},
     {"data": {"slot": True}},
     {"type": "lockerd.card.taken", "data": {}},
+    {"type": "lockerd.card.taken", "data": {"card_id": "old-000001"}},
+    {"type": "lockerd.old.retained", "data": {"journey_id": "j1"}},
 ]
 
 
@@ -149,6 +151,8 @@ async def test_the_ledger_follows_the_events(peer: OfficeProcess) -> None:
         ("claim.locked", "N2", None),
     ]
     events = [event(n, kind, claim_id=who, slot=slot) for n, (kind, who, slot) in enumerate(story, 1)]
+    events.append(event(8, "old.inserted", card_id="old-000002"))  # whose card it is, nobody knows
+    events.append(event(9, "intent.in_doubt", card_id="old-000002"))
     assert (await send(peer, *events))[0] == 200
     books = await ledger(peer.url)
     assert books["claims"] == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -28,8 +29,16 @@ class Bench:
         self.recycler = RecyclerMechanism(R, self.world, self.log, sleep=self.sleep, changed=check)
         self.cabinet = CabinetMechanism(UnitKind.CABINET, self.world, self.log, sleep=self.sleep, changed=check)
         self.steps: list[int] = []
+        self.before_next_sleep: Callable[[], None] | None = None
+        self.after_leaving: Callable[[], None] | None = None
 
     async def sleep(self, seconds: float) -> None:
+        if self.before_next_sleep is not None:
+            hand, self.before_next_sleep = self.before_next_sleep, None
+            hand()
+        if self.after_leaving is not None and self.world.card_between(R) is not None:
+            hand, self.after_leaving = self.after_leaving, None
+            hand()
         if self.stop_at is not None and self.now + seconds > self.stop_at:
             self.now = self.stop_at
             raise asyncio.CancelledError
@@ -136,6 +145,28 @@ async def test_a_power_cut_while_the_carousel_turns_loses_its_place_until_reset(
     bench.stop_at = None
     assert await bench.dispense(Opcode.RESET) == [Fault.NONE]
     assert bench.dispenser.slot() == 0
+
+
+async def test_a_hand_that_is_quicker_than_the_rollers_keeps_the_card(bench: Bench) -> None:
+    await stocked(bench)
+    await bench.dispense((Opcode.PICK, 3), Opcode.PRESENT)
+    bench.before_next_sleep = bench.world.take_new
+    assert await bench.dispense(Opcode.RETRACT) == [Fault.NO_CARD]
+    await bench.recycle(Opcode.OPEN)
+    bench.world.insert_old("O1")
+    bench.before_next_sleep = bench.world.take_old
+    assert await bench.recycle(Opcode.ACCEPT) == [Fault.NO_CARD]
+    assert (bench.place("N1"), bench.place("O1")) == (Place.PERSON, Place.PERSON)
+    assert not bench.world.jammed
+
+
+async def test_a_card_pushed_in_against_a_returned_one_jams(bench: Bench) -> None:
+    await bench.recycle(Opcode.OPEN)
+    bench.world.insert_old("O1")
+    await bench.recycle(Opcode.ACCEPT, Opcode.OPEN)
+    bench.after_leaving = lambda: bench.world.insert_old("O2")
+    assert await bench.recycle(Opcode.RETURN) == [Fault.JAM]
+    assert (bench.place("O1"), bench.place("O2")) == (Place.BETWEEN, Place.THROAT)
 
 
 async def test_a_jam_holds_the_card_until_staff_clear_it_and_reset_draws_it_in(bench: Bench) -> None:

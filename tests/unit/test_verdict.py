@@ -1,5 +1,7 @@
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from sim.verdict import (
     PhysicalTruth,
     disagreements,
     disappointments,
+    read_database,
     read_ledger,
     read_truth,
 )
@@ -120,8 +123,50 @@ def test_the_office_is_read_by_claim() -> None:
     assert read_ledger(ledger) == OFFICE
 
 
-def test_a_missing_database_is_an_error(tmp_path: Path) -> None:
-    from sim.verdict import read_database
+def _database(path: Path, *, journal: tuple[int, ...] = (1, 2)) -> None:
+    """A database as the daemon's first migration makes it, with one card of each kind of end."""
+    with closing(sqlite3.connect(path)) as database:
+        for migration in sorted(resources.files("lockerd.store").joinpath("migrations").iterdir(), key=str):
+            database.executescript(migration.read_text("utf-8"))
+        for claim, state in (("N1", "collected"), ("N2", "stocked"), ("N3", "expected")):
+            database.execute(
+                "INSERT INTO claim (claim_id, kind, state, since) VALUES (?, 'renewal', ?, 0)", (claim, state)
+            )
+        cards = [("N1", "new", "N1", "taken"), ("N2", "new", "N2", "slot"), ("old-1", "old", "N1", "bin")]
+        database.executemany("INSERT INTO card (card_id, role, claim_id, place, since) VALUES (?, ?, ?, ?, 0)", cards)
+        database.execute("INSERT INTO slot VALUES (6, 'blocked', NULL, 'jam', 0), (7, 'stocked', 'N2', NULL, 0)")
+        columns = "(seq, type, data, wall, mono, boot_id)"
+        database.executemany(
+            f"INSERT INTO journal {columns} VALUES (?, 't', '{{}}', 0, 0, 'b')", [(n,) for n in journal]
+        )
+        columns = "(unit, motion, slot, token, card_id, journey_id, opened, boot_id)"
+        database.execute(f"INSERT INTO intent {columns} VALUES ('dispenser', 'pick', 7, 't', 'N2', 'j', 0, 'b')")
+        database.commit()
 
+
+def test_the_daemon_is_read_from_its_own_tables(tmp_path: Path) -> None:
+    _database(tmp_path / "lockerd.db", journal=(1, 3))
+    assert read_database(tmp_path / "lockerd.db") == DaemonRecord(
+        new=TRUTH.new,
+        kept=frozenset({"N1"}),
+        on_the_way=0,
+        open_intents=1,
+        journal=3,
+        events=2,
+        blocked=frozenset({6}),
+    )
+
+
+def test_a_damaged_database_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "lockerd.db"
+    _database(path)
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 4096)
+    with pytest.raises(sqlite3.Error):
+        read_database(path)
+
+
+def test_a_missing_database_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.Error):
         read_database(tmp_path / "lockerd.db")

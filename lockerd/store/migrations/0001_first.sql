@@ -99,12 +99,20 @@ CREATE TABLE card_move (
 ) STRICT;
 CREATE INDEX card_move_by_card ON card_move (card_id, move_id);
 
+-- Non-volatile totals of each unit as last seen: what they say more tells what a hand took.
+CREATE TABLE unit_total (
+    unit      TEXT PRIMARY KEY,
+    dispensed INTEGER NOT NULL,
+    retained  INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE code (
     claim_id  TEXT PRIMARY KEY REFERENCES claim (claim_id),
     algorithm TEXT NOT NULL,
     salt      BLOB NOT NULL,
     hash      BLOB NOT NULL,
-    expires   REAL NOT NULL
+    expires   REAL NOT NULL,
+    consumed  REAL                 -- when its dispense began; NULL while it opens anything
 ) STRICT;
 
 -- Tries of a secret, by a keyed hash of whom they are about, known or not.

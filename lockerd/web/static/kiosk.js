@@ -71,6 +71,8 @@ function show(message) {
   shown = rest;
   preview?.remove(); // out of the old fragment before it goes, so that the picture does not start anew
   page.innerHTML = html;
+  page.hidden = false;
+  moment.hidden = true;
   page.dataset.seq = message.seq;
   page.dataset.view = message.view;
   document.documentElement.lang = message.lang;
@@ -83,8 +85,6 @@ function show(message) {
   if (offered) for (const part of page.querySelectorAll("[data-choice]")) part.hidden = part.dataset.choice !== choice;
   entry.attach(page, keep);
   keepPreview();
-  page.hidden = false;
-  moment.hidden = true;
   if (say.textContent !== message.say) say.textContent = message.say;
   if (!sameScreen) page.querySelector("h1")?.focus({ preventScroll: true });
   else if (focus) page.querySelector(`[data-key="${focus}"],[data-action="${focus}"],[data-setting="${focus}"]`)?.focus();

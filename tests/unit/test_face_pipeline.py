@@ -1,0 +1,257 @@
+"""Any picture gives a sighting or a reason; nothing that fails ever matches."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lockerd.face.adapters import Face
+from lockerd.face.messages import MAX_PICTURE_BYTES
+from lockerd.face.pack import Gates, load_pack
+from lockerd.face.picture import decode, header_size
+from lockerd.face.pipeline import (
+    Pipeline,
+    Sighting,
+    align,
+    cosine,
+    fused,
+    gate_crop,
+    gate_geometry,
+    normalised,
+    one_face,
+    open_pipeline,
+    similarity,
+    stored_vector,
+)
+from lockerd.model.identity import FaceReason
+from sim.faces import Nuisance, Person, draw_frame, draw_portrait, draw_scene, encode
+from sim.faces.measure import PACK
+
+GOOD = Nuisance(eye_distance=0.19)
+THRESHOLD = load_pack(PACK, production=False).threshold("photo").value
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    return open_pipeline(load_pack(PACK, production=False))
+
+
+def rng(seed: int = 1) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def vector_of(pipeline: Pipeline, picture: object) -> np.ndarray:
+    seen = pipeline.look(picture, pipeline.gates_live)
+    assert isinstance(seen, Sighting), seen
+    return seen.vector
+
+
+def test_people_are_told_apart(pipeline: Pipeline) -> None:
+    templates, live = [], []
+    for seed in range(30):
+        person = Person.from_seed(seed)
+        enrolment = pipeline.enrol(encode(draw_portrait(person, rng(seed))))
+        assert enrolment.template is not None, enrolment.reason
+        assert enrolment.template.model_id == pipeline.model_id
+        vector = stored_vector(enrolment.template.vector)
+        assert vector is not None
+        templates.append(vector)
+        live.append(vector_of(pipeline, draw_frame(person, rng(seed + 1000))))
+    scores = np.stack(templates) @ np.stack(live).T
+    assert scores.diagonal().min() >= THRESHOLD
+    assert (scores - 2 * np.eye(30)).max() < THRESHOLD
+
+
+def test_landmarks_lie_near_the_truth(pipeline: Pipeline) -> None:
+    errors = []
+    for seed in range(20):
+        picture, (truth,) = draw_scene([Person.from_seed(seed)], rng(seed), nuisance=GOOD)
+        (face,) = pipeline.detect(picture)
+        eyes = np.hypot(*(truth.landmarks[1] - truth.landmarks[0]))
+        errors.append(np.hypot(*(face.landmarks - truth.landmarks).T).mean() / eyes)
+    assert np.median(errors) < 0.06
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"eye_distance": 0.07}, FaceReason.TOO_FAR),
+        ({"gain": 0.12}, FaceReason.TOO_DARK),
+        ({"gain": 3.0}, FaceReason.TOO_BRIGHT),
+        ({"blur": 9.0, "noise": 0.0}, FaceReason.BLURRED),
+        ({"roll": 0.6}, FaceReason.TURNED_AWAY),
+    ],
+)
+def test_each_gate_has_its_reason(pipeline: Pipeline, change: dict[str, float], reason: FaceReason) -> None:
+    seen = dataclasses.replace(GOOD, **change)  # type: ignore[arg-type]
+    for seed in (3, 4, 5):
+        picture = draw_frame(Person.from_seed(seed), rng(seed), nuisance=seen)
+        assert pipeline.look(picture, pipeline.gates_live) in {reason, FaceReason.NO_FACE}
+    picture = draw_frame(Person.from_seed(8), rng(8), nuisance=seen)
+    assert pipeline.look(picture, pipeline.gates_live) is reason
+
+
+def test_nobody_and_two_people(pipeline: Pipeline) -> None:
+    for seed in range(10):
+        assert pipeline.look(draw_frame(None, rng(seed)), pipeline.gates_live) is FaceReason.NO_FACE
+    both = draw_frame(Person.from_seed(1), rng(), second=Person.from_seed(2))
+    assert pipeline.look(both, pipeline.gates_live) is FaceReason.SEVERAL_FACES
+
+
+def face(width: float, left: float = 0.0, marks: list[tuple[float, float]] | None = None) -> Face:
+    box = np.array([left, 0, left + width, width * 1.2], np.float32)
+    return Face(box, np.array(marks or [(0, 0)] * 5, np.float32), 0.9)
+
+
+def test_somebody_far_behind_does_not_count() -> None:
+    near = face(200)
+    assert one_face([face(40, 300), near]) is near
+    assert one_face([face(150, 300), near]) is FaceReason.SEVERAL_FACES
+    assert one_face([]) is FaceReason.NO_FACE
+
+
+UPRIGHT = [(100.0, 100.0), (200.0, 100.0), (150.0, 160.0), (115.0, 210.0), (185.0, 210.0)]
+
+
+@pytest.mark.parametrize(
+    ("marks", "reason"),
+    [
+        (UPRIGHT, None),
+        ([(x * 0.5, y * 0.5) for x, y in UPRIGHT], FaceReason.TOO_FAR),
+        ([*UPRIGHT[:2], (195.0, 160.0), *UPRIGHT[3:]], FaceReason.TURNED_AWAY),
+        ([*UPRIGHT[:2], (150.0, 208.0), *UPRIGHT[3:]], FaceReason.TURNED_AWAY),
+        ([*UPRIGHT[:2], (150.0, 105.0), *UPRIGHT[3:]], FaceReason.TURNED_AWAY),
+        ([(y, x) for x, y in UPRIGHT], FaceReason.TURNED_AWAY),
+        ([(float("nan"), 0.0)] * 5, FaceReason.TOO_FAR),
+        ([(0.0, 0.0)] * 5, FaceReason.TOO_FAR),
+        ([(x, -y) for x, y in UPRIGHT], FaceReason.TURNED_AWAY),
+    ],
+)
+def test_gates_of_geometry(marks: list[tuple[float, float]], reason: FaceReason | None) -> None:
+    assert gate_geometry(face(200, 0.0, marks), Gates()) is reason
+
+
+def test_gates_of_the_crop() -> None:
+    noise = rng().normal(0, 30, (112, 112, 3))
+    assert gate_crop(np.clip(noise + 120, 0, 255).astype(np.uint8), Gates()) is None
+    assert gate_crop(np.clip(noise + 20, 0, 255).astype(np.uint8), Gates()) is FaceReason.TOO_DARK
+    assert gate_crop(np.clip(noise + 230, 0, 255).astype(np.uint8), Gates()) is FaceReason.TOO_BRIGHT
+    assert gate_crop(np.full((112, 112, 3), 120, np.uint8), Gates()) is FaceReason.BLURRED
+
+
+@given(
+    st.floats(-3, 3),
+    st.floats(0.2, 5),
+    st.floats(-200, 200),
+    st.floats(-200, 200),
+)
+def test_alignment_finds_a_known_transform(angle: float, scale: float, dx: float, dy: float) -> None:
+    points = np.array(UPRIGHT)
+    known = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * scale
+    found = similarity(points, points @ known.T + (dx, dy))
+    assert found == pytest.approx(np.column_stack([known, (dx, dy)]), abs=1e-6)
+
+
+def test_a_crop_has_its_landmarks_where_the_template_says(pipeline: Pipeline) -> None:
+    picture = np.zeros((480, 640, 3), np.uint8)
+    turned = np.array([[0.9, -0.3], [0.3, 0.9]]) * 2.5
+    marks = (pipeline.template @ turned.T + (200, 60)).astype(np.float32)
+    for x, y in marks:
+        cv2.circle(picture, (round(float(x)), round(float(y))), 5, (255, 255, 255), -1)
+    crop = align(picture, marks, pipeline.template, pipeline.crop_size)
+    assert crop.shape == (112, 112, 3)
+    for x, y in pipeline.template:
+        assert crop[round(y), round(x)].min() > 200
+
+
+def test_vectors_that_cannot_be_compared_never_match() -> None:
+    good = normalised(np.ones(128, np.float32))
+    assert good is not None
+    assert normalised(np.zeros(128, np.float32)) is None
+    assert normalised(np.full(128, np.nan, np.float32)) is None
+    assert normalised(np.full(128, np.inf, np.float32)) is None
+    assert cosine(good, np.ones(64, np.float32)) == -1.0
+    assert cosine(good, np.full(128, np.nan, np.float32)) == -1.0
+    assert stored_vector(b"") is None
+    assert stored_vector(b"123") is None
+    assert stored_vector(np.full(128, np.nan, "<f4").tobytes()) is None
+    assert fused([]) is None
+    box = np.zeros(4, np.float32)
+    assert fused([Sighting(box, good), Sighting(box, -good)]) is None
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_give_a_reason(data: bytes) -> None:
+    assert decode(data) is FaceReason.UNREADABLE_PICTURE
+    assert decode(b"\xff\xd8\xff" + data) is FaceReason.UNREADABLE_PICTURE
+    assert decode(b"\x89PNG\r\n\x1a\n" + data) is FaceReason.UNREADABLE_PICTURE
+
+
+PHOTO = encode(draw_portrait(Person.from_seed(7), rng(7)))
+
+
+@settings(max_examples=60)
+@given(st.integers(0, len(PHOTO) - 1), st.integers(0, 255), st.integers(3, len(PHOTO)))
+def test_a_damaged_photo_never_raises(pipeline: Pipeline, at: int, value: int, length: int) -> None:
+    damaged = bytearray(PHOTO)
+    damaged[at] = value
+    assert pipeline.enrol(bytes(damaged)).reason in FaceReason
+    assert pipeline.enrol(PHOTO[:length]).reason in FaceReason
+    if length < len(PHOTO) - 1100:
+        assert pipeline.enrol(PHOTO[:length]).reason is FaceReason.UNREADABLE_PICTURE
+
+
+def test_a_huge_picture_is_refused_by_its_header() -> None:
+    png = (
+        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + struct.pack(">II", 60000, 60000) + bytes(40)
+    )
+    assert header_size(png) == (60000, 60000)
+    assert decode(png) is FaceReason.UNREADABLE_PICTURE
+    jpeg = bytearray(PHOTO)
+    at = jpeg.index(b"\xff\xc0")
+    jpeg[at + 5 : at + 9] = struct.pack(">HH", 65000, 65000)
+    assert header_size(bytes(jpeg)) == (65000, 65000)
+    assert decode(bytes(jpeg)) is FaceReason.UNREADABLE_PICTURE
+    assert decode(PHOTO + bytes(MAX_PICTURE_BYTES)) is FaceReason.UNREADABLE_PICTURE
+    assert header_size(PHOTO) == (358, 441)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        None,
+        np.zeros((0, 0, 3), np.uint8),
+        np.zeros((480, 640), np.uint8),
+        np.zeros((480, 640, 4), np.uint8),
+        np.zeros((8, 8, 3), np.uint8),
+        np.zeros((33, 9000, 3), np.uint8),
+        np.full((480, 640, 3), np.nan, np.float32),
+    ],
+    ids=["none", "empty", "grey", "alpha", "tiny", "wide", "nan"],
+)
+def test_what_is_no_picture_gives_a_reason(pipeline: Pipeline, picture: object) -> None:
+    assert pipeline.look(picture, pipeline.gates_live) is FaceReason.UNREADABLE_PICTURE
+
+
+@pytest.mark.parametrize("kind", ["black", "white", "noise", "stripes", "tall"])
+def test_pictures_of_nothing_give_no_face(pipeline: Pipeline, kind: str) -> None:
+    made = {
+        "black": np.zeros((480, 640, 3), np.uint8),
+        "white": np.full((480, 640, 3), 255, np.uint8),
+        "noise": rng().integers(0, 256, (480, 640, 3), np.uint8),
+        "stripes": np.tile(np.repeat(np.arange(0, 256, 32, np.uint8), 10), (480, 8))[..., None].repeat(3, 2),
+        "tall": np.full((4000, 40, 3), 90, np.uint8),
+    }[kind]
+    assert isinstance(pipeline.look(made, pipeline.gates_live), FaceReason)
+
+
+def test_a_broken_model_gives_a_reason(pipeline: Pipeline) -> None:
+    broken = dataclasses.replace(pipeline, embed=lambda _: np.full(128, np.nan, np.float32))
+    picture = draw_frame(Person.from_seed(8), rng(8), nuisance=GOOD)
+    assert broken.look(picture, broken.gates_live) is FaceReason.UNREADABLE_PICTURE
