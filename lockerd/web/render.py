@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from functools import cache
 from typing import Final
@@ -103,13 +104,21 @@ _WORKING: Final = frozenset({Progress.CHECKING, Progress.READING_OLD_CARD, Progr
 @cache
 def environment() -> Environment:
     """The templates, autoescaped; an undefined name is an error."""
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader((TEMPLATES, STATIC)),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["sentences"] = sentences
+    return made
+
+
+def sentences(words: str) -> Markup:
+    """`words` with each sentence in an element of its own, so that a line rather ends between two than inside one."""
+    parts = re.split(r"(?<=[.?!])\s+|(?<=[。？！])", words)
+    return Markup(" ").join(Markup('<span class="line">{}</span>').format(part) for part in parts if part)
 
 
 def _step_state(screen: Screen, view: View) -> str:

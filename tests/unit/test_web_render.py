@@ -134,7 +134,7 @@ def test_where_only_the_card_will_do_no_number_is_asked_for() -> None:
         assert "keypad" not in html
         assert "data-choose" not in html
         assert "data-entry" not in html
-        assert (catalogue("zh")("identify.reader_down_only_way") in html) is not reader
+        assert (catalogue("zh")("identify.stuck_title") in html) is not reader
 
 
 def test_a_fault_without_a_kind_still_has_a_page() -> None:
