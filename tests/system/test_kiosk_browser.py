@@ -20,7 +20,7 @@ from playwright.async_api import Browser, Page, expect
 from lockerd.model.view import Action, FaultKind, Notice, Progress, Screen, Tap, View, Whereabouts
 from lockerd.web.kiosk import Views, kiosk_app
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 LANDSCAPE = {"width": 1920, "height": 1080}
 PORTRAIT = {"width": 1080, "height": 1920}
