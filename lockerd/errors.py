@@ -22,6 +22,10 @@ class DeviceError(LockerError):
         self.device = device
 
 
+class UnreadableCard(DeviceError):
+    """The reader works and a card is there, but what its chip says cannot be read or cannot be true."""
+
+
 class StoreError(LockerError):
     """The database could not do what was asked; nothing of the transaction happened."""
 
@@ -32,3 +36,15 @@ class LinkError(LockerError):
 
 class FaceUnavailable(LockerError):
     """The face worker or its camera gives no answer; this is never a verification."""
+
+
+class FloorTaken(LockerError):
+    """A citizen is at the machine, or other staff work is under way; try again in a minute."""
+
+
+class StaffWorkFailed(LockerError):
+    """The machine could not do what staff asked; the message says why and what to do."""
+
+
+class StartFailed(LockerError):
+    """The machine cannot start now; the message names file, key and remedy (exit status 1)."""

@@ -98,15 +98,11 @@ def self_test(pack: Pack, pipeline: Pipeline) -> None:
         return
     enrolment = pipeline.enrol(pack.read(golden))
     if enrolment.template is None:
-        raise ConfigError(
-            f"{pack.folder}: self-test: golden picture gives {enrolment.reason}; install the pack again"
-        )
+        raise ConfigError(f"{pack.folder}: self-test: golden picture gives {enrolment.reason}; install the pack again")
     seen = stored_vector(enrolment.template.vector)
     wanted = stored_vector(golden.vector)
     if seen is None or wanted is None or cosine(seen, wanted) < _GOLDEN_COSINE:
-        raise ConfigError(
-            f"{pack.folder}: self-test: golden picture gives another vector; install the pack again"
-        )
+        raise ConfigError(f"{pack.folder}: self-test: golden picture gives another vector; install the pack again")
 
 
 def one_face(faces: Sequence[Face]) -> Face | FaceReason:
@@ -168,9 +164,7 @@ def similarity(source: npt.NDArray[np.float64], target: npt.NDArray[np.float64])
     return np.column_stack([turn, target.mean(axis=0) - turn @ source.mean(axis=0)])
 
 
-def align(
-    picture: Picture, landmarks: Floats, template: npt.NDArray[np.float64], size: tuple[int, int]
-) -> Picture:
+def align(picture: Picture, landmarks: Floats, template: npt.NDArray[np.float64], size: tuple[int, int]) -> Picture:
     """The face's crop of `size` (width, height) with its landmarks nearest to `template`."""
     crop: Picture = cv2.warpAffine(picture, similarity(landmarks.astype(np.float64), template), size)  # type: ignore[assignment]  # uint8 in, uint8 out
     return crop

@@ -214,9 +214,7 @@ class FaceClient:
         return self._number
 
     @staticmethod
-    def _result(
-        life: _Life, verdict: FaceVerdict, reason: FaceReason, bucket: int | None = None
-    ) -> FaceResult:
+    def _result(life: _Life, verdict: FaceVerdict, reason: FaceReason, bucket: int | None = None) -> FaceResult:
         return FaceResult(verdict, reason, life.model_id, life.threshold_id, bucket)
 
     async def _live(self) -> str:

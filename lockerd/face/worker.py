@@ -102,9 +102,7 @@ class Wire:
 class Worker:
     """Serves requests and looks at frames by turns, on one thread."""
 
-    def __init__(
-        self, wire: Wire, settings: FaceSettings, pack: Pack, pipeline: Pipeline, source: FrameSource
-    ) -> None:
+    def __init__(self, wire: Wire, settings: FaceSettings, pack: Pack, pipeline: Pipeline, source: FrameSource) -> None:
         self._wire = wire
         self._settings = settings
         self._threshold = pack.threshold(settings.reference_kind)
@@ -183,11 +181,7 @@ class Worker:
             self._wire.send(Decided(number, decision.verdict, decision.reason, decision.bucket))
 
     def _prompt(self, number: int, reason: FaceReason, now: float) -> None:
-        if (
-            self._prompted is None
-            or self._prompted[0] is not reason
-            or now - self._prompted[1] >= _REMIND_EVERY
-        ):
+        if self._prompted is None or self._prompted[0] is not reason or now - self._prompted[1] >= _REMIND_EVERY:
             self._prompted = (reason, now)
             self._wire.send(Prompt(number, reason))
 
@@ -207,9 +201,7 @@ class Worker:
 
 def main() -> int:
     """Run until the daemon closes stdin. Exit status 78 where the pack cannot be used."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the daemon ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon ends this process
     cv2.setNumThreads(1)
     outward = os.dup(1)
     os.dup2(2, 1)  # what a library prints must not fall between messages

@@ -49,16 +49,10 @@ class Truth:
 def curve(points: list[tuple[float, float]], *, closed: bool, steps: int = 6) -> Floats:
     """A Catmull-Rom curve through the points (N, 2)."""
     knots = np.asarray(points, dtype=np.float64)
-    ring = (
-        np.concatenate([knots[-1:], knots, knots[:2]])
-        if closed
-        else np.concatenate([knots[:1], knots, knots[-1:]])
-    )
+    ring = np.concatenate([knots[-1:], knots, knots[:2]]) if closed else np.concatenate([knots[:1], knots, knots[-1:]])
     t = np.linspace(0.0, 1.0, steps, endpoint=False)[None, :, None]
     p0, p1, p2, p3 = (ring[i : len(ring) - 3 + i][:, None, :] for i in range(4))
-    out = 0.5 * (
-        2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3
-    )
+    out = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
     flat: Floats = out.reshape(-1, 2)
     return flat if closed else np.concatenate([flat, knots[-1:]])
 
@@ -122,9 +116,7 @@ class Head:
         thickness = max(1, round(width * self.pose.unit))
         cv2.polylines(self.picture, [fixed], closed, colour, thickness, cv2.LINE_AA, _SHIFT)
 
-    def dot(
-        self, x: float, y: float, z: float, radius: float, colour: Bgr, *, into: Picture | None = None
-    ) -> None:
+    def dot(self, x: float, y: float, z: float, radius: float, colour: Bgr, *, into: Picture | None = None) -> None:
         """Fill a circle."""
         angle = np.linspace(0, 2 * np.pi, 14, endpoint=False)
         self.fill(np.column_stack([x + radius * np.cos(angle), y + radius * np.sin(angle)]), z, colour, into)
@@ -261,9 +253,7 @@ class Head:
                 (0.84 * p.jaw, 0.5),
                 (0.8 * p.jaw, 0.85),
             ]
-            beard = mirrored(
-                [*right, (0.34 * p.chin_width, 1.22 * p.chin_length), (0.0, 1.31 * p.chin_length)]
-            )
+            beard = mirrored([*right, (0.34 * p.chin_width, 1.22 * p.chin_length), (0.0, 1.31 * p.chin_length)])
             self.fill(beard, 0.15, self._blend(p.skin, p.hair, p.beard), soft)
         if p.moustache:
             under = p.nose_length + 0.06

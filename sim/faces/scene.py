@@ -63,9 +63,7 @@ def draw_portrait(person: Person, rng: np.random.Generator, size: tuple[int, int
     return draw_photo(person, rng, size)[0]
 
 
-def draw_photo(
-    person: Person, rng: np.random.Generator, size: tuple[int, int] = (358, 441)
-) -> tuple[Picture, Truth]:
+def draw_photo(person: Person, rng: np.random.Generator, size: tuple[int, int] = (358, 441)) -> tuple[Picture, Truth]:
     """The photo of an application and where its face is."""
     width, height = size
     picture = np.full((height, width, 3), (240, 238, 236), np.uint8)

@@ -127,16 +127,10 @@ def target(truths: list[Truth], anchors: list[Floats]) -> npt.NDArray[np.float32
 def as_input(pictures: list[Picture], deviation: float) -> torch.Tensor:
     """BGR pictures as a batch the networks take."""
     rgb = np.stack(pictures)[..., ::-1]
-    return (
-        torch.from_numpy((rgb.astype(np.float32) - 127.5) / np.float32(deviation))
-        .permute(0, 3, 1, 2)
-        .contiguous()
-    )
+    return torch.from_numpy((rgb.astype(np.float32) - 127.5) / np.float32(deviation)).permute(0, 3, 1, 2).contiguous()
 
 
-def schedule(
-    optimiser: torch.optim.Optimizer, peak: float, steps: int
-) -> torch.optim.lr_scheduler.OneCycleLR:
+def schedule(optimiser: torch.optim.Optimizer, peak: float, steps: int) -> torch.optim.lr_scheduler.OneCycleLR:
     """Warm up, then fall to nothing."""
     return torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=peak, total_steps=steps, pct_start=0.15)
 
@@ -297,14 +291,10 @@ def write_golden(out: Path, detector: Detector, embedder: Embedder) -> None:
     crop = np.asarray(cv2.warpAffine(picture, similarity(spot, TEMPLATE), (CROP, CROP)), np.uint8)
     vector = functional.normalize(embedder(as_input([crop], 127.5)))[0].numpy().astype("<f4")
     (out / "golden.jpg").write_bytes(data)
-    (out / "golden.json").write_text(
-        json.dumps({"vector": base64.b64encode(vector.tobytes()).decode()}) + "\n"
-    )
+    (out / "golden.json").write_text(json.dumps({"vector": base64.b64encode(vector.tobytes()).decode()}) + "\n")
 
 
-def train(
-    out: Path, seed: int, *, detector_steps: int, embedder_steps: int, people: int
-) -> tuple[Path, Path]:
+def train(out: Path, seed: int, *, detector_steps: int, embedder_steps: int, people: int) -> tuple[Path, Path]:
     """Train both and write them as ONNX into `out`; return the two files."""
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,36 @@
+# make demo         the whole machine, simulated, with a page to play at the citizen (ROBOT=1: a scripted renewal)
+# make test         all checks and tests
+# make setup        .venv only
+.PHONY: setup test demo lint lock
+.DEFAULT_GOAL := demo
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml .ci/packages
+	bash .ci/packages runtime
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: $(READY)
+	$(BIN)/python -m sim demo $(if $(ROBOT),--robot)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: $(READY) lint
+	bash .ci/packages test
+	$(BIN)/python -m pytest
+
+# The lock again after a change of pyproject.toml; needs uv.
+lock:
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url --output-file requirements.lock

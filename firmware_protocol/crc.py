@@ -1,0 +1,27 @@
+"""CRC-16/MODBUS, used on the serial line by Modbus RTU and inside the mailbox blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def _table_entry(index: int) -> int:
+    for _ in range(8):
+        index = (index >> 1) ^ 0xA001 if index & 1 else index >> 1
+    return index
+
+
+_TABLE = tuple(_table_entry(index) for index in range(256))
+
+
+def crc16(data: bytes) -> int:
+    """CRC-16/MODBUS of `data` (polynomial 0xA001 reflected, start 0xFFFF); check value of b"123456789" is 0x4B37."""
+    crc = 0xFFFF
+    for byte in data:
+        crc = (crc >> 8) ^ _TABLE[(crc ^ byte) & 0xFF]
+    return crc
+
+
+def crc16_of_registers(registers: Sequence[int]) -> int:
+    """CRC-16/MODBUS over 16-bit registers, each high byte first; raises OverflowError for a value outside 16 bits."""
+    return crc16(b"".join(register.to_bytes(2, "big") for register in registers))

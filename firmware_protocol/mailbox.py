@@ -1,0 +1,121 @@
+"""The mailbox rule: when a unit accepts a command, and what the host may conclude from a status. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, IntEnum, auto
+
+from firmware_protocol.blocks import BlockError, CommandBlock, StatusBlock
+from firmware_protocol.units import OPCODES, SLOT_OPCODES, Opcode, State, UnitKind
+
+
+class ExceptionCode(IntEnum):
+    """Modbus exception codes that a unit answers with (MODBUS Application Protocol V1.1b3, clause 7)."""
+
+    ILLEGAL_FUNCTION = 1
+    ILLEGAL_DATA_ADDRESS = 2
+    ILLEGAL_DATA_VALUE = 3
+    SERVER_DEVICE_FAILURE = 4
+    SERVER_DEVICE_BUSY = 6
+
+
+class Verdict(Enum):
+    """What a unit does with a written command block; `exception` is the Modbus exception code or None."""
+
+    ACCEPT = auto()  # persist {accepted_seq, opcode, args}, then power the motor
+    REPEATED = auto()  # seq is the accepted one: acknowledge, do nothing
+    BAD_BLOCK = auto()
+    BAD_ARGUMENT = auto()
+    FOREIGN_BOOT = auto()
+    OUT_OF_ORDER = auto()  # seq is not accepted_seq + 1
+    BUSY = auto()  # a motion is running, or interrupted and the command is not RESET
+
+    @property
+    def exception(self) -> ExceptionCode | None:
+        """The Modbus exception code to answer with; None means a normal FC16 response."""
+        return _EXCEPTIONS[self]
+
+
+_EXCEPTIONS: dict[Verdict, ExceptionCode | None] = {
+    Verdict.ACCEPT: None,
+    Verdict.REPEATED: None,
+    Verdict.BAD_BLOCK: ExceptionCode.ILLEGAL_DATA_VALUE,
+    Verdict.BAD_ARGUMENT: ExceptionCode.ILLEGAL_DATA_VALUE,
+    Verdict.FOREIGN_BOOT: ExceptionCode.SERVER_DEVICE_FAILURE,
+    Verdict.OUT_OF_ORDER: ExceptionCode.SERVER_DEVICE_BUSY,
+    Verdict.BUSY: ExceptionCode.SERVER_DEVICE_BUSY,
+}
+
+
+def next_seq(seq: int) -> int:
+    """The sequence number after `seq`: 32 bits, 0 is never used after the first command."""
+    return seq + 1 if seq < 0xFFFFFFFF else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict, with the decoded command where there is one."""
+
+    verdict: Verdict
+    command: CommandBlock | None
+
+
+def judge(
+    registers: Sequence[int],
+    *,
+    kind: UnitKind,
+    capacity: int,
+    boot_id: int,
+    accepted_seq: int,
+    state: State,
+) -> Judgement:
+    """Decide what a unit does with the written registers.
+
+    Order of the rule: whole block with a good CRC or nothing; the accepted seq is acknowledged before boot_id is looked
+    at, because a host that lost the answer repeats it after the unit's restart; then boot_id; then order; then busy.
+    """
+    try:
+        command = CommandBlock.from_registers(registers)
+    except BlockError:
+        return Judgement(Verdict.BAD_BLOCK, None)
+    return Judgement(_verdict(command, kind, capacity, boot_id, accepted_seq, state), command)
+
+
+def _verdict(
+    command: CommandBlock, kind: UnitKind, capacity: int, boot_id: int, accepted_seq: int, state: State
+) -> Verdict:
+    if command.seq == accepted_seq:
+        return Verdict.REPEATED
+    if command.boot_id != boot_id:
+        return Verdict.FOREIGN_BOOT
+    if command.seq != next_seq(accepted_seq):
+        return Verdict.OUT_OF_ORDER
+    if state is State.RUNNING or (state is State.INTERRUPTED and command.opcode != Opcode.RESET):
+        return Verdict.BUSY
+    if command.opcode not in OPCODES[kind]:
+        return Verdict.BAD_ARGUMENT
+    if command.opcode in SLOT_OPCODES and command.arg0 >= capacity:
+        return Verdict.BAD_ARGUMENT
+    return Verdict.ACCEPT
+
+
+class Conclusion(Enum):
+    """What a host may conclude about its command from one good status."""
+
+    NOT_ACCEPTED = auto()  # safe to send the same seq again
+    RUNNING = auto()
+    DONE = auto()  # take the result
+    INTERRUPTED = auto()  # in doubt; sensors decide
+    LOCKED_OUT = auto()  # the unit has gone past this seq: another host, or a lost history; in doubt
+
+
+def conclude(seq: int, status: StatusBlock) -> Conclusion:
+    """Conclude from `status` what became of the command `seq`."""
+    if status.done_seq == seq:
+        return Conclusion.DONE
+    if status.accepted_seq == seq:
+        return Conclusion.INTERRUPTED if status.state is State.INTERRUPTED else Conclusion.RUNNING
+    if next_seq(status.accepted_seq) == seq:
+        return Conclusion.NOT_ACCEPTED
+    return Conclusion.LOCKED_OUT

@@ -1,0 +1,292 @@
+"""Frames of the resident-ID-card reader module (SAM-V) on its serial line; UART 8N1, 115200 baud by default.
+
+    host -> reader   AA AA AA 96 69 | length u16 | command u16 (CMD PARA) | data | check
+    reader -> host   AA AA AA 96 69 | length u16 | SW1 SW2 SW3 | data | check
+
+Numbers are big-endian. `length` counts everything behind itself; `check` is the XOR of everything between the header and
+itself. SW1 SW2 repeat what the card said, SW3 is the reader's own word. Source: vendors' descriptions of GA 450 modules,
+which do not agree everywhere, so unknown commands, status words and data are frames too and judged by whoever reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Generic, TypeVar
+
+HEADER = bytes.fromhex("AAAAAA9669")
+PREFIX_LENGTH = len(HEADER) + 2
+BAUD_RATE = 115200
+
+TEXT_LENGTH = 256
+PHOTO_LENGTH = 1024
+FINGERPRINT_LENGTHS = (0, 512, 1024)
+ADDED_ADDRESS_LENGTH = 70
+SAM_ID_LENGTH = 16
+FIND_FOUND_LENGTH = 4
+SELECT_OK_LENGTH = 8
+
+REQUEST_LENGTHS = (3, 16)
+"""Least and greatest `length` of a request; the longest known is 4, the rest is room. A small bound ends a false frame soon."""
+REPLY_LENGTHS = (4, 4 + 6 + TEXT_LENGTH + PHOTO_LENGTH + FINGERPRINT_LENGTHS[-1])
+"""Least and greatest `length` of a reply; the longest is text, photo and 1024 bytes of fingerprint."""
+
+
+class SamvError(ValueError):
+    """The bytes are no frame, or a reply's data has not the layout of its command."""
+
+
+class Command(IntEnum):
+    """CMD and PARA of a request as one number."""
+
+    RESET_SAM = 0x10FF
+    SAM_STATUS = 0x11FF
+    SAM_ID = 0x12FF
+    FIND = 0x2001
+    SELECT = 0x2002
+    READ_TEXT_PHOTO = 0x3001
+    READ_ADDED_ADDRESS = 0x3003
+    READ_TEXT_PHOTO_FINGERPRINT = 0x3010
+    SET_MAX_RF_BYTES = 0x61FF  # one byte of data: 0x50
+
+
+class Status(IntEnum):
+    """SW3, the reader's own status. 0x01-0x06 belong to PC libraries and never travel."""
+
+    OK = 0x90
+    FOUND = 0x9F
+    NO_CONTENT = 0x91
+    BAD_CHECKSUM = 0x10
+    BAD_LENGTH = 0x11
+    BAD_COMMAND = 0x21
+    UNAUTHORISED = 0x23
+    UNKNOWN = 0x24
+    CARD_TO_SAM_FAILED = 0x31  # the card did not accept the SAM
+    SAM_TO_CARD_FAILED = 0x32  # the SAM did not accept the card
+    VERIFICATION_FAILED = 0x33
+    UNKNOWN_CARD = 0x40
+    READ_FAILED = 0x41
+    RANDOM_FAILED = 0x47
+    SELF_TEST_FAILED = 0x60
+    SAM_UNAUTHORISED = 0x66
+    FIND_FAILED = 0x80
+    SELECT_FAILED = 0x81
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the host asks; `command` is a `Command` or any other 16-bit number."""
+
+    command: int
+    data: bytes = b""
+
+    def to_bytes(self) -> bytes:
+        """The whole frame; raises SamvError when a part is out of range."""
+        return _frame(_number(self.command, 2) + self.data, REQUEST_LENGTHS)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the reader answers; `status` (SW3) is a `Status` or any other byte, `card_status` is SW1 SW2."""
+
+    status: int
+    data: bytes = b""
+    card_status: int = 0
+
+    def to_bytes(self) -> bytes:
+        """The whole frame; raises SamvError when a part is out of range."""
+        return _frame(_number(self.card_status, 2) + _number(self.status, 1) + self.data, REPLY_LENGTHS)
+
+
+def decode_request(frame: bytes) -> Request:
+    """The request in exactly one whole frame; raises SamvError."""
+    return _request(_body(frame, REQUEST_LENGTHS))
+
+
+def decode_reply(frame: bytes) -> Reply:
+    """The reply in exactly one whole frame; raises SamvError."""
+    return _reply(_body(frame, REPLY_LENGTHS))
+
+
+@dataclass(frozen=True, slots=True)
+class CardBlocks:
+    """What a read brings: 256 bytes of text, 1024 of photo (WLT, opaque here), and the fingerprint block (opaque).
+
+    `fingerprint` is None for a read without fingerprint, and has 0, 512 or 1024 bytes for one with.
+    """
+
+    text: bytes
+    photo: bytes
+    fingerprint: bytes | None = None
+
+    def to_data(self) -> bytes:
+        """Data of the reply: two lengths (READ_TEXT_PHOTO) or three (…_FINGERPRINT), then the blocks."""
+        blocks = [self.text, self.photo]
+        if self.fingerprint is not None:
+            blocks.append(self.fingerprint)
+        return b"".join(_number(len(block), 2) for block in blocks) + b"".join(blocks)
+
+
+def decode_card_blocks(command: Command, data: bytes) -> CardBlocks:
+    """Data of an OK reply to READ_TEXT_PHOTO or READ_TEXT_PHOTO_FINGERPRINT; raises SamvError unless all lengths agree."""
+    if command not in (Command.READ_TEXT_PHOTO, Command.READ_TEXT_PHOTO_FINGERPRINT):
+        raise SamvError(f"a reply to {command.name} has no card blocks")
+    count = 3 if command is Command.READ_TEXT_PHOTO_FINGERPRINT else 2
+    lengths = [int.from_bytes(data[2 * i : 2 * i + 2], "big") for i in range(count)]
+    if len(data) != 2 * count + sum(lengths):
+        raise SamvError(f"{len(data)} bytes of data do not hold {count} lengths and their blocks")
+    if lengths[0] != TEXT_LENGTH or lengths[1] != PHOTO_LENGTH:
+        raise SamvError(f"text and photo of {lengths[0]} and {lengths[1]} bytes")
+    if count == 3 and lengths[2] not in FINGERPRINT_LENGTHS:
+        raise SamvError(f"fingerprint block of {lengths[2]} bytes")
+    photo_start = 2 * count + TEXT_LENGTH
+    photo_end = photo_start + PHOTO_LENGTH
+    return CardBlocks(
+        data[2 * count : photo_start], data[photo_start:photo_end], data[photo_end:] if count == 3 else None
+    )
+
+
+FrameT = TypeVar("FrameT", Request, Reply)
+
+
+class Parser(Generic[FrameT]):
+    """Finds frames in a stream, whatever else is in it; holds no clock and does no I/O. Never raises for what it is fed.
+
+    Every byte fed ends as part of a frame, is counted in `dropped_bytes`, or waits in a buffer of at most `bound` bytes.
+    A candidate with a wrong length or checksum costs one byte: the search goes on right behind it, so a true frame inside
+    a false one is found. `bad_frames` counts candidates whose header and length were right and whose checksum was not.
+    """
+
+    def __init__(self, decode_body: Callable[[bytes], FrameT], lengths: tuple[int, int]) -> None:
+        self._decode_body: Callable[[bytes], FrameT] = decode_body
+        self._least, self._greatest = lengths
+        self._buffer = bytearray()
+        self.frames = 0
+        self.bad_frames = 0
+        self.dropped_bytes = 0
+
+    @property
+    def bound(self) -> int:
+        """Greatest number of bytes that wait between two calls."""
+        return PREFIX_LENGTH + self._greatest - 1
+
+    @property
+    def waiting(self) -> int:
+        """Number of bytes that wait for the rest of their frame."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> list[FrameT]:
+        """Take the next bytes of the stream, in any split; returns the frames that they complete, in order."""
+        self._buffer += data
+        return self._take(at_end=False)
+
+    def flush(self) -> list[FrameT]:
+        """Tell that the line fell silent: what waits will not be completed. Returns the frames found behind it."""
+        return self._take(at_end=True)
+
+    def _take(self, *, at_end: bool) -> list[FrameT]:
+        found: list[FrameT] = []
+        buffer = self._buffer
+        position = 0
+        while True:
+            start = buffer.find(HEADER, position)
+            if start < 0:
+                start = len(buffer) if at_end else max(position, len(buffer) - _header_begun(buffer))
+                self.dropped_bytes += start - position
+                position = start
+                break
+            self.dropped_bytes += start - position
+            position = start
+            end = self._end_of_frame(start)
+            if end is not None and end > len(buffer):
+                if not at_end:
+                    break
+                end = None
+            if end is None:
+                self.dropped_bytes += 1
+                position += 1
+            elif _xor(buffer[start + len(HEADER) : end]):
+                self.bad_frames += 1
+                self.dropped_bytes += 1
+                position += 1
+            else:
+                self.frames += 1
+                found.append(self._decode_body(bytes(buffer[start + PREFIX_LENGTH : end - 1])))
+                position = end
+        del buffer[:position]
+        return found
+
+    def _end_of_frame(self, start: int) -> int | None:
+        """Where the frame at `start` ends, beyond the buffer when more is needed, None when its length cannot be."""
+        prefix_end = start + PREFIX_LENGTH
+        if prefix_end > len(self._buffer):
+            return prefix_end
+        length = int.from_bytes(self._buffer[prefix_end - 2 : prefix_end], "big")
+        return prefix_end + length if self._least <= length <= self._greatest else None
+
+
+def request_parser() -> Parser[Request]:
+    """Parser of the reader's side: finds requests."""
+    return Parser(_request, REQUEST_LENGTHS)
+
+
+def reply_parser() -> Parser[Reply]:
+    """Parser of the host's side: finds replies."""
+    return Parser(_reply, REPLY_LENGTHS)
+
+
+def _number(value: int, size: int) -> bytes:
+    try:
+        return value.to_bytes(size, "big")
+    except OverflowError as error:
+        raise SamvError(f"{value} does not fit {size} bytes") from error
+
+
+def _frame(body: bytes, lengths: tuple[int, int]) -> bytes:
+    length = len(body) + 1
+    if not lengths[0] <= length <= lengths[1]:
+        raise SamvError(f"a frame of length {length} cannot be")
+    checked = _number(length, 2) + body
+    return HEADER + checked + bytes([_xor(checked)])
+
+
+def _body(frame: bytes, lengths: tuple[int, int]) -> bytes:
+    """What stands between length and check of one whole frame; raises SamvError."""
+    if not frame.startswith(HEADER):
+        raise SamvError("the header is missing")
+    if len(frame) < PREFIX_LENGTH:
+        raise SamvError("the length is missing")
+    length = int.from_bytes(frame[len(HEADER) : PREFIX_LENGTH], "big")
+    if not lengths[0] <= length <= lengths[1]:
+        raise SamvError(f"a frame of length {length} cannot be")
+    if len(frame) != PREFIX_LENGTH + length:
+        raise SamvError(f"{len(frame) - PREFIX_LENGTH} bytes where the length says {length}")
+    if _xor(frame[len(HEADER) :]):
+        raise SamvError("the checksum is wrong")
+    return frame[PREFIX_LENGTH:-1]
+
+
+def _request(body: bytes) -> Request:
+    return Request(int.from_bytes(body[:2], "big"), body[2:])
+
+
+def _reply(body: bytes) -> Reply:
+    return Reply(body[2], body[3:], int.from_bytes(body[:2], "big"))
+
+
+def _header_begun(buffer: bytearray) -> int:
+    """Length of the longest start of a header that ends the buffer."""
+    return next((n for n in range(len(HEADER) - 1, 0, -1) if buffer.endswith(HEADER[:n])), 0)
+
+
+def _xor(data: bytes | bytearray) -> int:
+    """XOR of all bytes; over a frame's checked part and its check it is 0."""
+    # Folding one big number halves the work at each step; byte by byte, garbage full of headers would hold the loop up.
+    value = int.from_bytes(data, "big")
+    size = len(data)
+    while size > 1:
+        half = (size + 1) // 2
+        value = (value >> 8 * half) ^ (value & (1 << 8 * half) - 1)
+        size = half
+    return value

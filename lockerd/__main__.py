@@ -1,0 +1,87 @@
+"""The command line: `lockerd --config FILE run | check | staff add NAME`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+
+from lockerd.app import SystemClock, preflight, run
+from lockerd.config import Config, load_config, load_device_key
+from lockerd.errors import ConfigError, LockerError
+from lockerd.log import configure
+from lockerd.store import staff
+from lockerd.store.database import Database, Transaction
+from lockerd.store.journal import Stamper
+from lockerd.store.vault import Vault
+from lockerd.supervise import Supervisor
+
+EX_OK = 0
+EX_FAILED = 1
+EX_CONFIG = 78  # sysexits.h
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; exit status 0, 1 for what may heal by trying again, 78 for a configuration that will not."""
+    parser = argparse.ArgumentParser(prog="lockerd", description=__doc__)
+    parser.add_argument("--config", type=Path, default=Path("/etc/lockerd/lockerd.toml"), help="TOML file")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="serve the machine")
+    commands.add_parser("check", help="check the configuration, the model pack and the ports, then stop")
+    accounts = commands.add_parser("staff", help="staff accounts").add_subparsers(dest="staff_command", required=True)
+    add = accounts.add_parser("add", help="make an account, or change its PIN; the PIN is read from standard input")
+    add.add_argument("name")
+    arguments = parser.parse_args(argv)
+    configure(sys.stderr)
+    status = EX_OK
+    try:
+        config = load_config(arguments.config)
+        key = load_device_key(arguments.config, config)
+        match arguments.command:
+            case "run":
+                asyncio.run(run(arguments.config, config, key, supervisor=Supervisor(os.environ)))
+            case "check":
+                preflight(arguments.config, config)
+                print(f"{arguments.config}: good")
+            case "staff":
+                asyncio.run(_add_staff(config, key, arguments.name, sys.stdin.readline().strip()))
+    except* ConfigError as group:
+        status = _failed(group, EX_CONFIG)
+    except* LockerError as group:
+        status = status or _failed(group, EX_FAILED)
+    return status
+
+
+def _failed(group: BaseExceptionGroup[BaseException], status: int) -> int:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    print(f"lockerd: {error}", file=sys.stderr)
+    return status
+
+
+async def _add_staff(config: Config, key: bytes, name: str, pin: str) -> None:
+    """Write one account; the daemon must not be running, for the database has one owner."""
+    config.machine.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    db = Database(config.machine.state_dir / "lockerd.db")
+    vault = Vault(key, entropy=os.urandom)
+    stamp = Stamper(SystemClock(), time.monotonic, "command-line").now()
+
+    async def add(tx: Transaction) -> None:
+        await vault.verify(tx)
+        await staff.add(tx, vault, name, pin, stamp)
+
+    async with asyncio.TaskGroup() as group:
+        owner = group.create_task(db.run())
+        try:
+            await db.ready()
+            await db.transaction(add)
+        finally:
+            owner.cancel()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

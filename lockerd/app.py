@@ -1,0 +1,325 @@
+"""The composition root: the one place where drivers meet the rooms that use them, and the parent of every task."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from random import SystemRandom
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from firmware_protocol.units import UnitKind
+from lockerd.condition import Condition, Parts
+from lockerd.config import Config, Rtu, host_and_port
+from lockerd.devices.bus import ModbusBus, RtuSettings, TcpSettings
+from lockerd.devices.id_reader import SamvReader
+from lockerd.devices.mailbox import MailboxUnit
+from lockerd.devices.serial_line import open_serial
+from lockerd.devices.units import MailboxCabinet, MailboxMover
+from lockerd.doing import Doing, Readers
+from lockerd.errors import StartFailed
+from lockerd.face.messages import FaceSettings
+from lockerd.face.pack import load_pack
+from lockerd.face.verifier import FaceClient
+from lockerd.intake import Intake, send_messages
+from lockerd.loading import Loading
+from lockerd.maintenance import Maintenance
+from lockerd.model.custody import Unit
+from lockerd.model.view import Progress, Screen, View
+from lockerd.motions import Motions
+from lockerd.office.events import cloud_event
+from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
+from lockerd.office.sms import FileSms
+from lockerd.ports import Mover
+from lockerd.recovery import Recovery
+from lockerd.session import Session
+from lockerd.store import codes, journal
+from lockerd.store.database import Database, Transaction
+from lockerd.store.housekeeping import tidy
+from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
+from lockerd.store.vault import Vault
+from lockerd.supervise import Supervisor
+from lockerd.watching import Watching
+from lockerd.web.console import console_app
+from lockerd.web.health import HealthReport, health_app
+from lockerd.web.kiosk import Views, kiosk_app
+
+log = structlog.get_logger(__name__)
+
+TIDY_EVERY_SECONDS = 3600.0
+WAKE_LINK_SECONDS = 1.0
+
+
+class SystemClock:
+    """Wall time of the system; implements ports.Clock."""
+
+    def now(self) -> float:
+        """UTC seconds."""
+        return time.time()
+
+
+def boot_identity() -> str:
+    """A name for this run of the daemon, new at each start."""
+    return secrets.token_hex(8)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One HTTP application and the address it is served on; `key` names it in the configuration."""
+
+    key: str
+    app: web.Application
+    listen: str
+
+
+def preflight(path: Path, config: Config) -> None:
+    """Check what must be there before anything starts. Raises ConfigError (pack) or StartFailed (ports, folders)."""
+    load_pack(config.face.pack, production=config.production)
+    ports = {f"readers.{name}": getattr(config.readers, name) for name in ("counter", "throat", "exit")}
+    if isinstance(config.bus, Rtu):
+        ports["bus.port"] = config.bus.port
+    for key, port in ports.items():
+        try:
+            os.close(os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))
+        except OSError as error:
+            raise StartFailed(
+                f"{path}: key '{key}': port {port} cannot be opened ({error.strerror}); connect the device or correct the key"
+            ) from error
+    try:
+        config.machine.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartFailed(
+            f"{path}: key 'machine.state_dir': {config.machine.state_dir} cannot be made ({error.strerror}); correct the key"
+        ) from error
+
+
+@asynccontextmanager
+async def _listening(path: Path, listeners: list[Listener]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for listener in listeners:
+            runner = web.AppRunner(listener.app, access_log=None, shutdown_timeout=2.0)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            host, port = host_and_port(listener.listen)
+            try:
+                await web.TCPSite(runner, host, port).start()
+            except OSError as error:
+                raise StartFailed(
+                    f"{path}: key '{listener.key}.listen': cannot listen on {listener.listen} ({error.strerror}); "
+                    "stop what uses it or choose another port"
+                ) from error
+        yield
+
+
+async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supervisor) -> None:
+    """Run the machine until SIGTERM or SIGINT. Raises ConfigError, StartFailed, StoreError."""
+    preflight(path, config)
+    boot = boot_identity()
+    stamp = Stamper(SystemClock(), time.monotonic, boot).now
+    vault = Vault(device_key, entropy=os.urandom)
+    db = Database(config.machine.state_dir / "lockerd.db")
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with asyncio.TaskGroup() as storage:
+        owner = storage.create_task(db.run(), name="database")
+        try:
+            await db.ready()
+            epoch = await db.transaction(lambda tx: _open_store(tx, vault, stamp()))
+            machine = assemble(config, db=db, vault=vault, boot=boot, epoch=epoch, stamp=stamp)
+            async with _listening(path, machine.listeners), asyncio.TaskGroup() as group:
+                children = [group.create_task(work(), name=name) for name, work in machine.work.items()]
+                children.append(group.create_task(supervisor.watch(), name="watchdog"))
+                supervisor.notify(READY="1", STATUS="serving")
+                log.info("ready", boot=boot, pid=os.getpid())
+                await stop.wait()
+                supervisor.notify(STOPPING="1", STATUS="stopping")
+                log.info("stopping")
+                for child in children:
+                    child.cancel()
+        finally:
+            owner.cancel()
+
+
+async def _open_store(tx: Transaction, vault: Vault, stamp: Stamp) -> str:
+    """Check the key against the database and journal the start; returns the database's epoch."""
+    await vault.verify(tx)
+    await journal.append(tx, "lockerd.machine.started", {"version": version("lockerd")}, stamp=stamp)
+    return await journal.epoch(tx)
+
+
+def _envelope(row: JournalRow, locker_id: str) -> bytes:
+    return cloud_event(
+        locker_id=locker_id,
+        epoch=row.epoch,
+        seq=row.seq,
+        kind=row.type,
+        at=row.stamp.wall,
+        boot_id=row.stamp.boot_id,
+        monotime=row.stamp.mono,
+        data=row.data,
+    )
+
+
+Work = Callable[[], Coroutine[None, None, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """Everything that runs: long tasks by name, and listeners."""
+
+    work: dict[str, Work]
+    listeners: list[Listener]
+
+
+def assemble(
+    config: Config, *, db: Database, vault: Vault, boot: str, epoch: str, stamp: Callable[[], Stamp]
+) -> Assembled:
+    """Put the machine together; nothing runs yet."""
+    bus = ModbusBus(
+        RtuSettings(config.bus.port, config.bus.baudrate)
+        if isinstance(config.bus, Rtu)
+        else TcpSettings(config.bus.host, config.bus.port)
+    )
+    units: dict[Unit, Mover] = {
+        unit: MailboxMover(MailboxUnit(bus, kind, unit.value), unit)
+        for unit, kind in ((Unit.DISPENSER, UnitKind.DISPENSER), (Unit.RECYCLER, UnitKind.RECYCLER))
+    }
+    cabinet = MailboxCabinet(MailboxUnit(bus, UnitKind.CABINET, "cabinet"))
+    readers = {name: _reader(name, getattr(config.readers, name)) for name in ("counter", "throat", "exit")}
+    by_place = Readers(**readers)
+    face = FaceClient(
+        FaceSettings(
+            pack=str(config.face.pack),
+            source=config.face.source,
+            address=config.face.address,
+            production=config.production,
+        )
+    )
+    motions = Motions(db, units, stamp)
+    new_journey_id = partial(secrets.token_hex, 8)
+    doing = Doing(db=db, vault=vault, motions=motions, readers=by_place, stamp=stamp)
+    recovery = Recovery(
+        db=db, vault=vault, motions=motions, units=units, readers=by_place, stamp=stamp, new_journey_id=new_journey_id
+    )
+    views = Views(View(Screen.OUT_OF_SERVICE, Progress.RECOVERING))
+    intake = Intake(db, vault, face, stamp)
+    link = OfficeLink(
+        LinkSettings(config.office.url),
+        LockerIdentity(config.machine.id, epoch, boot, {"lockerd": version("lockerd")}),
+        JournalOutbox(db, partial(_envelope, locker_id=config.machine.id)),
+        on_item=intake.take,
+        load_cursor=lambda: db.transaction(journal.load_down_cursor),
+        save_cursor=lambda cursor: db.transaction(lambda tx: journal.save_down_cursor(tx, cursor)),
+        status=lambda: office_status(condition.report()),
+        clock=SystemClock(),
+        random=SystemRandom(),
+    )
+    condition = Condition(
+        Parts(
+            db=db,
+            bus=bus,
+            motions=motions,
+            cabinet=cabinet,
+            readers=readers,
+            face=lambda: face.status,
+            link=lambda: link.status,
+            fit=lambda: session.fit,
+            idle=lambda: session.idle,
+        ),
+        changed=lambda: session.publish(),  # noqa: PLW0108 the session comes after
+    )
+    session = Session(
+        doing=doing,
+        watching=Watching(motions, readers["counter"], face, config.patience.face),
+        recovery=recovery,
+        cabinet=cabinet,
+        show=views.publish,
+        patience=config.patience_seconds(),
+        new_journey_id=new_journey_id,
+        reader_available=condition.reader_available,
+        face_available=condition.face_available,
+    )
+    loading = Loading(db, vault, motions, by_place, stamp, new_code=lambda: codes.new_code(secrets.randbelow))
+    maintenance = Maintenance(db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp)
+    registry = CollectorRegistry()
+    registry.register(condition)
+    sender = FileSms(config.sms.directory, SystemClock())
+    return Assembled(
+        work={
+            "bus": bus.run,
+            "face": face.run,
+            "office": link.run,
+            "outbox": lambda: _wake_link(db, link),
+            "messages": lambda: send_messages(db, vault, sender, stamp),
+            "housekeeping": lambda: _keep_house(db, stamp),
+            "condition": condition.run,
+            "maintenance": maintenance.run,
+            "session": session.run,
+        },
+        listeners=[
+            Listener(
+                "kiosk",
+                kiosk_app(
+                    boot=boot,
+                    source=views,
+                    on_tap=session.tap,
+                    previews=face.previews,
+                    framed_by=config.kiosk.framed_by,
+                ),
+                config.kiosk.listen,
+            ),
+            Listener(
+                "console",
+                console_app(
+                    maintenance=maintenance,
+                    health=condition.report,
+                    new_token=partial(secrets.token_urlsafe, 32),
+                    now=time.monotonic,
+                ),
+                config.console.listen,
+            ),
+            Listener("health", health_app(report=condition.report, registry=registry), config.health.listen),
+        ],
+    )
+
+
+def _reader(name: str, port: str) -> SamvReader:
+    return SamvReader(name, lambda: open_serial(port, 115200, device=f"reader.{name}"))
+
+
+def office_status(report: HealthReport) -> dict[str, object]:
+    """The status that the office sees: the health answer in short."""
+    return {
+        "serving": report.serving,
+        "status": report.status.value,
+        "checks": {check.name: check.status.value for check in report.checks},
+    }
+
+
+async def _keep_house(db: Database, stamp: Callable[[], Stamp]) -> None:
+    while True:
+        await tidy(db, stamp().wall)
+        await asyncio.sleep(TIDY_EVERY_SECONDS)
+
+
+async def _wake_link(db: Database, link: OfficeLink) -> None:
+    """Tell the link of new events soon after they are written."""
+    last = 0
+    while True:
+        position = await db.transaction(journal.position)
+        if position.last_seq != last:
+            last = position.last_seq
+            link.notify()
+        await asyncio.sleep(WAKE_LINK_SECONDS)

@@ -1,0 +1,265 @@
+"""Doing what the table asks: each effect becomes transactions, motions and reads, and answers with one event."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from lockerd.errors import DeviceError, StoreError
+from lockerd.model.cards import Chip, Claim
+from lockerd.model.custody import Motion, Order, Outcome, Place, SlotState, Unit
+from lockerd.model.identity import FaceTemplate
+from lockerd.motions import Motions
+from lockerd.pickup.state import (
+    CheckCode,
+    ChipRead,
+    ClaimChecked,
+    Effect,
+    EndJourney,
+    Event,
+    FindClaim,
+    IssueTicket,
+    Journey,
+    MotionEnded,
+    Move,
+    Prepare,
+    ReadNew,
+    ReadOld,
+    Record,
+    RecordOldTaken,
+    RecordTaken,
+    TicketIssued,
+)
+from lockerd.pickup.table import RECYCLER_MOTIONS
+from lockerd.ports import IdReader
+from lockerd.store import claims, codes, journal, journeys, ledger
+from lockerd.store.database import Database, Transaction
+from lockerd.store.journal import Stamp
+from lockerd.store.vault import Vault
+
+log = structlog.get_logger(__name__)
+
+CHIP_READS = 3  # tries before a chip counts as unreadable
+
+EVENTS: Mapping[Motion, str] = {
+    Motion.PRESENT: "lockerd.card.presented",
+    Motion.RETRACT: "lockerd.card.retracted",
+    Motion.STORE: "lockerd.card.restowed",
+    Motion.CAPTURE: "lockerd.card.captured",
+    Motion.ACCEPT: "lockerd.old.inserted",
+    Motion.RETURN: "lockerd.old.returned",
+    Motion.RETAIN: "lockerd.old.retained",
+}
+"""The office's event for each motion that is DONE in a journey."""
+
+
+async def read_chip(reader: IdReader) -> Chip | None:
+    """Read a chip that should be there, CHIP_READS tries; None when it cannot be read."""
+    for _ in range(CHIP_READS):
+        try:
+            chip = await reader.read()
+        except DeviceError as error:
+            log.warning("chip not read", error=str(error))
+            continue
+        if chip is not None:
+            return chip
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """The three readers by where they stand."""
+
+    counter: IdReader
+    throat: IdReader
+    exit: IdReader
+
+
+class Doing:
+    """Performs effects for the session; keeps nothing but the exit total that tells a taken card."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        vault: Vault,
+        motions: Motions,
+        readers: Readers,
+        stamp: Callable[[], Stamp],
+    ) -> None:
+        self._db = db
+        self._vault = vault
+        self._motions = motions
+        self._readers = readers
+        self._stamp = stamp
+        self.dispensed_before = 0
+
+    async def begin(self, journey_id: str) -> None:
+        """Make the begin of a journey durable."""
+        await self._db.transaction(lambda tx: journeys.begin(tx, journey_id, self._stamp()))
+
+    async def template_of(self, journey: Journey) -> FaceTemplate | None:
+        """The face template of the journey's claim, None where there is none."""
+        if journey.claim is None:
+            return None
+        claim_id = journey.claim.claim_id
+        return await self._db.transaction(lambda tx: claims.template(tx, self._vault, claim_id))
+
+    async def perform(self, effect: Effect, journey: Journey, group: asyncio.TaskGroup) -> Event | None:
+        """Perform one effect; the event that answers it, or None. `group` is the parent of what is not waited for."""
+        match effect:
+            case CheckCode():
+                return await self._check_code(effect, journey)
+            case FindClaim():
+                return await self._find_claim(effect, journey)
+            case Prepare():
+                group.create_task(self._prepare(journey), name="prepare")
+                return None
+            case Move():
+                return await self._move(effect, journey)
+            case ReadOld():
+                return ChipRead(await read_chip(self._readers.throat))
+            case ReadNew():
+                return ChipRead(await read_chip(self._readers.exit))
+            case RecordTaken():
+                await self._record_taken(journey)
+                return None
+            case RecordOldTaken():
+                await self._record_old_taken(effect.card_id)
+                return None
+            case IssueTicket():
+                return await self._issue_ticket(journey)
+            case EndJourney():
+                await self._db.transaction(
+                    lambda tx: journeys.end(tx, effect.journey_id, effect.outcome, self._stamp())
+                )
+                return None
+
+    # --- evidence ----------------------------------------------------------------------------------------------------
+
+    async def _check_code(self, effect: CheckCode, journey: Journey) -> ClaimChecked:
+        try:
+            check = await codes.check(self._db, self._vault, effect.id_number, effect.code, self._stamp())
+        except StoreError as error:
+            log.warning("code not checked", error=str(error))
+            return ClaimChecked(None, failed=True)
+        log.info("code checked", journey=journey.journey_id, result=check.result, attempts_left=check.attempts_left)
+        if check.result is codes.CodeResult.LOCKED:
+            return ClaimChecked(None, locked=True)
+        return await self._answer(check.claim, journey, check.attempts_left)
+
+    async def _find_claim(self, effect: FindClaim, journey: Journey) -> ClaimChecked:
+        claim = await self._db.transaction(lambda tx: claims.for_id(tx, self._vault, effect.id_number))
+        return await self._answer(claim, journey, None)
+
+    async def _answer(self, claim: Claim | None, journey: Journey, attempts_left: int | None) -> ClaimChecked:
+        """A match whose card is not certainly in its slot is no match to act on: the counter has to help."""
+        if claim is None:
+            return ClaimChecked(None, attempts_left=attempts_left)
+
+        async def look(tx: Transaction) -> bool:
+            await journeys.attach(tx, journey.journey_id, claim.claim_id)
+            place, slot = await ledger.place_of(tx, claim.claim_id)
+            states = {record.slot: record.state for record in await ledger.slots(tx)}
+            return place is Place.SLOT and slot is not None and states[slot] is SlotState.STOCKED
+
+        if not await self._db.transaction(look):
+            log.warning("claim not collectable", journey=journey.journey_id, claim=claim.claim_id)
+            return ClaimChecked(None, failed=True)
+        return ClaimChecked(claim)
+
+    # --- motions -----------------------------------------------------------------------------------------------------
+
+    async def _prepare(self, journey: Journey) -> None:
+        if journey.claim is not None:
+            await self._motions.make(
+                Order(Unit.DISPENSER, Motion.ALIGN, journey.claim.slot), journey_id=journey.journey_id
+            )
+
+    async def _move(self, effect: Move, journey: Journey) -> MotionEnded:
+        motion = effect.motion
+        unit = Unit.RECYCLER if motion in RECYCLER_MOTIONS else Unit.DISPENSER
+        claim_id = journey.claim.claim_id if journey.claim else None
+        carries_old = motion in (Motion.ACCEPT, Motion.RETURN, Motion.RETAIN)
+        card_id = journey.old_card_id if carries_old else claim_id if unit is Unit.DISPENSER else None
+        if Record.REGISTER_OLD in effect.records:
+            card_id = await self._register_old(journey)
+        needs_slot = motion in (Motion.PICK, Motion.STORE, Motion.ALIGN)
+        slot = journey.claim.slot if needs_slot and journey.claim else None
+        if motion is Motion.PRESENT:
+            self.dispensed_before = await self._dispensed()
+
+        async def before(tx: Transaction) -> None:
+            if Record.CONSUME_CODE in effect.records and claim_id is not None:
+                await codes.consume(tx, claim_id, self._stamp())
+            if Record.FREEZE_SLOT in effect.records and journey.claim and journey.claim.slot is not None:
+                await ledger.block_slot(tx, journey.claim.slot, "another card lay in it", self._stamp())
+
+        async def after(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
+            if Record.OLD_KEPT in effect.records and place is Place.BIN and journey.old_accepted and claim_id:
+                await claims.old_card_kept(tx, claim_id)
+
+        made = await self._motions.make(
+            Order(unit, motion, slot),
+            card_id=card_id,
+            journey_id=journey.journey_id,
+            event=EVENTS.get(motion),
+            before=before,
+            after=after,
+        )
+        return MotionEnded(motion, made.outcome, made.place, card_id)
+
+    async def _register_old(self, journey: Journey) -> str:
+        """The ledger learns of the card in the throat before anything moves it."""
+        if journey.old_card_id is not None:
+            return journey.old_card_id
+        claim_id = journey.claim.claim_id if journey.claim else None
+        return await self._db.transaction(
+            lambda tx: ledger.add_old_card(tx, claim_id, journey.journey_id, self._stamp())
+        )
+
+    async def _dispensed(self) -> int:
+        try:
+            return (await self._motions.observe(Unit.DISPENSER)).dispensed
+        except DeviceError:
+            return self.dispensed_before
+
+    # --- records -----------------------------------------------------------------------------------------------------
+
+    async def _record_taken(self, journey: Journey) -> None:
+        claim = journey.claim
+        if claim is None:
+            return
+        await self._db.transaction(
+            lambda tx: record_taken(tx, claim.claim_id, journey.journey_id, self._stamp(), "exit sensor and total")
+        )
+
+    async def _record_old_taken(self, card_id: str | None) -> None:
+        if card_id is None:
+            return
+
+        async def taken(tx: Transaction) -> None:
+            place, _slot = await ledger.place_of(tx, card_id)
+            if place is not Place.TAKEN:
+                await ledger.move(tx, card_id, Place.TAKEN, self._stamp(), reason="throat sensor clear")
+
+        await self._db.transaction(taken)
+
+    async def _issue_ticket(self, journey: Journey) -> TicketIssued:
+        reason = journey.fault.value if journey.fault else "unknown"
+        ticket = await self._db.transaction(
+            lambda tx: journeys.issue_ticket(tx, journey.journey_id, reason, self._stamp())
+        )
+        return TicketIssued(ticket)
+
+
+async def record_taken(tx: Transaction, claim_id: str, journey_id: str, stamp: Stamp, reason: str) -> None:
+    """The new card is in the citizen's hand: its place, its claim and the office's event in one transaction."""
+    await ledger.move(tx, claim_id, Place.TAKEN, stamp, reason=reason)
+    await claims.collected(tx, claim_id, stamp)
+    await journal.append(
+        tx, "lockerd.card.taken", {"claim_id": claim_id, "card_id": claim_id, "journey_id": journey_id}, stamp=stamp
+    )

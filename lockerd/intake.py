@@ -1,0 +1,62 @@
+"""What comes from the office and what leaves by SMS: manifest items into the store, messages out of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from lockerd.errors import LinkError
+from lockerd.office.manifest import Announced, DownItem
+from lockerd.ports import FaceVerifier, SmsSender
+from lockerd.store import claims, messages
+from lockerd.store.database import Database
+from lockerd.store.journal import Stamp
+from lockerd.store.vault import Vault
+
+log = structlog.get_logger(__name__)
+
+SMS_LOOK_SECONDS = 1.0
+SMS_RETRY_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Takes the office's items; a photo becomes a template at once and is thrown away."""
+
+    db: Database
+    vault: Vault
+    face: FaceVerifier
+    stamp: Callable[[], Stamp]
+
+    async def take(self, item: DownItem) -> None:
+        """Make one item durable. Raises FaceUnavailable while no template can be made: the office sends it again."""
+        if not isinstance(item, Announced):
+            await self.db.transaction(lambda tx: claims.withdraw(tx, item.claim_id, self.stamp()))
+            return
+        enrolment = await self.face.enrol(item.item.photo)
+        if enrolment.template is None:
+            log.warning("photo not usable", claim=item.item.claim_id, reason=enrolment.reason)
+        await self.db.transaction(
+            lambda tx: claims.put_item(tx, self.vault, item.item, enrolment.template, self.stamp())
+        )
+
+
+async def send_messages(db: Database, vault: Vault, sender: SmsSender, stamp: Callable[[], Stamp]) -> None:
+    """Hand queued messages to the sender, oldest first, until cancelled; what fails is tried again later."""
+    while True:
+        message = await db.transaction(lambda tx: messages.next_due(tx, vault, stamp().wall))
+        if message is None:
+            await asyncio.sleep(SMS_LOOK_SECONDS)
+            continue
+        try:
+            await sender.send(message.message_id, message.phone, message.text)
+        except LinkError as error:
+            log.warning("message not sent", message_id=message.message_id, error=str(error))
+            end = partial(messages.failed, message_id=message.message_id, retry_at=stamp().wall + SMS_RETRY_SECONDS)
+        else:
+            end = partial(messages.sent, message_id=message.message_id)
+        await db.transaction(end)

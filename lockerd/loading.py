@@ -1,0 +1,112 @@
+"""Stocking: cards of a tray, each read by its chip, matched against the office's manifest, given a slot, journalled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from lockerd.doing import Readers, read_chip
+from lockerd.model.cards import Chip, Claim
+from lockerd.model.custody import Motion, Order, Outcome, Place, Result, Sensor, Unit
+from lockerd.model.staffing import LoadLine, LoadReport, RejectReason
+from lockerd.motions import Motions
+from lockerd.office.sms import pickup_text
+from lockerd.store import claims, codes, journal, ledger, messages
+from lockerd.store.database import Database, Transaction
+from lockerd.store.journal import Stamp
+from lockerd.store.vault import Vault
+
+log = structlog.get_logger(__name__)
+
+
+def decide(chip: Chip | None, claim: Claim | None, slot: int | None) -> RejectReason | None:
+    """Whether a read card may be stored: None, or why not."""
+    if chip is None:
+        return RejectReason.UNREADABLE
+    if claim is None:
+        return RejectReason.NOT_ANNOUNCED
+    if slot is None:
+        return RejectReason.MACHINE_FULL
+    return None
+
+
+@dataclass(slots=True)
+class Loading:
+    """Loads a tray for one staff member; the caller holds the floor."""
+
+    db: Database
+    vault: Vault
+    motions: Motions
+    readers: Readers
+    stamp: Callable[[], Stamp]
+    new_code: Callable[[], str]
+    report: LoadReport = field(default_factory=LoadReport)
+
+    async def tray(self, staff: str) -> None:
+        """Load until the feeder is empty or a motion fails; `report` is live. Raises DeviceError."""
+        self.report = LoadReport(running=True)
+        fault: str | None = "loading was broken off"
+        try:
+            while Sensor.LOAD in (await self.motions.observe(Unit.DISPENSER)).sensors:
+                line = await self._card(len(self.report.lines) + 1, staff)
+                if line is None:
+                    fault = "the dispenser reports a fault; clear it, then press 'settle'"
+                    return
+                self.report = LoadReport(True, (*self.report.lines, line))
+            fault = None
+        finally:
+            self.report = LoadReport(False, self.report.lines, fault)
+
+    async def _card(self, n: int, staff: str) -> LoadLine | None:
+        loaded = await self._make(Motion.LOAD, staff)
+        if loaded.result is not Result.DONE:
+            return None
+        chip = await read_chip(self.readers.exit)
+        claim, slot = await self.db.transaction(lambda tx: self._match(tx, chip))
+        reason = decide(chip, claim, slot)
+        if reason is not None or claim is None:
+            rejected = await self._make(Motion.REJECT, staff)
+            await self._journal("lockerd.load.rejected", {"reason": str(reason), "staff": staff})
+            return LoadLine(n, reason=reason) if rejected.result is Result.DONE else None
+        stored = await self._store(claim, slot, staff)
+        return LoadLine(n, slot=slot) if stored else None
+
+    async def _match(self, tx: Transaction, chip: Chip | None) -> tuple[Claim | None, int | None]:
+        if chip is None:
+            return None, None
+        claim = await claims.expected_for_chip(tx, self.vault, chip.id_number, chip.valid_from)
+        return claim, await ledger.free_slot(tx)
+
+    async def _store(self, claim: Claim, slot: int | None, staff: str) -> bool:
+        code = self.new_code()
+        claim_id = claim.claim_id
+
+        async def before(tx: Transaction) -> None:
+            await ledger.move(tx, claim_id, Place.TRANSPORT, self.stamp(), reason="chip read while loading")
+
+        async def after(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
+            if place is not Place.SLOT or slot is None:
+                return
+            stamp = self.stamp()
+            await claims.stocked(tx, claim_id, slot, stamp)
+            expires = await codes.issue(tx, self.vault, claim_id, code, stamp)
+            text = pickup_text(code, expires, claim.kind)
+            await messages.queue(tx, self.vault, f"{claim_id}-{expires:.0f}", claim.person.phone, text)
+
+        made = await self.motions.make(
+            Order(Unit.DISPENSER, Motion.STORE, slot),
+            card_id=claim_id,
+            journey_id=f"staff:{staff}",
+            event="lockerd.card.stocked",
+            before=before,
+            after=after,
+        )
+        return made.place is Place.SLOT
+
+    async def _make(self, motion: Motion, staff: str) -> Outcome:
+        return (await self.motions.make(Order(Unit.DISPENSER, motion), journey_id=f"staff:{staff}")).outcome
+
+    async def _journal(self, event: str, data: dict[str, str]) -> None:
+        await self.db.transaction(lambda tx: journal.append(tx, event, data, stamp=self.stamp()))

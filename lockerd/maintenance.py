@@ -1,0 +1,101 @@
+"""What field staff can do: log in, load a tray, see the slots, empty the bin, have the card path settled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from lockerd.errors import DeviceError, FloorTaken, StaffWorkFailed
+from lockerd.loading import Loading
+from lockerd.model.custody import Motion, Order, Result, SlotRecord, Unit
+from lockerd.model.staffing import BinReport, LoadReport
+from lockerd.motions import Motions
+from lockerd.session import Session
+from lockerd.store import journal, ledger, staff
+from lockerd.store.database import Database, Transaction
+from lockerd.store.journal import Stamp
+from lockerd.store.vault import Vault
+
+log = structlog.get_logger(__name__)
+
+
+class Maintenance:
+    """Staff work. `run` is the parent of loading; every method names the staff member who asked."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        vault: Vault,
+        session: Session,
+        loading: Loading,
+        motions: Motions,
+        stamp: Callable[[], Stamp],
+    ) -> None:
+        self._db = db
+        self._vault = vault
+        self._session = session
+        self._loading = loading
+        self._motions = motions
+        self._stamp = stamp
+        self._trays: asyncio.Queue[tuple[str, asyncio.Future[None]]] = asyncio.Queue(maxsize=1)
+
+    async def run(self) -> None:
+        """Load trays as they are asked for, until cancelled."""
+        while True:
+            name, begun = await self._trays.get()
+            try:
+                async with self._session.staff_at_work():
+                    begun.set_result(None)
+                    await self._loading.tray(name)
+                    log.info("tray loaded", count=len(self._loading.report.lines))
+            except FloorTaken as error:
+                begun.set_exception(error)
+            except DeviceError as error:
+                log.warning("loading broken off", error=str(error))
+
+    async def log_in(self, name: str, pin: str) -> bool:
+        """Whether name and PIN fit; a success is journalled. Tries are bounded by the store."""
+        stamp = self._stamp()
+        member = await staff.check_pin(self._db, self._vault, name, pin, stamp.wall)
+        if member is None:
+            return False
+        await self._db.transaction(
+            lambda tx: journal.append(tx, "lockerd.staff.logged_in", {"staff": name}, stamp=stamp)
+        )
+        return True
+
+    async def load(self, name: str) -> None:
+        """Begin to load the tray. Raises FloorTaken."""
+        if self._loading.report.running or self._trays.full():
+            raise FloorTaken("a tray is being loaded already; wait for its report")
+        begun = asyncio.get_running_loop().create_future()
+        self._trays.put_nowait((name, begun))
+        await begun
+
+    @property
+    def load_report(self) -> LoadReport:
+        """The tray being loaded, or the last one."""
+        return self._loading.report
+
+    async def slots(self) -> list[SlotRecord]:
+        """All slots as the ledger has them."""
+        return await self._db.transaction(ledger.slots)
+
+    async def empty_bin(self, name: str, counted: int) -> BinReport:
+        """Record that the bin was emptied and how many cards were counted, blind. Raises FloorTaken, StaffWorkFailed."""
+        async with self._session.staff_at_work():
+            made = await self._motions.make(Order(Unit.RECYCLER, Motion.EMPTY_BIN), journey_id=f"staff:{name}")
+            if made.outcome.result is not Result.DONE:
+                raise StaffWorkFailed("the recycler did not take the emptying; close its door and try again")
+
+            async def emptied(tx: Transaction) -> int:
+                return await ledger.empty_bin(tx, name, counted, self._stamp())
+
+            return BinReport(counted, await self._db.transaction(emptied))
+
+    async def settle(self) -> bool:
+        """After a jam was cleared by hand: bring the card path to rest; True when pickups are served again."""
+        return await self._session.settle()

@@ -1,0 +1,90 @@
+"""Values about cards and claims: what the office announces, what a chip says, who may collect what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+
+class ClaimKind(StrEnum):
+    """Why the card was made; a renewal wants the predecessor handed back."""
+
+    RENEWAL = "renewal"
+    REPLACEMENT = "replacement"
+
+
+class ClaimState(StrEnum):
+    """Life of a claim from the office's announcement to the citizen's hand."""
+
+    EXPECTED = "expected"  # announced, not yet stocked
+    STOCKED = "stocked"
+    COLLECTED = "collected"
+    WITHDRAWN = "withdrawn"  # the office called it back
+
+
+class ManifestItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One announced card, as the office sends it.
+
+    `claim_id` is the production number of the new card. Dates are YYYYMMDD, `valid_to` may be 长期. `photo` is the
+    application photo (JPEG), base64 on the wire. `phone` is E.164.
+    """
+
+    claim_id: str
+    kind: ClaimKind
+    name: str
+    id_number: str
+    valid_from: str
+    valid_to: str
+    phone: str
+    photo: bytes
+
+
+class Person(msgspec.Struct, frozen=True):
+    """Who a claim belongs to; personal data, encrypted at rest."""
+
+    name: str
+    id_number: str
+    phone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One claim as the store has it. Times are UTC seconds; `old_card_kept` tells that the predecessor is already in the bin."""
+
+    claim_id: str
+    kind: ClaimKind
+    state: ClaimState
+    person: Person
+    valid_from: str
+    valid_to: str
+    slot: int | None
+    old_card_kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """What a reader saw on a resident ID card's chip. `reader` is the reader's name in the configuration."""
+
+    name: str
+    id_number: str
+    valid_from: str
+    valid_to: str
+    reader: str
+
+
+def masked_name(name: str) -> str:
+    """First and last character of a name with stars between: 李*明; two characters: 李*."""
+    if len(name) <= 1:
+        return "*"
+    if len(name) == 2:
+        return name[0] + "*"
+    return name[0] + "*" * (len(name) - 2) + name[-1]
+
+
+def masked_number(id_number: str) -> str:
+    """First four and last four characters of an ID number with stars between."""
+    if len(id_number) <= 8:
+        return "*" * len(id_number)
+    return id_number[:4] + "*" * (len(id_number) - 8) + id_number[-4:]

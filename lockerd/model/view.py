@@ -1,0 +1,136 @@
+"""What the citizen's screen shows: a pure picture of the journey's state, and what a tap can say back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Screen(StrEnum):
+    """The pages of the citizen's screen. FAULT and OUT_OF_SERVICE are pages, too, never dead ends."""
+
+    CODE = "code"  # attract screen and pickup code
+    IDENTIFY = "identify"  # ID card on the reader, or the number typed
+    FACE = "face"
+    CONFIRM = "confirm"
+    OLD_CARD = "old_card"
+    TAKE = "take"
+    DONE = "done"
+    FAULT = "fault"
+    OUT_OF_SERVICE = "out_of_service"
+
+
+class Progress(StrEnum):
+    """What the machine does while the citizen waits on a page; the page says so instead of asking."""
+
+    NONE = "none"
+    CHECKING = "checking"  # code and ID
+    LOOKING = "looking"  # face
+    READING_OLD_CARD = "reading_old_card"
+    RETURNING_OLD_CARD = "returning_old_card"
+    FETCHING = "fetching"  # the new card is on its way
+    FINISHING = "finishing"
+    RECOVERING = "recovering"
+
+
+class Notice(StrEnum):
+    """Why the page is shown again, or what the citizen should know; the text is in the catalogue, per language."""
+
+    CODE_WRONG = "code_wrong"  # also for an unknown card: same words
+    CODE_LOCKED = "code_locked"  # ID card and face still work
+    NUMBER_WRONG = "number_wrong"
+    CARD_NEEDED = "card_needed"  # without the code the number alone does not do
+    CARD_UNREADABLE = "card_unreadable"
+    READER_DOWN = "reader_down"
+    FACE_RETRY = "face_retry"
+    FACE_NO_FACE = "face_no_face"
+    FACE_SEVERAL = "face_several"
+    FACE_CLOSER = "face_closer"
+    FACE_LIGHT = "face_light"
+    FACE_STILL = "face_still"
+    FACE_TURN = "face_turn"
+    OLD_CARD_NOT_YOURS = "old_card_not_yours"
+    OLD_CARD_UNREADABLE = "old_card_unreadable"
+    OLD_CARD_RETURNED = "old_card_returned"  # please take it
+
+
+class FaultKind(StrEnum):
+    """Which fault page; each says what happened, where the card is, what next, and shows the ticket."""
+
+    NO_MATCH = "no_match"  # identity could not be shown
+    FACE_DOWN = "face_down"
+    NOT_TAKEN = "not_taken"  # new card drawn back, still collectable
+    OLD_CARD_REFUSED = "old_card_refused"
+    OLD_CARD_KEPT = "old_card_kept"  # not taken back in time; the machine keeps it
+    JAM = "jam"
+    CARD_MISMATCH = "card_mismatch"  # the card from the slot is another one
+    IN_DOUBT = "in_doubt"
+    POWER = "power"  # the machine restarted in the middle
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+    BUSY = "busy"  # a device that is needed does not answer
+
+
+class Whereabouts(StrEnum):
+    """Where the citizen's cards are, in words the fault page has for each."""
+
+    NEW_SAFE_INSIDE = "new_safe_inside"
+    NEW_IN_DOUBT = "new_in_doubt"
+    NEW_AT_EXIT = "new_at_exit"
+    OLD_WITH_YOU = "old_with_you"
+    OLD_AT_THROAT = "old_at_throat"
+    OLD_INSIDE = "old_inside"
+    OLD_KEPT = "old_kept"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One page and all it needs. Personal data appears masked only.
+
+    `seconds_left` is the time until the page gives up, None where it waits for ever; `attempts_left` counts remaining tries
+    of this page; `masked_name` and `masked_number` are for CONFIRM; `ticket` names the counter's ticket; `warn` is True in
+    the last 20 s before a time-out (WCAG 2.2.1), when the page offers more time. `number_allowed` is False where only the card
+    itself will do.
+    """
+
+    screen: Screen
+    progress: Progress = Progress.NONE
+    notice: Notice | None = None
+    fault: FaultKind | None = None
+    whereabouts: tuple[Whereabouts, ...] = ()
+    ticket: str | None = None
+    attempts_left: int | None = None
+    seconds_left: int | None = None
+    warn: bool = False
+    masked_name: str = ""
+    masked_number: str = ""
+    renewal: bool = False
+    number_allowed: bool = True
+    reader_available: bool = True
+    face_available: bool = True
+
+
+class Action(StrEnum):
+    """What a tap says. CODE and NUMBER carry a value, LANGUAGE carries "zh" or "en"."""
+
+    CODE = "code"
+    NO_CODE = "no_code"  # go on with the ID card and the face
+    NUMBER = "number"
+    CONFIRM = "confirm"
+    RETRY = "retry"
+    CANCEL = "cancel"
+    MORE_TIME = "more_time"
+    CLOSE = "close"  # leave a fault or done page
+    LANGUAGE = "language"
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """One tap. `repr` hides the value: it may be a pickup code or an ID number."""
+
+    action: Action
+    value: str = ""
+
+    def __repr__(self) -> str:
+        return f"Tap({self.action.value})"

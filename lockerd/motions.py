@@ -1,0 +1,150 @@
+"""The five beats of every motion: decided, intent durable, moved, evidence read, outcome durable with its event.
+
+Nothing else in lockerd makes a card move. One motion a unit at a time; a motion that has begun is seen to its end even
+when the caller is cancelled, because its outcome must become durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from lockerd.errors import DeviceError, StoreError
+from lockerd.model.custody import MOVES, Fault, Intent, Observation, Order, Outcome, Place, Result, Unit
+from lockerd.ports import Mover
+from lockerd.store import codes, journal, ledger
+from lockerd.store.database import Database, Transaction
+from lockerd.store.journal import Stamp
+
+log = structlog.get_logger(__name__)
+
+Before = Callable[[Transaction], Awaitable[None]]
+After = Callable[[Transaction, Outcome, Place | None], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a motion came to. `place` is the recorded place of the card it was to carry, None if it carried none."""
+
+    outcome: Outcome
+    place: Place | None
+
+
+class Motions:
+    """The one way to move a card. `stamp` gives time and boot identity for the journal."""
+
+    def __init__(self, db: Database, units: Mapping[Unit, Mover], stamp: Callable[[], Stamp]) -> None:
+        self._db = db
+        self._units = units
+        self._stamp = stamp
+        self._locks = {unit: asyncio.Lock() for unit in units}
+
+    async def observe(self, unit: Unit) -> Observation:
+        """Read a unit's sensors and counters. Raises DeviceError."""
+        async with self._locks[unit]:
+            return await self._units[unit].observe()
+
+    async def make(
+        self,
+        order: Order,
+        *,
+        card_id: str | None = None,
+        journey_id: str = "",
+        event: str | None = None,
+        before: Before | None = None,
+        after: After | None = None,
+    ) -> Made:
+        """Make one motion. `before` runs in the intent's transaction, `after` in the outcome's.
+
+        `event` names the office's event for a motion that was DONE. Never raises for what the unit did; StoreError only
+        when the outcome could not be made durable, which the restart settles.
+        """
+        beats = asyncio.ensure_future(self._beats(order, card_id, journey_id, event, before, after))
+        try:
+            return await asyncio.shield(beats)
+        except asyncio.CancelledError:
+            await asyncio.wait([beats])
+            raise
+
+    async def _beats(
+        self,
+        order: Order,
+        card_id: str | None,
+        journey_id: str,
+        event: str | None,
+        before: Before | None,
+        after: After | None,
+    ) -> Made:
+        async with self._locks[order.unit]:
+            mover = self._units[order.unit]
+            try:
+                plan = await mover.plan(order)
+            except DeviceError as error:
+                log.warning("motion not planned", unit=order.unit, motion=order.motion, error=str(error))
+                return Made(Outcome(Result.NOT_MOVED, Fault.SILENT), await self._place(card_id))
+
+            async def intend(tx: Transaction) -> Intent:
+                if before is not None:
+                    await before(tx)
+                return await ledger.open_intent(tx, plan, card_id, journey_id, self._stamp())
+
+            try:
+                intent = await self._db.transaction(intend)
+            except StoreError as error:
+                log.warning("intent refused", unit=order.unit, motion=order.motion, error=str(error))
+                return Made(Outcome(Result.NOT_MOVED), await self._place(card_id))
+            outcome = await mover.carry_out(plan)
+            log.info(
+                "motion ended",
+                unit=order.unit,
+                motion=order.motion,
+                slot=order.slot,
+                result=outcome.result,
+                fault=outcome.fault,
+            )
+
+            async def conclude(tx: Transaction) -> Place | None:
+                return await settle(tx, intent, outcome, self._stamp(), event=event, after=after)
+
+            return Made(outcome, await self._db.transaction(conclude))
+
+    async def _place(self, card_id: str | None) -> Place | None:
+        if card_id is None:
+            return None
+        place, _slot = await self._db.transaction(lambda tx: ledger.place_of(tx, card_id))
+        return place
+
+
+async def settle(
+    tx: Transaction,
+    intent: Intent,
+    outcome: Outcome,
+    stamp: Stamp,
+    *,
+    event: str | None = None,
+    after: After | None = None,
+) -> Place | None:
+    """Make an outcome durable with all that follows from it; returns the card's place.
+
+    A claim whose card lies in a slot again is collectable again: its code is reinstated here, whatever the way back was.
+    """
+    place = await ledger.settle_intent(tx, intent, outcome, stamp)
+    order = intent.plan.order
+    if outcome.observation is not None:
+        await ledger.note_totals(tx, outcome.observation)
+    if event is not None and outcome.result is Result.DONE:
+        data = {
+            "claim_id": None if intent.card_id is None else await ledger.claim_of(tx, intent.card_id),
+            "card_id": intent.card_id,
+            "slot": order.slot,
+            "journey_id": intent.journey_id or None,
+        }
+        await journal.append(tx, event, {k: v for k, v in data.items() if v is not None}, stamp=stamp)
+    if place is Place.SLOT and order.motion in MOVES and intent.card_id is not None:
+        await codes.reinstate(tx, intent.card_id)
+    if after is not None:
+        await after(tx, outcome, place)
+    return place

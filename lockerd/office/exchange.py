@@ -1,0 +1,216 @@
+"""Single requests to the central office: typed answers, bounded bodies and time, and every failure a LinkError."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+
+from lockerd.errors import LinkError
+from lockerd.office.manifest import BAD_JSON, Page
+
+ANSWER_LIMIT = 8 << 20
+"""Bytes of an answer after decompression; more is a LinkError."""
+REQUEST_SECONDS = 30.0
+"""Until a request without a long-poll's wait is given up."""
+RETRY_AFTER_LIMIT = 3600.0
+"""Seconds; an office that asks for more is asked again after this."""
+GZIP_FROM = 1024
+"""Bytes of a body from which on it is compressed."""
+
+
+class OfficeBusy(LinkError):
+    """The office answered 429 or 503; `retry_after` is what it asked for in seconds, 0 where it did not say."""
+
+    def __init__(self, status: int, retry_after: float) -> None:
+        super().__init__(f"the office is busy ({status})")
+        self.retry_after = retry_after
+
+
+class NotRegistered(LinkError):
+    """The office does not know this locker's epoch (any more); say hello again."""
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """The answer to a hello. `now` is the office's UTC seconds; `acked` the last event it holds of this epoch."""
+
+    registration: str
+    acked: int
+    now: float
+    intervals: Intervals
+    reason: str = ""
+
+
+class Intervals(msgspec.Struct, frozen=True):
+    """Seconds that the office wants between two statuses, and for which a long-poll may be held."""
+
+    status: float
+    wait: float
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """The greeting that registers a locker; `oldest_retained` is the oldest event that can still be sent."""
+
+    locker: str
+    epoch: str
+    boot_id: str
+    software: Mapping[str, str]
+    schemas: tuple[str, ...]
+    last_seq: int
+    oldest_retained: int
+    down_cursor: int
+
+
+class Answer(Enum):
+    """What the office did with a batch."""
+
+    ACKNOWLEDGED = auto()
+    GAP = auto()  # nothing kept: it misses events between its `acked` and this batch
+    TOO_LARGE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer to a batch; `acked` is 0 for TOO_LARGE, which does not say."""
+
+    answer: Answer
+    acked: int = 0
+
+
+class _Acked(msgspec.Struct, frozen=True):
+    acked: int
+    reason: str = ""
+
+
+class _Now(msgspec.Struct, frozen=True):
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    status: int
+    body: bytes
+
+
+T = TypeVar("T")
+
+
+class Exchange:
+    """The office's interface for one locker; `now` is UTC seconds, for a Retry-After that is a date.
+
+    Every method raises LinkError, and only that, for whatever the network or the office does.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, locker_id: str, now: Callable[[], float]) -> None:
+        self._session = session
+        self._root = url.rstrip("/") + "/v1"
+        self._locker = f"{self._root}/lockers/{quote(locker_id, safe='')}"
+        self._now = now
+
+    async def hello(self, hello: Hello) -> Registration:
+        """Register, or learn that the office does not want this locker."""
+        raw = await self._request("POST", f"{self._root}/hello", body=msgspec.json.encode(hello))
+        return _decoded(raw, Registration)
+
+    async def send(self, batch: bytes) -> Receipt:
+        """Deliver a CloudEvents batch. Raises NotRegistered for a stale epoch."""
+        headers = {"Content-Type": "application/cloudevents-batch+json"}
+        raw = await self._request(
+            "POST", f"{self._locker}/events", body=batch, headers=headers, expected=(200, 409, 413)
+        )
+        if raw.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return Receipt(Answer.TOO_LARGE)
+        told = _decoded(raw, _Acked)
+        if raw.status == HTTPStatus.OK:
+            return Receipt(Answer.ACKNOWLEDGED, told.acked)
+        if told.reason == "epoch":
+            raise NotRegistered("the office knows this locker under another epoch")
+        return Receipt(Answer.GAP, told.acked)
+
+    async def down(self, after: int, wait: float) -> Page:
+        """Items after a cursor; the office may hold the answer for `wait` seconds until there is one."""
+        url = f"{self._locker}/down?after={after}&wait={wait:g}"
+        page = _decoded(await self._request("GET", url, seconds=wait + REQUEST_SECONDS), Page)
+        if page.cursor < after:
+            raise LinkError("the office's cursor went back")
+        return page
+
+    async def put_status(self, status: Mapping[str, object]) -> float:
+        """Replace the locker's status; returns the office's time in UTC seconds."""
+        raw = await self._request("PUT", f"{self._locker}/status", body=msgspec.json.encode(status))
+        return _decoded(raw, _Now).now
+
+    async def _request(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        expected: tuple[int, ...] = (200,),
+        seconds: float = REQUEST_SECONDS,
+    ) -> _Raw:
+        sent = {"Content-Type": "application/json", **(headers or {})} if body is not None else {}
+        if body is not None and len(body) >= GZIP_FROM:
+            body = gzip.compress(body, compresslevel=6, mtime=0)
+            sent["Content-Encoding"] = "gzip"
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._session.request(method, url, data=body, headers=sent, allow_redirects=False) as response,
+            ):
+                if response.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+                    raise OfficeBusy(response.status, retry_after(response.headers.get("Retry-After"), self._now()))
+                if response.status == HTTPStatus.FORBIDDEN:
+                    raise NotRegistered("the office asks for a hello")
+                if response.status not in expected:
+                    raise LinkError(f"the office answered {response.status} to {method}")
+                return _Raw(response.status, await _bounded(response))
+        except TimeoutError as error:
+            raise LinkError(f"the office gave no answer within {seconds:g} s") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise LinkError(f"the office could not be reached ({type(error).__name__})") from error
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    parts = bytearray()
+    async for chunk in response.content.iter_chunked(1 << 16):
+        parts += chunk
+        if len(parts) > ANSWER_LIMIT:
+            raise LinkError(f"the office's answer is longer than {ANSWER_LIMIT} bytes")
+    return bytes(parts)
+
+
+def _decoded(raw: _Raw, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(raw.body, type=kind)
+    except BAD_JSON:
+        # msgspec's message may quote what was sent
+        raise LinkError(f"the office's answer ({raw.status}) cannot be read") from None
+
+
+def retry_after(header: str | None, now: float) -> float:
+    """Seconds that a Retry-After header asks for (RFC 9110, 10.2.3: seconds or a date), within 0 and `RETRY_AFTER_LIMIT`.
+
+    0 for a missing or unreadable header.
+    """
+    if header is None:
+        return 0.0
+    if header.strip().isascii() and header.strip().isdigit():
+        return min(float(header), RETRY_AFTER_LIMIT)
+    try:
+        date = parsedate_to_datetime(header)
+    except ValueError:
+        return 0.0
+    until = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return min(max((until - datetime.fromtimestamp(now, UTC)).total_seconds(), 0.0), RETRY_AFTER_LIMIT)

@@ -1,0 +1,331 @@
+"""The locker's link to the central office: dials out, drains the outbox, waits for what the office sends, reports its status.
+
+Source: HTTP interface of the office, version 1. Order is by sequence number only; whatever fails is tried again for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Protocol
+
+import aiohttp
+import structlog
+
+from lockerd.errors import LinkError, LockerError
+from lockerd.office.events import batch
+from lockerd.office.exchange import Answer, Exchange, Hello, Intervals, NotRegistered, OfficeBusy, Registration
+from lockerd.office.manifest import DownItem, Refused, decode
+from lockerd.ports import Clock, Outbox
+
+CLOCK_TOLERANCE = 30.0
+"""Seconds between the office's time and ours from which on it is a warning."""
+SCHEMAS = ("lockerd.events/1",)
+
+_log = structlog.get_logger(__name__)
+
+
+class JournalPosition(Protocol):
+    """Which events there are: `oldest_retained` can still be sent (`last_seq` + 1 if none), `acked` are safe at the office."""
+
+    @property
+    def last_seq(self) -> int: ...  # noqa: D102  # described by the class
+
+    @property
+    def oldest_retained(self) -> int: ...  # noqa: D102
+
+    @property
+    def acked(self) -> int: ...  # noqa: D102
+
+
+class JournalOutbox(Outbox, Protocol):
+    """An outbox that knows where it stands and can offer again what an office restored from a backup has lost."""
+
+    async def position(self) -> JournalPosition:
+        """Where it stands now. Raises StoreError."""
+
+    async def rewind(self, seq: int) -> None:
+        """Offer all events after `seq` again. Raises StoreError when they are no longer held."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockerIdentity:
+    """Who dials: `epoch` names the database, `boot_id` this run of the machine, `software` is name -> version."""
+
+    locker_id: str
+    epoch: str
+    boot_id: str
+    software: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """How the office is dialled. Times are seconds.
+
+    `batch` is the most events of one request; `idle` is how often the outbox is looked at unasked; a failed request is
+    repeated after `backoff_first`, doubled up to `backoff_limit`, less up to half of it at random.
+    """
+
+    url: str
+    batch: int = 100
+    idle: float = 60.0
+    backoff_first: float = 1.0
+    backoff_limit: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatus:
+    """The link as health shows it.
+
+    `last_success` is the event loop's time of the last good answer, None before the first; `backlog` counts events that wait;
+    `clock_offset` is the office's time less ours in seconds; `skipped` counts items of the down channel passed over;
+    `trouble` says what fails now, empty when nothing does.
+    """
+
+    reachable: bool = False
+    last_success: float | None = None
+    backlog: int = 0
+    acked: int = 0
+    clock_offset: float | None = None
+    skipped: int = 0
+    trouble: str = ""
+
+    @property
+    def clock_wrong(self) -> bool:
+        """Whether the two clocks differ by more than `CLOCK_TOLERANCE`."""
+        return self.clock_offset is not None and abs(self.clock_offset) > CLOCK_TOLERANCE
+
+
+def backoff(settings: LinkSettings, failures: int, random: Random) -> float:
+    """Seconds to wait after `failures` (from 1) failed tries in a row."""
+    full = min(settings.backoff_first * 2.0 ** min(failures - 1, 30), settings.backoff_limit)
+    return full * random.uniform(0.5, 1.0)
+
+
+class OfficeLink:
+    """The link; `run` is its life.
+
+    `on_item` must have made the item durable when it returns; only then the cursor moves, so an item may come twice.
+    `load_cursor` and `save_cursor` keep that cursor; `status` is asked for each heartbeat.
+    """
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        identity: LockerIdentity,
+        outbox: JournalOutbox,
+        *,
+        on_item: Callable[[DownItem], Awaitable[None]],
+        load_cursor: Callable[[], Awaitable[int]],
+        save_cursor: Callable[[int], Awaitable[None]],
+        status: Callable[[], Mapping[str, object]],
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self._settings = settings
+        self._identity = identity
+        self._outbox = outbox
+        self._on_item = on_item
+        self._load_cursor = load_cursor
+        self._save_cursor = save_cursor
+        self._status_of_machine = status
+        self._clock = clock
+        self._random = random
+        self._status = LinkStatus()
+        self._troubles: dict[str, str] = {}
+        self._intervals = Intervals(status=30.0, wait=25.0)
+        self._batch = settings.batch
+        self._more = asyncio.Event()
+        self._registered = asyncio.Event()
+        self._unregistered = asyncio.Event()
+        self._unregistered.set()
+
+    @property
+    def status(self) -> LinkStatus:
+        """The link as it is now."""
+        return self._status
+
+    def notify(self) -> None:
+        """Say that the outbox has something new."""
+        self._more.set()
+
+    async def run(self) -> None:
+        """Keep the link until cancelled; whatever else happens is logged and tried again."""
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), raise_for_status=False) as session:
+            exchange = Exchange(session, self._settings.url, self._identity.locker_id, self._clock.now)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._repeat(self._register, exchange), name="office-hello")
+                group.create_task(self._repeat(self._drain, exchange), name="office-drain")
+                group.create_task(self._repeat(self._listen, exchange), name="office-listen")
+                group.create_task(self._repeat(self._report, exchange), name="office-status")
+
+    async def _repeat(self, beat: Callable[[Exchange], Awaitable[None]], exchange: Exchange) -> None:
+        """Do one beat after another for ever, with a growing pause after each failure."""
+        failures = 0
+        name = beat.__name__.strip("_")
+        while True:
+            asked = 0.0
+            try:
+                await beat(exchange)
+            except LinkError as error:
+                failures += 1
+                if isinstance(error, OfficeBusy):
+                    asked = error.retry_after
+                if isinstance(error, NotRegistered):
+                    self._lose_registration()
+                self._status = replace(self._status, reachable=False)
+                self._failed(name, str(error))
+            except LockerError as error:
+                failures += 1
+                self._failed(name, str(error))
+            except Exception as error:
+                # A defect here must not take the machine out of service; its text may be personal.
+                failures += 1
+                self._failed(name, type(error).__name__)
+            else:
+                failures = 0
+                continue
+            await asyncio.sleep(max(backoff(self._settings, failures, self._random), asked))
+
+    async def _register(self, exchange: Exchange) -> None:
+        await self._unregistered.wait()
+        here = await self._look()
+        before = self._clock.now()
+        answer = await exchange.hello(
+            Hello(
+                locker=self._identity.locker_id,
+                epoch=self._identity.epoch,
+                boot_id=self._identity.boot_id,
+                software=self._identity.software,
+                schemas=SCHEMAS,
+                last_seq=here.last_seq,
+                oldest_retained=here.oldest_retained,
+                down_cursor=await self._load_cursor(),
+            )
+        )
+        self._check_clock(before, answer.now)
+        self._check_registration(answer, here)
+        await self._go_to(answer.acked, here)
+        self._intervals = Intervals(
+            status=min(max(answer.intervals.status, 1.0), 3600.0), wait=min(max(answer.intervals.wait, 0.0), 60.0)
+        )
+        self._unregistered.clear()
+        self._registered.set()
+
+    def _check_registration(self, answer: Registration, here: JournalPosition) -> None:
+        if answer.registration != "accepted":
+            # `reason` is the office's free text: for the operator's screen, not for a program
+            raise LinkError(f"the office answered {answer.registration!r:.40}: {answer.reason:.200}")
+        if not here.oldest_retained - 1 <= answer.acked <= here.last_seq:
+            raise LinkError(f"the office acknowledges {answer.acked}, events here are up to {here.last_seq}")
+        self._answered("register")
+
+    async def _drain(self, exchange: Exchange) -> None:
+        await self._registered.wait()
+        self._more.clear()
+        pending = await self._outbox.pending(self._batch)
+        if not pending:
+            await self._look()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.idle):
+                    await self._more.wait()
+            return
+        first, last = pending[0][0], pending[-1][0]
+        receipt = await exchange.send(batch([event for _, event in pending]))
+        match receipt.answer:
+            case Answer.TOO_LARGE if len(pending) > 1:
+                self._batch = max(len(pending) // 2, 1)
+                return
+            case Answer.TOO_LARGE:
+                raise LinkError(f"the office refuses event {first} as too large")
+            case Answer.ACKNOWLEDGED if first <= receipt.acked <= last:
+                await self._outbox.acknowledge(receipt.acked)
+                self._batch = min(self._batch * 2, self._settings.batch)
+            case Answer.ACKNOWLEDGED:
+                raise LinkError(f"the office acknowledges {receipt.acked} after a batch {first} to {last}")
+            case Answer.GAP:
+                await self._follow(receipt.acked, first)
+        self._answered("drain")
+        await self._look()
+
+    async def _follow(self, acked: int, first: int) -> None:
+        """Go where the office is: forward, or back when it lost what it once acknowledged."""
+        here = await self._outbox.position()
+        if acked > here.last_seq or acked + 1 == first:
+            raise LinkError(f"the office refuses {first} after {acked} as a gap, events here are up to {here.last_seq}")
+        if acked + 1 < here.oldest_retained:
+            raise NotRegistered(
+                f"the office misses events from {acked + 1} on, kept are those from {here.oldest_retained} on"
+            )
+        await self._go_to(acked, here)
+
+    async def _go_to(self, acked: int, here: JournalPosition) -> None:
+        if acked > here.acked:
+            await self._outbox.acknowledge(acked)
+        elif acked < here.acked:
+            await self._outbox.rewind(acked)
+        await self._look()
+
+    async def _listen(self, exchange: Exchange) -> None:
+        await self._registered.wait()
+        cursor = await self._load_cursor()
+        wait = 0.0 if "listen" in self._troubles else self._intervals.wait  # after trouble, an answer at once
+        page = await exchange.down(cursor, wait)
+        for raw in page.items:
+            at, found = decode(raw)
+            if at is not None and not cursor < at <= page.cursor:
+                continue  # already delivered, or numbered outside its page
+            if isinstance(found, Refused):
+                self._status = replace(self._status, skipped=self._status.skipped + 1)
+                _log.warning("manifest item skipped", claim=found.claim_id, reason=found.reason.value)
+            else:
+                await self._on_item(found)
+            if at is not None:
+                cursor = at
+                await self._save_cursor(cursor)
+        if page.cursor > cursor:
+            await self._save_cursor(page.cursor)
+        self._answered("listen")
+
+    async def _report(self, exchange: Exchange) -> None:
+        await self._registered.wait()
+        before = self._clock.now()
+        self._check_clock(before, await exchange.put_status(self._status_of_machine()))
+        self._answered("report")
+        await asyncio.sleep(self._intervals.status)
+
+    async def _look(self) -> JournalPosition:
+        here = await self._outbox.position()
+        self._status = replace(self._status, backlog=here.last_seq - here.acked, acked=here.acked)
+        return here
+
+    def _lose_registration(self) -> None:
+        self._registered.clear()
+        self._unregistered.set()
+
+    def _check_clock(self, before: float, office: float) -> None:
+        """Compare the office's time with the middle of the request."""
+        known = self._status.clock_wrong
+        self._status = replace(self._status, clock_offset=office - (before + self._clock.now()) / 2)
+        if self._status.clock_wrong and not known:
+            _log.warning("office clock differs", offset=self._status.clock_offset)
+
+    def _answered(self, beat: str) -> None:
+        """The office gave `beat` a good answer."""
+        self._troubles.pop(beat, None)
+        if not self._status.reachable:
+            _log.info("office reachable", backlog=self._status.backlog)
+        now = asyncio.get_running_loop().time()
+        self._status = replace(self._status, reachable=True, last_success=now, trouble=self._trouble())
+
+    def _failed(self, beat: str, trouble: str) -> None:
+        if self._troubles.get(beat) != trouble:
+            _log.warning("office link failed", stage=beat, error=trouble, backlog=self._status.backlog)
+        self._troubles[beat] = trouble
+        self._status = replace(self._status, trouble=self._trouble())
+
+    def _trouble(self) -> str:
+        return "; ".join(f"{beat}: {trouble}" for beat, trouble in self._troubles.items())

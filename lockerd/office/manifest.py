@@ -1,0 +1,143 @@
+"""What the office sends down: announced cards and withdrawals, taken apart one by one so that a bad one blocks no other."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+from firmware_protocol import idnumber
+from lockerd.model.cards import ManifestItem
+
+MAX_PHOTO = 200_000
+"""Bytes of an application photo; GA 490 photos are a tenth of this."""
+LONG_TERM = "长期"
+
+BAD_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not the JSON asked for; DecodeError includes ValidationError."""
+
+_CLAIM_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_PHONE = re.compile(r"\+[1-9][0-9]{6,14}")  # E.164
+_JPEG = b"\xff\xd8\xff"
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A card that will come with a tray. `repr` shows the claim id only."""
+
+    item: ManifestItem
+
+    def __repr__(self) -> str:
+        return f"Announced({self.item.claim_id})"
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """A claim that the office calls back."""
+
+    claim_id: str
+
+
+DownItem = Announced | Withdrawn
+
+
+class Refusal(StrEnum):
+    """Why an item of the down channel is passed over."""
+
+    UNDECODABLE = "undecodable"
+    UNKNOWN_TYPE = "unknown_type"
+    CLAIM_ID = "claim_id"
+    NAME = "name"
+    ID_NUMBER = "id_number"
+    DATES = "dates"
+    PHONE = "phone"
+    PHOTO = "photo"
+    PHOTO_SIZE = "photo_size"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An item that is passed over. `claim_id` is None where none could be read; nothing else of the item is kept."""
+
+    claim_id: str | None
+    reason: Refusal
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One answer of the down channel; `cursor` is that of its last item, items stay undecoded.
+
+    The office's `has_more` is not needed: the next question is asked at once anyway.
+    """
+
+    items: list[msgspec.Raw]
+    cursor: int
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    cursor: int
+    type: str
+    item: msgspec.Raw = msgspec.Raw(b"null")
+    claim_id: str = ""
+
+
+class _Named(msgspec.Struct, frozen=True):
+    claim_id: str
+
+
+_envelopes = msgspec.json.Decoder(_Envelope)
+_items = msgspec.json.Decoder(ManifestItem)
+_named = msgspec.json.Decoder(_Named)
+
+
+def decode(raw: bytes) -> tuple[int | None, DownItem | Refused]:
+    """One item of a page with its cursor (None where the envelope is broken); never raises for what is in `raw`."""
+    try:
+        envelope = _envelopes.decode(raw)
+    except BAD_JSON:
+        return None, Refused(None, Refusal.UNDECODABLE)
+    match envelope.type:
+        case "manifest.item":
+            return envelope.cursor, _announced(envelope.item)
+        case "manifest.withdraw":
+            if not _CLAIM_ID.fullmatch(envelope.claim_id):
+                return envelope.cursor, Refused(None, Refusal.CLAIM_ID)
+            return envelope.cursor, Withdrawn(envelope.claim_id)
+    return envelope.cursor, Refused(None, Refusal.UNKNOWN_TYPE)
+
+
+def _announced(raw: msgspec.Raw) -> Announced | Refused:
+    try:
+        item = _items.decode(raw)
+    except BAD_JSON:
+        return Refused(_claim_id_in(raw), Refusal.UNDECODABLE)
+    reason = refusal(item)
+    if reason is not None:
+        return Refused(item.claim_id if reason is not Refusal.CLAIM_ID else None, reason)
+    return Announced(item)
+
+
+def refusal(item: ManifestItem) -> Refusal | None:
+    """Why an announced card cannot be accepted; None when it can."""
+    if not _CLAIM_ID.fullmatch(item.claim_id):
+        return Refusal.CLAIM_ID
+    if not 1 <= len(item.name) <= 50 or not item.name.isprintable():
+        return Refusal.NAME
+    if not idnumber.is_valid(item.id_number):
+        return Refusal.ID_NUMBER
+    if not idnumber.is_date(item.valid_from) or not (item.valid_to == LONG_TERM or idnumber.is_date(item.valid_to)):
+        return Refusal.DATES
+    if not _PHONE.fullmatch(item.phone):
+        return Refusal.PHONE
+    if len(item.photo) > MAX_PHOTO:
+        return Refusal.PHOTO_SIZE
+    return None if item.photo.startswith(_JPEG) else Refusal.PHOTO
+
+
+def _claim_id_in(raw: msgspec.Raw) -> str | None:
+    try:
+        claim_id = _named.decode(raw).claim_id
+    except BAD_JSON:
+        return None
+    return claim_id if _CLAIM_ID.fullmatch(claim_id) else None

@@ -1,0 +1,117 @@
+"""From a stage to what the machine does meanwhile: page, patience, watch, light. Pure look-ups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lockerd.model.cards import ClaimKind, masked_name, masked_number
+from lockerd.model.custody import Place
+from lockerd.model.view import Progress, Screen, View, Whereabouts
+from lockerd.pickup.state import Journey, Patience, Stage, Watch
+
+
+@dataclass(frozen=True, slots=True)
+class StageRule:
+    """What belongs to one stage: its page, how long it waits, what is watched, which light shows the way."""
+
+    screen: Screen
+    progress: Progress = Progress.NONE
+    patience: Patience = Patience.ENDLESS
+    watch: Watch = Watch.NOTHING
+    light: str | None = None
+
+
+STAGES: dict[Stage, StageRule] = {
+    Stage.IDLE: StageRule(Screen.CODE),
+    Stage.IDENTIFY: StageRule(Screen.IDENTIFY, patience=Patience.ANSWER, watch=Watch.READER, light="reader"),
+    Stage.CHECKING: StageRule(Screen.IDENTIFY, Progress.CHECKING),
+    Stage.FACE: StageRule(Screen.FACE, Progress.LOOKING, watch=Watch.FACE, light="camera"),
+    Stage.CONFIRM: StageRule(Screen.CONFIRM, patience=Patience.ANSWER),
+    Stage.OPENING: StageRule(Screen.OLD_CARD, light="throat"),
+    Stage.AWAIT_OLD: StageRule(Screen.OLD_CARD, patience=Patience.INSERT, watch=Watch.THROAT_FILLED, light="throat"),
+    Stage.DRAWING_OLD: StageRule(Screen.OLD_CARD, Progress.READING_OLD_CARD),
+    Stage.READING_OLD: StageRule(Screen.OLD_CARD, Progress.READING_OLD_CARD),
+    Stage.REFUSING_OLD: StageRule(Screen.OLD_CARD, Progress.RETURNING_OLD_CARD, light="throat"),
+    Stage.AWAIT_REFUSED: StageRule(
+        Screen.OLD_CARD,
+        Progress.RETURNING_OLD_CARD,
+        Patience.GIVE_BACK,
+        Watch.THROAT_CLEARED,
+        "throat",
+    ),
+    Stage.CLOSING: StageRule(Screen.FAULT),
+    Stage.PICKING: StageRule(Screen.TAKE, Progress.FETCHING),
+    Stage.CHECKING_NEW: StageRule(Screen.TAKE, Progress.FETCHING),
+    Stage.PRESENTING: StageRule(Screen.TAKE, Progress.FETCHING, light="exit"),
+    Stage.AWAIT_TAKEN: StageRule(Screen.TAKE, patience=Patience.TAKE, watch=Watch.EXIT_CLEARED, light="exit"),
+    Stage.KEEPING_OLD: StageRule(Screen.DONE, Progress.FINISHING),
+    Stage.DONE: StageRule(Screen.DONE, patience=Patience.READ),
+    Stage.RETRACTING: StageRule(Screen.FAULT, Progress.RECOVERING),
+    Stage.CHECKING_RETRACTED: StageRule(Screen.FAULT, Progress.RECOVERING),
+    Stage.RESTOWING: StageRule(Screen.FAULT, Progress.RECOVERING),
+    Stage.CAPTURING: StageRule(Screen.FAULT, Progress.RECOVERING),
+    Stage.GIVING_BACK: StageRule(Screen.FAULT, Progress.RETURNING_OLD_CARD, light="throat"),
+    Stage.AWAIT_GIVEN_BACK: StageRule(
+        Screen.FAULT,
+        Progress.RETURNING_OLD_CARD,
+        Patience.GIVE_BACK,
+        Watch.THROAT_CLEARED,
+        "throat",
+    ),
+    Stage.DRAWING_FORGOTTEN: StageRule(Screen.FAULT, Progress.RECOVERING),
+    Stage.KEEPING_FORGOTTEN: StageRule(Screen.FAULT, Progress.RECOVERING),
+    Stage.FAULT: StageRule(Screen.FAULT, patience=Patience.READ),
+}
+
+
+def whereabouts(journey: Journey) -> tuple[Whereabouts, ...]:
+    """Where the citizen's new and old card are, as far as a fault page has to say it."""
+    if journey.claim is None:
+        return (Whereabouts.NONE,)
+    found = [_NEW.get(journey.new_place, Whereabouts.NEW_SAFE_INSIDE)] if journey.new_place is not Place.TAKEN else []
+    if journey.claim.kind is ClaimKind.RENEWAL and not (journey.claim.old_card_kept and journey.old_place is None):
+        found.append(_OLD.get(journey.old_place, Whereabouts.OLD_WITH_YOU))
+    return tuple(found)
+
+
+_NEW: dict[Place | None, Whereabouts] = {
+    Place.EXIT: Whereabouts.NEW_AT_EXIT,
+    Place.IN_DOUBT: Whereabouts.NEW_IN_DOUBT,
+}
+_OLD: dict[Place | None, Whereabouts] = {
+    Place.THROAT: Whereabouts.OLD_AT_THROAT,
+    Place.ESCROW: Whereabouts.OLD_INSIDE,
+    Place.IN_DOUBT: Whereabouts.OLD_INSIDE,
+    Place.BIN: Whereabouts.OLD_KEPT,
+}
+
+
+def view_of(
+    journey: Journey,
+    *,
+    seconds_left: int | None,
+    warn: bool,
+    reader_available: bool,
+    face_available: bool,
+) -> View:
+    """The page of a journey; everything personal on it is masked."""
+    rule = STAGES[journey.stage]
+    person = journey.claim.person if journey.claim and journey.stage is Stage.CONFIRM else None
+    on_fault = rule.screen is Screen.FAULT
+    return View(
+        screen=rule.screen,
+        progress=rule.progress,
+        notice=journey.notice,
+        fault=journey.fault if on_fault else None,
+        whereabouts=whereabouts(journey) if on_fault else (),
+        ticket=journey.ticket,
+        attempts_left=journey.attempts_left,
+        seconds_left=seconds_left,
+        warn=warn,
+        masked_name=masked_name(person.name) if person else "",
+        masked_number=masked_number(person.id_number) if person else "",
+        renewal=journey.claim is not None and journey.claim.kind is ClaimKind.RENEWAL,
+        number_allowed=journey.code is not None,
+        reader_available=reader_available,
+        face_available=face_available,
+    )

@@ -1,0 +1,276 @@
+"""What a collection journey knows, what can happen to it, and what it can ask for. Frozen values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from lockerd.model.cards import Chip, Claim
+from lockerd.model.custody import Motion, Outcome, Place
+from lockerd.model.identity import FaceReason, FaceResult
+from lockerd.model.view import FaultKind, Notice, Tap
+
+
+class Stage(StrEnum):
+    """Where a journey stands. Stages that wait for a motion or a check end by its outcome, never by a tap."""
+
+    IDLE = "idle"
+    IDENTIFY = "identify"
+    CHECKING = "checking"
+    FACE = "face"
+    CONFIRM = "confirm"
+    OPENING = "opening"
+    AWAIT_OLD = "await_old"
+    DRAWING_OLD = "drawing_old"
+    READING_OLD = "reading_old"
+    REFUSING_OLD = "refusing_old"
+    AWAIT_REFUSED = "await_refused"
+    CLOSING = "closing"
+    PICKING = "picking"
+    CHECKING_NEW = "checking_new"
+    PRESENTING = "presenting"
+    AWAIT_TAKEN = "await_taken"
+    KEEPING_OLD = "keeping_old"
+    DONE = "done"
+    RETRACTING = "retracting"
+    CHECKING_RETRACTED = "checking_retracted"
+    RESTOWING = "restowing"
+    CAPTURING = "capturing"
+    GIVING_BACK = "giving_back"
+    AWAIT_GIVEN_BACK = "await_given_back"
+    DRAWING_FORGOTTEN = "drawing_forgotten"
+    KEEPING_FORGOTTEN = "keeping_forgotten"
+    FAULT = "fault"
+
+
+class Watch(StrEnum):
+    """What the session keeps an eye on during a stage."""
+
+    NOTHING = "nothing"
+    READER = "reader"  # a card on the counter reader
+    FACE = "face"
+    THROAT_FILLED = "throat_filled"
+    THROAT_CLEARED = "throat_cleared"
+    EXIT_CLEARED = "exit_cleared"
+
+
+class Patience(StrEnum):
+    """How long a stage waits for the citizen; the seconds are configuration."""
+
+    ENDLESS = "endless"
+    ANSWER = "answer"
+    INSERT = "insert"
+    TAKE = "take"
+    GIVE_BACK = "give_back"
+    READ = "read"  # time to read a last page
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """All that is known about the one journey at the machine; a fresh one is IDLE.
+
+    `visit` grows with each entry of a stage, so that answers meant for an earlier stage are told apart. `code` is never
+    shown. `old_card_id` names the old card that this journey entered in the ledger; `old_place` and `new_place` are the
+    recorded places of the two cards as far as this journey moved them, None for untouched. `old_accepted` says that the card
+    in escrow is the claim's predecessor.
+    """
+
+    journey_id: str = ""
+    stage: Stage = Stage.IDLE
+    visit: int = 0
+    code: str | None = field(default=None, repr=False)
+    claim: Claim | None = field(default=None, repr=False)
+    by_card: bool = False
+    notice: Notice | None = None
+    attempts_left: int | None = None
+    face_tries: int = 0
+    old_tries: int = 0
+    old_card_id: str | None = None
+    old_accepted: bool = False
+    old_place: Place | None = None
+    new_place: Place | None = None
+    fault: FaultKind | None = None
+    ticket: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tapped:
+    """The citizen tapped."""
+
+    tap: Tap
+
+
+@dataclass(frozen=True, slots=True)
+class CardSeen:
+    """The counter reader read a card."""
+
+    chip: Chip = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CardFailed:
+    """The counter reader saw a card it cannot read (`silent` False) or does not answer (`silent` True)."""
+
+    silent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimChecked:
+    """The evidence was compared. `claim` is set on a match only; `locked` says that the code way is closed."""
+
+    claim: Claim | None = field(repr=False)
+    locked: bool = False
+    attempts_left: int | None = None
+    failed: bool = False  # the store could not tell; nothing was compared
+
+
+@dataclass(frozen=True, slots=True)
+class FacePrompted:
+    """The camera cannot use what it sees; tell the citizen."""
+
+    reason: FaceReason
+
+
+@dataclass(frozen=True, slots=True)
+class FaceDecided:
+    """One verification transaction ended."""
+
+    result: FaceResult
+
+
+@dataclass(frozen=True, slots=True)
+class ThroatFilled:
+    """A card stands in the old-card throat."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThroatCleared:
+    """The card in the throat was taken by a hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExitCleared:
+    """The new card was taken by a hand: exit sensor clear and the unit's total one higher."""
+
+
+@dataclass(frozen=True, slots=True)
+class MotionEnded:
+    """A motion ended; `place` is the recorded place of the card it carried, None if it carried none."""
+
+    motion: Motion
+    outcome: Outcome
+    place: Place | None
+    card_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChipRead:
+    """The reader behind a throat or gate answered; None is an unreadable card or a silent reader."""
+
+    chip: Chip | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TicketIssued:
+    """The ticket is durable."""
+
+    ticket: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """The stage's patience ended."""
+
+
+Event = (
+    Tapped
+    | CardSeen
+    | CardFailed
+    | ClaimChecked
+    | FacePrompted
+    | FaceDecided
+    | ThroatFilled
+    | ThroatCleared
+    | ExitCleared
+    | MotionEnded
+    | ChipRead
+    | TicketIssued
+    | TimedOut
+)
+
+
+class Record(StrEnum):
+    """What becomes durable in the same transaction as a motion's intent or outcome."""
+
+    CONSUME_CODE = "consume_code"  # with the intent
+    REGISTER_OLD = "register_old"  # with the intent: the ledger learns of the old card
+    OLD_KEPT = "old_kept"  # with the outcome, when the accepted predecessor is in the bin
+    FREEZE_SLOT = "freeze_slot"  # with the intent
+
+
+@dataclass(frozen=True, slots=True)
+class CheckCode:
+    """Compare code and number with the one record; answered by ClaimChecked."""
+
+    id_number: str = field(repr=False)
+    code: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FindClaim:
+    """Look for a claim of the holder of this ID card; answered by ClaimChecked."""
+
+    id_number: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Turn the carousel to the claim's slot while the citizen is busy; not waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Make one motion through intent, motion, outcome; answered by MotionEnded."""
+
+    motion: Motion
+    records: tuple[Record, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOld:
+    """Read the chip at the old-card throat; answered by ChipRead."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadNew:
+    """Read the chip before the exit gate; answered by ChipRead."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordTaken:
+    """The new card is in the citizen's hand: claim collected, place TAKEN, event for the office."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOldTaken:
+    """The old card is in the citizen's hand again."""
+
+    card_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IssueTicket:
+    """Issue the counter's ticket for the journey's fault; answered by TicketIssued."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndJourney:
+    """The journey is over; its outcome becomes durable and the next may begin."""
+
+    journey_id: str
+    outcome: str
+
+
+Effect = (
+    CheckCode | FindClaim | Prepare | Move | ReadOld | ReadNew | RecordTaken | RecordOldTaken | IssueTicket | EndJourney
+)

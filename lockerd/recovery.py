@@ -1,0 +1,278 @@
+"""After a restart or a fault: settle what was in doubt by evidence, quarantine what stays so, go on serving.
+
+Evidence is the unit's own account of a plan, its sensors and totals, and the chip of a card that stands before a reader.
+Nothing is moved that is not needed to bring the one card in a path to rest, and nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from lockerd.doing import EVENTS, Readers, read_chip, record_taken
+from lockerd.errors import DeviceError
+from lockerd.model.cards import Claim, ClaimState
+from lockerd.model.custody import Intent, Motion, Observation, Order, Place, Result, Sensor, Unit
+from lockerd.model.view import FaultKind
+from lockerd.motions import Motions, settle
+from lockerd.pickup.state import Effect, Journey, Move, Record, Stage
+from lockerd.pickup.table import chip_is_predecessor
+from lockerd.ports import Mover
+from lockerd.store import claims, codes, journeys, ledger
+from lockerd.store.database import Database, Transaction
+from lockerd.store.journal import Stamp
+from lockerd.store.vault import Vault
+
+log = structlog.get_logger(__name__)
+
+ASK_AGAIN_SECONDS = 0.5  # while a unit is silent after a restart: it may still be booting
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A journey to go on with, and what to do first: an old card still inside waits for its owner or the bin."""
+
+    journey: Journey
+    effects: tuple[Effect, ...]
+
+
+class Recovery:
+    """Brings the two card paths to rest. `fit` tells whether the dispenser's path is clear and its unit without fault."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        vault: Vault,
+        motions: Motions,
+        units: dict[Unit, Mover],
+        readers: Readers,
+        stamp: Callable[[], Stamp],
+        new_journey_id: Callable[[], str],
+    ) -> None:
+        self._db = db
+        self._vault = vault
+        self._motions = motions
+        self._units = units
+        self._readers = readers
+        self._stamp = stamp
+        self._new_journey_id = new_journey_id
+        self.fit = False
+
+    async def after_restart(self) -> Resume | None:
+        """Settle every open intent, bring both paths to rest; waits as long as a unit is silent."""
+        for unit in Unit:
+            await self._answering(unit)
+        await self._db.transaction(lambda tx: ledger.configure_slots(tx, self._units[Unit.DISPENSER].capacity))
+        for intent in await self._db.transaction(ledger.open_intents):
+            await self._settle(intent)
+        for journey_id in await self._db.transaction(journeys.unfinished):
+            await self._end_interrupted(journey_id)
+        return await self.bring_to_rest()
+
+    async def bring_to_rest(self) -> Resume | None:
+        """Clear faults, identify and store a card in the dispenser's path; say what the recycler's card wants."""
+        self.fit = False
+        self.fit = await self._rest_dispenser()
+        return await self._rest_recycler()
+
+    async def _end_interrupted(self, journey_id: str) -> None:
+        await self._db.transaction(lambda tx: journeys.end(tx, journey_id, "interrupted", self._stamp()))
+
+    async def _answering(self, unit: Unit) -> Observation:
+        told = False
+        while True:
+            try:
+                seen = await self._motions.observe(unit)
+            except DeviceError as error:
+                if not told:
+                    log.warning("waiting for unit", unit=unit, error=str(error))
+                told = True
+            else:
+                if not seen.busy:
+                    return seen
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
+
+    async def _settle(self, intent: Intent) -> None:
+        order = intent.plan.order
+        outcome = await self._units[order.unit].settle(intent.plan)
+        await self._db.transaction(
+            lambda tx: settle(tx, intent, outcome, self._stamp(), event=EVENTS.get(order.motion))
+        )
+        log.info("intent settled", unit=order.unit, motion=order.motion, result=outcome.result, fault=outcome.fault)
+
+    async def _reset_if_needed(self, unit: Unit) -> Observation:
+        seen = await self._answering(unit)
+        if (
+            seen.interrupted
+            or seen.fault is not None
+            or Sensor.HOME not in seen.sensors
+            or seen.place is Place.IN_DOUBT
+        ):
+            await self._motions.make(Order(unit, Motion.RESET))
+            seen = await self._answering(unit)
+        return seen
+
+    # --- dispenser ---------------------------------------------------------------------------------------------------
+
+    async def _rest_dispenser(self) -> bool:
+        seen = await self._reset_if_needed(Unit.DISPENSER)
+        if seen.fault is not None or seen.interrupted:
+            log.warning("dispenser not fit", fault=seen.fault)
+            return False
+        if seen.place is Place.EXIT:
+            at_exit = await self._db.transaction(lambda tx: ledger.cards_at(tx, Place.EXIT))
+            card_id = at_exit[0].card_id if at_exit else None
+            await self._motions.make(
+                Order(Unit.DISPENSER, Motion.RETRACT), card_id=card_id, event=EVENTS[Motion.RETRACT]
+            )
+            seen = await self._answering(Unit.DISPENSER)
+        if seen.place is Place.TRANSPORT:
+            await self._stow_by_chip()
+            seen = await self._answering(Unit.DISPENSER)
+        if seen.place is None:
+            await self._settle_places(seen)
+            seen = await self._answering(Unit.DISPENSER)
+        return seen.place is None and seen.fault is None
+
+    async def _stow_by_chip(self) -> None:
+        """A card stands before the exit reader: its chip says whose it is, and so where it goes."""
+        chip = await read_chip(self._readers.exit)
+
+        async def whose(tx: Transaction) -> Claim | None:
+            claim = None
+            if chip is not None:
+                claim = await claims.for_chip(tx, self._vault, chip.id_number, chip.valid_from)
+            await self._only_in_transport(tx, claim.claim_id if claim else None)
+            return claim
+
+        claim = await self._db.transaction(whose)
+        card_id = claim.claim_id if claim else None
+        slot = None
+        if claim is not None and claim.state is ClaimState.STOCKED:
+            slot = claim.slot if claim.slot is not None else await self._db.transaction(ledger.free_slot)
+        if claim is not None and claim.state is ClaimState.EXPECTED:
+            # Power went while staff loaded it: back to them, to be loaded and announced as any other.
+            order, event = Order(Unit.DISPENSER, Motion.REJECT), None
+        elif slot is not None:
+            order, event = Order(Unit.DISPENSER, Motion.STORE, slot), EVENTS[Motion.STORE]
+        else:
+            order, event = Order(Unit.DISPENSER, Motion.CAPTURE), EVENTS[Motion.CAPTURE]
+        await self._motions.make(order, card_id=card_id, event=event)
+
+    async def _only_in_transport(self, tx: Transaction, card_id: str | None) -> None:
+        """The chip is evidence: this card, and no other, stands before the exit reader."""
+        reason = "another card stands before the exit reader"
+        for card in await ledger.cards_at(tx, Place.TRANSPORT, Place.EXIT):
+            if card.card_id != card_id:
+                await ledger.move(tx, card.card_id, Place.IN_DOUBT, self._stamp(), reason)
+        if card_id is None:
+            return
+        recorded, _slot = await ledger.place_of(tx, card_id)
+        reason = "chip read before the exit gate"
+        if recorded not in (Place.TRANSPORT, Place.TRAY, Place.IN_DOUBT):
+            await ledger.move(tx, card_id, Place.IN_DOUBT, self._stamp(), reason)
+        if recorded is not Place.TRANSPORT:
+            await ledger.move(tx, card_id, Place.TRANSPORT, self._stamp(), reason)
+
+    async def _settle_places(self, seen: Observation) -> None:
+        """Cards recorded in an empty path: taken if the unit's total says so, else looked for in their slots."""
+
+        async def look(tx: Transaction) -> list[ledger.CardAt]:
+            known = await ledger.totals(tx, Unit.DISPENSER)
+            taken = known is not None and seen.dispensed > known.dispensed
+            for card in await ledger.cards_at(tx, Place.TRANSPORT, Place.EXIT):
+                if taken and card.place is Place.EXIT and card.claim_id is not None:
+                    await record_taken(tx, card.claim_id, "", self._stamp(), "the unit counted a taken card")
+                else:
+                    await ledger.move(tx, card.card_id, Place.IN_DOUBT, self._stamp(), "the path is empty")
+            await ledger.note_totals(tx, seen)
+            return [card for card in await ledger.cards_at(tx, Place.IN_DOUBT) if card.role == "new"]
+
+        for card in await self._db.transaction(look):
+            await self._look_in_slot(card)
+
+    async def _look_in_slot(self, card: ledger.CardAt) -> None:
+        """The slot sensor decides whether a card in doubt lies where it was picked from or was to be stored."""
+        slot = card.slot
+        if slot is None:
+            return
+        made = await self._motions.make(Order(Unit.DISPENSER, Motion.ALIGN, slot))
+        seen = made.outcome.observation
+        if made.outcome.result is not Result.DONE or seen is None or Sensor.SLOT not in seen.sensors:
+            log.warning("card stays in doubt", card=card.card_id, slot=slot)
+            return
+
+        async def found(tx: Transaction) -> None:
+            await ledger.move(tx, card.card_id, Place.SLOT, self._stamp(), "slot sensor", slot=slot)
+            await codes.reinstate(tx, card.card_id)
+
+        await self._db.transaction(found)
+
+    # --- recycler ----------------------------------------------------------------------------------------------------
+
+    async def _rest_recycler(self) -> Resume | None:
+        seen = await self._reset_if_needed(Unit.RECYCLER)
+        if seen.place in (Place.ESCROW, Place.THROAT):
+            return await self._resume_with(seen.place)
+        await self._db.transaction(lambda tx: self._settle_old_places(tx, seen))
+        if Sensor.SHUTTER_OPEN in seen.sensors:
+            await self._motions.make(Order(Unit.RECYCLER, Motion.CLOSE))
+        return None
+
+    async def _settle_old_places(self, tx: Transaction, seen: Observation) -> None:
+        """Old cards recorded in an empty path: kept or taken, as the unit's totals say, else in doubt."""
+        known = await ledger.totals(tx, Unit.RECYCLER)
+        for card in await ledger.cards_at(tx, Place.THROAT, Place.ESCROW):
+            if known is not None and seen.retained > known.retained:
+                target = Place.BIN
+            elif known is not None and seen.dispensed > known.dispensed:
+                target = Place.TAKEN
+            else:
+                target = Place.TAKEN if card.place is Place.THROAT else Place.IN_DOUBT
+            if target is Place.BIN:
+                await ledger.move(tx, card.card_id, Place.IN_DOUBT, self._stamp(), "the path is empty")
+            await ledger.move(tx, card.card_id, target, self._stamp(), "totals after an interruption")
+        await ledger.note_totals(tx, seen)
+
+    async def _resume_with(self, place: Place) -> Resume:
+        """An old card stands in the recycler: back to its owner, unless the new card is already in their hand."""
+        journey_id = self._new_journey_id()
+
+        async def whose(tx: Transaction) -> tuple[str, Claim | None]:
+            cards = [
+                card
+                for card in await ledger.cards_at(tx, Place.THROAT, Place.ESCROW, Place.IN_DOUBT)
+                if card.role == "old"
+            ]
+            card_id = cards[-1].card_id if cards else await ledger.add_old_card(tx, None, journey_id, self._stamp())
+            recorded, _slot = await ledger.place_of(tx, card_id)
+            for step in (Place.IN_DOUBT, place):
+                if recorded is not place and recorded is not step:
+                    await ledger.move(tx, card_id, step, self._stamp(), "sensor after an interruption")
+            claim_id = cards[-1].claim_id if cards else None
+            await journeys.begin(tx, journey_id, self._stamp())
+            if claim_id is not None:
+                await journeys.attach(tx, journey_id, claim_id)
+            return card_id, await claims.by_id(tx, self._vault, claim_id) if claim_id else None
+
+        card_id, claim = await self._db.transaction(whose)
+        accepted = place is Place.ESCROW and chip_is_predecessor(await read_chip(self._readers.throat), claim)
+        journey = Journey(
+            journey_id=journey_id,
+            stage=Stage.GIVING_BACK,
+            claim=claim,
+            old_card_id=card_id,
+            old_place=place,
+            old_accepted=accepted,
+            fault=FaultKind.POWER,
+        )
+        if place is Place.THROAT:
+            return Resume(replace(journey, stage=Stage.AWAIT_GIVEN_BACK), ())
+        if claim is not None and claim.state is ClaimState.COLLECTED:
+            keep = Move(Motion.RETAIN, (Record.OLD_KEPT,))
+            return Resume(replace(journey, stage=Stage.KEEPING_OLD, new_place=Place.TAKEN, fault=None), (keep,))
+        return Resume(journey, (Move(Motion.RETURN),))

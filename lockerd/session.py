@@ -1,0 +1,313 @@
+"""One journey at a time: takes events in order, lets the table decide, does what it asks, shows the page.
+
+All deciding is in `lockerd.pickup`; all moving in `lockerd.motions`; this module only carries events and effects between
+them. The session is the one owner of the floor: staff work and journeys exclude each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+
+import structlog
+
+from lockerd.doing import Doing
+from lockerd.errors import DeviceError, FloorTaken, StoreError
+from lockerd.model.view import Action, Progress, Screen, Tap, View
+from lockerd.pickup.screens import STAGES, view_of
+from lockerd.pickup.state import Effect, Event, Journey, Patience, Stage, Tapped, TimedOut, Watch
+from lockerd.pickup.table import step
+from lockerd.ports import Cabinet
+from lockerd.recovery import Recovery, Resume
+from lockerd.watching import Watching
+
+log = structlog.get_logger(__name__)
+
+WARN_SECONDS = 20  # WCAG 2.2.1: warn at least 20 s before a time-out …
+EXTENSIONS = 10  # … and let it be extended ten times
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An event with the visit it was meant for; None fits any visit."""
+
+    event: Event
+    visit: int | None
+
+
+class Session:
+    """The floor of the machine. `run` is its whole life; `tap` and `staff_at_work` are how others reach it."""
+
+    def __init__(
+        self,
+        *,
+        doing: Doing,
+        watching: Watching,
+        recovery: Recovery,
+        cabinet: Cabinet,
+        show: Callable[[View], None],
+        patience: Mapping[Patience, float],
+        new_journey_id: Callable[[], str],
+        reader_available: Callable[[], bool],
+        face_available: Callable[[], bool],
+    ) -> None:
+        self._doing = doing
+        self._watching = watching
+        self._recovery = recovery
+        self._cabinet = cabinet
+        self._show = show
+        self._patience = patience
+        self._new_journey_id = new_journey_id
+        self._reader_available = reader_available
+        self._face_available = face_available
+        self._journey = Journey()
+        self._answers: asyncio.Queue[_Answer] = asyncio.Queue(maxsize=256)
+        self._deadline: float | None = None
+        self._warned = False
+        self._extensions = 0
+        self._staff = False
+        self._fit = False
+        self._recovering = True
+        self._refresh_wanted = False
+        self._stage_entered = asyncio.Event()
+        self._resume: Resume | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody is at the machine."""
+        return self._journey.stage is Stage.IDLE and not self._staff
+
+    @property
+    def fit(self) -> bool:
+        """Whether the card path is at rest and a pickup can be served."""
+        return self._fit
+
+    def tap(self, tap: Tap) -> None:
+        """Take one tap of the citizen; taps that the page does not offer are ignored by the table."""
+        with suppress(asyncio.QueueFull):
+            self._answers.put_nowait(_Answer(Tapped(tap), None))
+
+    def publish(self) -> None:
+        """Show the page of the present state again, for example because a device came back."""
+        self._show(self._view())
+
+    @asynccontextmanager
+    async def staff_at_work(self) -> AsyncIterator[None]:
+        """Keep citizens off while staff work. Raises FloorTaken while a journey or other staff work runs."""
+        if self._staff or self._recovering or self._journey.stage is not Stage.IDLE:
+            raise FloorTaken("the machine is in use; wait until the screen shows its first page")
+        self._staff = True
+        self.publish()
+        try:
+            yield
+        finally:
+            self._staff = False
+            self._refresh_wanted = True
+            self._wake()
+
+    async def settle(self) -> bool:
+        """Bring the card path to rest after staff cleared it; True when a pickup can be served again."""
+        async with self.staff_at_work():
+            await self._bring_to_rest()
+        return self._fit
+
+    async def run(self) -> None:
+        """Settle what a restart left open, then serve journeys until cancelled."""
+        self.publish()
+        self._resume = await self._recovery.after_restart()
+        self._fit = self._recovery.fit
+        self._recovering = False
+        self.publish()
+        async with asyncio.TaskGroup() as group:
+            lights = group.create_task(self._follow_with_light(), name="lights")
+            watch: asyncio.Task[None] | None = None
+            pending: deque[Event] = deque()
+            try:
+                while True:
+                    before = self._journey
+                    if self._resume is not None:
+                        self._journey, effects = self._resume.journey, self._resume.effects
+                        self._resume = None
+                    else:
+                        event = pending.popleft() if pending else await self._next_event()
+                        if event is None:
+                            continue
+                        effects = await self._decide(event)
+                    moved = (self._journey.stage, self._journey.visit) != (before.stage, before.visit)
+                    if moved:
+                        await _stop(watch)
+                        self._enter()
+                    elif self._journey != before:
+                        self.publish()
+                    pending.extend(await self._perform_all(effects, group))
+                    if moved:
+                        watch = self._start_watch(group)
+                    if self._journey.stage is Stage.IDLE and before.stage is not Stage.IDLE and not pending:
+                        await self._between_journeys(before)
+            finally:
+                await _stop(watch)
+                await _stop(lights)
+
+    # --- deciding and doing ------------------------------------------------------------------------------------------
+
+    async def _decide(self, event: Event) -> tuple[Effect, ...]:
+        before = self._journey
+        self._journey, effects = step(before, event)
+        if before.stage is Stage.IDLE and self._journey.stage is not Stage.IDLE:
+            self._journey = replace(self._journey, journey_id=self._new_journey_id())
+            await self._doing.begin(self._journey.journey_id)
+        if self._journey.stage is not before.stage:
+            log.info(
+                "stage entered", journey=self._journey.journey_id, stage=self._journey.stage, fault=self._journey.fault
+            )
+        return effects
+
+    async def _perform_all(self, effects: tuple[Effect, ...], group: asyncio.TaskGroup) -> list[Event]:
+        answers: list[Event] = []
+        for effect in effects:
+            answer = await self._doing.perform(effect, self._journey, group)
+            if answer is None:
+                continue
+            # A ticket belongs on the page at once; everything else is decided in order.
+            answers.append(answer)
+        return answers
+
+    async def _next_event(self) -> Event | None:
+        """The next event that is meant for the present visit; TimedOut when the stage's patience ends."""
+        try:
+            async with asyncio.timeout_at(self._next_wake()):
+                answer = await self._answers.get()
+        except TimeoutError:
+            return self._on_time()
+        if self._refresh_wanted:
+            self._refresh_wanted = False
+            self.publish()
+            return None
+        if answer.visit is not None and answer.visit != self._journey.visit:
+            return None
+        event = answer.event
+        if isinstance(event, Tapped):
+            if event.tap.action is Action.MORE_TIME:
+                self._extend()
+                return None
+            if self._journey.stage is Stage.IDLE and (self._staff or not self._fit):
+                return None
+        return event
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    def _next_wake(self) -> float | None:
+        if self._deadline is None:
+            return None
+        return self._deadline if self._warned else max(self._deadline - WARN_SECONDS, 0.0)
+
+    def _on_time(self) -> Event | None:
+        if self._deadline is not None and not self._warned:
+            self._warned = True
+            self.publish()
+            return None
+        return TimedOut()
+
+    def _extend(self) -> None:
+        if self._deadline is not None and self._extensions < EXTENSIONS:
+            self._extensions += 1
+            self._set_deadline()
+            self.publish()
+
+    def _set_deadline(self) -> None:
+        seconds = self._patience.get(STAGES[self._journey.stage].patience)
+        self._deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
+        self._warned = False
+
+    # --- page, watch, light ------------------------------------------------------------------------------------------
+
+    def _enter(self) -> None:
+        self._extensions = 0
+        self._set_deadline()
+        self._stage_entered.set()
+        self.publish()
+
+    def _view(self) -> View:
+        if self._recovering:
+            return View(Screen.OUT_OF_SERVICE, Progress.RECOVERING)
+        if self._journey.stage is Stage.IDLE and (self._staff or not self._fit):
+            return View(Screen.OUT_OF_SERVICE)
+        left = None if self._deadline is None else max(0, round(self._deadline - asyncio.get_running_loop().time()))
+        return view_of(
+            self._journey,
+            seconds_left=left,
+            warn=self._warned,
+            reader_available=self._reader_available(),
+            face_available=self._face_available(),
+        )
+
+    async def _follow_with_light(self) -> None:
+        """Light the place where the citizen's hand goes; a motion never waits for a lamp."""
+        lit: str | None = ""
+        while True:
+            await self._stage_entered.wait()
+            self._stage_entered.clear()
+            wanted = STAGES[self._journey.stage].light
+            if wanted == lit:
+                continue
+            try:
+                await self._cabinet.light(*([wanted] if wanted else []))
+                lit = wanted
+            except DeviceError as error:
+                log.warning("light not set", error=str(error))
+
+    def _start_watch(self, group: asyncio.TaskGroup) -> asyncio.Task[None] | None:
+        visit = self._journey.visit
+
+        def post(event: Event) -> None:
+            with suppress(asyncio.QueueFull):
+                self._answers.put_nowait(_Answer(event, visit))
+
+        coroutine = self._watch(STAGES[self._journey.stage].watch, post)
+        return group.create_task(coroutine, name=f"watch:{self._journey.stage}") if coroutine else None
+
+    def _watch(self, watch: Watch, post: Callable[[Event], None]) -> Coroutine[None, None, None] | None:
+        match watch:
+            case Watch.NOTHING:
+                return None
+            case Watch.READER:
+                return self._watching.reader(post)
+            case Watch.FACE:
+                return self._watch_face(post)
+            case Watch.THROAT_FILLED:
+                return self._watching.throat_filled(post)
+            case Watch.THROAT_CLEARED:
+                return self._watching.throat_cleared(post)
+            case Watch.EXIT_CLEARED:
+                return self._watching.exit_cleared(self._doing.dispensed_before, post)
+
+    async def _watch_face(self, post: Callable[[Event], None]) -> None:
+        await self._watching.face_of(await self._doing.template_of(self._journey), post)
+
+    def _wake(self) -> None:
+        with suppress(asyncio.QueueFull):
+            self._answers.put_nowait(_Answer(TimedOut(), -1))
+
+    # --- between journeys --------------------------------------------------------------------------------------------
+
+    async def _between_journeys(self, ended: Journey) -> None:
+        """Leave nothing on its way: a card in the path is brought home before the next citizen."""
+        if ended.fault is not None or not self._fit:
+            await self._bring_to_rest()
+
+    async def _bring_to_rest(self) -> None:
+        try:
+            self._resume = await self._recovery.bring_to_rest()
+        except (DeviceError, StoreError) as error:
+            log.warning("card path not at rest", error=str(error))
+        self._fit = self._recovery.fit
+        self.publish()
+
+
+async def _stop(task: asyncio.Task[None] | None) -> None:
+    if task is not None and not task.done():
+        task.cancel()
+        await asyncio.wait([task])

@@ -1,0 +1,1 @@
+"""The store: one owner of the database, the ledger of custody, claims, codes, the journal for the office."""

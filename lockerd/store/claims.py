@@ -1,0 +1,206 @@
+"""Claims: who may collect which card, encrypted at rest and found by a keyed hash of the ID number.
+
+All functions work within the caller's transaction and tell the office nothing; the journey appends its own events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from lockerd.errors import StoreError
+from lockerd.model.cards import Claim, ClaimKind, ClaimState, ManifestItem, Person
+from lockerd.model.custody import Place
+from lockerd.model.identity import FaceTemplate
+from lockerd.store import ledger
+from lockerd.store.database import Row, Transaction
+from lockerd.store.journal import Stamp
+from lockerd.store.vault import Vault, erase
+
+
+class _Sealed(msgspec.Struct, frozen=True):
+    """What `claim.person` holds before sealing."""
+
+    person: Person
+    valid_from: str
+    valid_to: str
+
+
+async def put_item(
+    tx: Transaction, vault: Vault, item: ManifestItem, template: FaceTemplate | None, stamp: Stamp
+) -> bool:
+    """Store an announced card and begin its custody at TRAY; again while EXPECTED, it replaces what was known.
+
+    Gives False, changing nothing, when the claim is already stocked, collected or withdrawn.
+    """
+    known = await _state(tx, item.claim_id)
+    if known not in (None, ClaimState.EXPECTED):
+        return False
+    key = await vault.create(tx, "claim", item.claim_id)
+    sealed = _Sealed(Person(item.name, item.id_number, item.phone), item.valid_from, item.valid_to)
+    await tx.execute(
+        "INSERT INTO claim (claim_id, kind, state, id_index, person, since) VALUES (?, ?, 'expected', ?, ?, ?)"
+        " ON CONFLICT (claim_id) DO UPDATE SET"
+        " kind = excluded.kind, id_index = excluded.id_index, person = excluded.person, since = excluded.since",
+        (
+            item.claim_id,
+            item.kind,
+            vault.blind(item.id_number),
+            key.seal("person", msgspec.json.encode(sealed)),
+            stamp.wall,
+        ),
+    )
+    await _erase_template(tx, item.claim_id)
+    if template is not None:
+        key = await vault.create(tx, "face_template", item.claim_id)
+        await tx.execute(
+            "INSERT INTO face_template (claim_id, model_id, vector) VALUES (?, ?, ?)",
+            (item.claim_id, template.model_id, key.seal("vector", template.vector)),
+        )
+    await ledger.add_new_card(tx, item.claim_id)
+    return True
+
+
+async def withdraw(tx: Transaction, claim_id: str, stamp: Stamp) -> bool:
+    """Take a claim back for the office; its card stays where it is.
+
+    Gives False, changing nothing, when it is unknown, collected or withdrawn already.
+    """
+    if await _state(tx, claim_id) not in (ClaimState.EXPECTED, ClaimState.STOCKED):
+        return False
+    await _set_state(tx, claim_id, ClaimState.WITHDRAWN, stamp)
+    await tx.execute("DELETE FROM code WHERE claim_id = ?", (claim_id,))
+    return True
+
+
+async def expected_for_chip(tx: Transaction, vault: Vault, id_number: str, valid_from: str) -> Claim | None:
+    """The announced claim of a card whose chip says this number and begin of validity (YYYYMMDD)."""
+    for claim in await _found(tx, vault, id_number, ClaimState.EXPECTED):
+        if claim.valid_from == valid_from:
+            return claim
+    return None
+
+
+async def for_chip(tx: Transaction, vault: Vault, id_number: str, valid_from: str) -> Claim | None:
+    """The claim of a new card that is found inside the machine, by its chip: announced, stocked or withdrawn.
+
+    A collected one is not found: whoever took it put in another card, or the record is wrong, and staff have to look.
+    """
+    for state in (ClaimState.STOCKED, ClaimState.EXPECTED, ClaimState.WITHDRAWN):
+        for claim in await _found(tx, vault, id_number, state):
+            if claim.valid_from == valid_from:
+                return claim
+    return None
+
+
+async def stocked(tx: Transaction, claim_id: str, slot: int, stamp: Stamp) -> None:
+    """The announced card lies in its slot: from now on it can be collected.
+
+    Call it after the STORE intent is settled. Raises StoreError when the claim is not EXPECTED or the ledger does not have
+    its card in that slot.
+    """
+    if await ledger.place_of(tx, claim_id) != (Place.SLOT, slot):
+        raise StoreError(f"claim {claim_id}: the ledger does not have its card in slot {slot}")
+    await _change(tx, claim_id, ClaimState.EXPECTED, ClaimState.STOCKED, stamp)
+
+
+async def for_id(tx: Transaction, vault: Vault, id_number: str) -> Claim | None:
+    """The collectable claim of an ID number, the oldest first; None also for a number nobody has."""
+    found = await _found(tx, vault, id_number, ClaimState.STOCKED)
+    return found[0] if found else None
+
+
+async def by_id(tx: Transaction, vault: Vault, claim_id: str) -> Claim | None:
+    """A claim in whatever state; None when unknown or erased."""
+    row = await tx.one("SELECT * FROM claim WHERE claim_id = ?", (claim_id,))
+    return None if row is None else await _claim(tx, vault, row)
+
+
+async def template(tx: Transaction, vault: Vault, claim_id: str) -> FaceTemplate | None:
+    """The face template of a claim; None when there is none or it is erased."""
+    row = await tx.one("SELECT * FROM face_template WHERE claim_id = ?", (claim_id,))
+    key = await vault.open(tx, "face_template", claim_id)
+    if row is None or key is None:
+        return None
+    return FaceTemplate(row["model_id"], key.open("vector", row["vector"]))
+
+
+async def collected(tx: Transaction, claim_id: str, stamp: Stamp) -> None:
+    """The citizen has the card. The template goes at once, the rest within a day (`erase_collected`).
+
+    Raises StoreError when the claim is not STOCKED.
+    """
+    await _change(tx, claim_id, ClaimState.STOCKED, ClaimState.COLLECTED, stamp)
+    await _erase_template(tx, claim_id)
+    await tx.execute("DELETE FROM code WHERE claim_id = ?", (claim_id,))
+
+
+async def old_card_kept(tx: Transaction, claim_id: str) -> None:
+    """The predecessor is in the bin; a later try of the same claim does not ask for it. Raises StoreError if unknown."""
+    row = await tx.one("UPDATE claim SET old_card_kept = 1 WHERE claim_id = ? RETURNING claim_id", (claim_id,))
+    if row is None:
+        raise StoreError(f"there is no claim {claim_id}")
+
+
+async def erase_collected(tx: Transaction, older_than: float) -> int:
+    """Destroy the personal data of claims collected or withdrawn before `older_than` (UTC seconds); gives their number.
+
+    Call `Database.truncate_wal` after it, so that the destroyed keys leave the disk.
+    """
+    rows = await tx.all(
+        "SELECT claim_id FROM claim WHERE state IN ('collected', 'withdrawn') AND since < ? AND person IS NOT NULL",
+        (older_than,),
+    )
+    for row in rows:
+        await erase(tx, "claim", row["claim_id"])
+        await _erase_template(tx, row["claim_id"])
+        await tx.execute("UPDATE claim SET person = NULL, id_index = NULL WHERE claim_id = ?", (row["claim_id"],))
+    return len(rows)
+
+
+async def _erase_template(tx: Transaction, claim_id: str) -> None:
+    await erase(tx, "face_template", claim_id)
+    await tx.execute("DELETE FROM face_template WHERE claim_id = ?", (claim_id,))
+
+
+async def _state(tx: Transaction, claim_id: str) -> ClaimState | None:
+    row = await tx.one("SELECT state FROM claim WHERE claim_id = ?", (claim_id,))
+    return None if row is None else ClaimState(row["state"])
+
+
+async def _change(tx: Transaction, claim_id: str, origin: ClaimState, target: ClaimState, stamp: Stamp) -> None:
+    state = await _state(tx, claim_id)
+    if state is not origin:
+        raise StoreError(f"claim {claim_id} is {state or 'unknown'}, not {origin}")
+    await _set_state(tx, claim_id, target, stamp)
+
+
+async def _set_state(tx: Transaction, claim_id: str, state: ClaimState, stamp: Stamp) -> None:
+    await tx.execute("UPDATE claim SET state = ?, since = ? WHERE claim_id = ?", (state, stamp.wall, claim_id))
+
+
+async def _found(tx: Transaction, vault: Vault, id_number: str, state: ClaimState) -> Sequence[Claim]:
+    rows = await tx.all(
+        "SELECT * FROM claim WHERE id_index = ? AND state = ? ORDER BY since, claim_id", (vault.blind(id_number), state)
+    )
+    return [claim for row in rows if (claim := await _claim(tx, vault, row)) is not None]
+
+
+async def _claim(tx: Transaction, vault: Vault, row: Row) -> Claim | None:
+    claim_id = row["claim_id"]
+    key = await vault.open(tx, "claim", claim_id)
+    if key is None or row["person"] is None:
+        return None
+    sealed = msgspec.json.decode(key.open("person", row["person"]), type=_Sealed)
+    place, slot = await ledger.place_of(tx, claim_id)
+    return Claim(
+        claim_id=claim_id,
+        kind=ClaimKind(row["kind"]),
+        state=ClaimState(row["state"]),
+        person=sealed.person,
+        valid_from=sealed.valid_from,
+        valid_to=sealed.valid_to,
+        slot=slot if place is Place.SLOT else None,
+        old_card_kept=bool(row["old_card_kept"]),
+    )

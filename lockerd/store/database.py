@@ -1,0 +1,246 @@
+"""One connection, one owner task, whole transactions: the only way to the database.
+
+aiosqlite 0.22.1 leaves a transaction open when its task is cancelled, commits what a cancelled `commit()` was asked to,
+lets one task's rollback discard another's rows, and hangs the exit on an unclosed connection. So the owner alone touches
+the connection, one transaction after another, and the callers wait on it shielded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from lockerd.errors import StoreError
+from lockerd.store.opening import open_database, translated
+
+T = TypeVar("T")
+Value = str | bytes | int | float | None
+Row = sqlite3.Row
+
+
+class Transaction:
+    """The statements of one transaction; of no use after its end.
+
+    Any error of the database spoils the whole transaction: later statements and the commit are refused, because SQLite
+    rolls back by itself on some errors and what follows would be committed one by one.
+    """
+
+    __slots__ = ("_connection", "_open", "_spoilt")
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+        self._open = True
+        self._spoilt = False
+
+    async def execute(self, sql: str, params: Sequence[Value] = ()) -> None:
+        """Run one statement and discard its rows. Raises StoreError."""
+        await self.all(sql, params)
+
+    async def all(self, sql: str, params: Sequence[Value] = ()) -> list[Row]:
+        """Run one statement and give all its rows. Raises StoreError."""
+        self._check()
+        try:
+            return list(await self._connection.execute_fetchall(sql, params))
+        except sqlite3.Error as error:
+            self._spoilt = True
+            raise translated(error) from error
+
+    async def one(self, sql: str, params: Sequence[Value] = ()) -> Row | None:
+        """Run one statement and give its first row, or None. Raises StoreError."""
+        rows = await self.all(sql, params)
+        return rows[0] if rows else None
+
+    def _check(self) -> None:
+        if not self._open:
+            raise StoreError("statement after the end of its transaction")
+        if self._spoilt:
+            raise StoreError("statement in a transaction that has already failed")
+
+    def _end(self) -> None:
+        self._open = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    run: Callable[[], Awaitable[Any]]
+    answer: asyncio.Future[Any]
+
+
+class Database:
+    """The database file and its owner.
+
+    `entropy` gives that many random bytes; it makes the epoch of a fresh database. `run` must be started as a task of the
+    application before anything else here can end.
+    """
+
+    def __init__(self, path: Path, *, entropy: Callable[[int], bytes] = os.urandom) -> None:
+        self._path = path
+        self._entropy = entropy
+        self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
+        self._settled = asyncio.Event()
+        self._connection: aiosqlite.Connection | None = None
+        self._lock: int | None = None
+        self._end: StoreError | None = None  # why nothing is served any more
+        self._serving: asyncio.Task[Any] | None = None
+
+    async def run(self) -> None:
+        """Open, migrate and serve until cancelled; then finish the transaction in hand, checkpoint and close.
+
+        Raises StoreError when the file cannot be used, or when a commit failed in a way that leaves unknown what the disk
+        holds: only a restart can tell then.
+        """
+        connection = aiosqlite.Connection(self._connector, 64)
+        try:
+            await _to_the_end(_opened(connection))
+            if self._end is not None:
+                raise self._end
+            self._connection = connection
+            self._settled.set()
+            while self._end is None:
+                job = await self._jobs.get()
+                await _to_the_end(self._serve(job))
+            raise self._end
+        finally:
+            self._end = self._end or StoreError("the database is closed")
+            self._settled.set()
+            while not self._jobs.empty():
+                self._jobs.get_nowait().answer.set_exception(self._end)
+            await _to_the_end(self._close(connection))
+
+    async def ready(self) -> None:
+        """Wait until transactions are served. Raises StoreError when they will not be."""
+        await self._settled.wait()
+        if self._end is not None:
+            raise self._end
+
+    async def transaction(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run `work` as one whole transaction (BEGIN IMMEDIATE) and give its result once it is durable.
+
+        An exception of `work` rolls back and is raised here. Cancelling the caller does not stop the transaction. `work`
+        awaits nothing but its statements. Raises StoreError: nothing of the transaction happened (after an input/output
+        error of the commit the owner ends as well, and only a restart tells).
+        """
+
+        async def whole() -> T:
+            return await self._transact(work)
+
+        return await self._submit(whole)
+
+    async def truncate_wal(self) -> None:
+        """Write everything back into the file and empty the write-ahead log, so that erased data leaves the disk."""
+        await self._submit(self._checkpoint)
+
+    async def _submit(self, run: Callable[[], Awaitable[T]]) -> T:
+        if self._serving is not None and asyncio.current_task() is self._serving:
+            raise StoreError("transaction asked for within a transaction")
+        if self._end is not None:
+            raise self._end
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._jobs.put_nowait(_Job(run, answer))
+        return await asyncio.shield(answer)
+
+    def _connector(self) -> sqlite3.Connection:
+        """Open the file in aiosqlite's thread.
+
+        aiosqlite does not wait for its thread when this fails, so a failure is kept and an empty connection is given
+        that can be closed properly.
+        """
+        try:
+            connection, self._lock = open_database(self._path, self._entropy)
+        except StoreError as error:
+            self._end = error
+            return sqlite3.connect(":memory:")
+        return connection
+
+    async def _close(self, connection: aiosqlite.Connection) -> None:
+        try:
+            if self._connection is not None:
+                await self._checkpoint()
+        finally:
+            self._connection = None
+            await connection.close()
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
+
+    async def _serve(self, job: _Job) -> None:
+        self._serving = asyncio.current_task()
+        try:
+            result = await job.run()
+        except asyncio.CancelledError:
+            job.answer.cancel()
+        except Exception as error:
+            job.answer.set_exception(error)
+        else:
+            job.answer.set_result(result)
+        finally:
+            self._serving = None
+
+    async def _transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        connection = self._owned()
+        await self._statement("BEGIN IMMEDIATE")
+        tx = Transaction(connection)
+        try:
+            result = await work(tx)
+            tx._check()
+        except BaseException:
+            await self._roll_back()
+            raise
+        finally:
+            tx._end()
+        try:
+            await self._statement("COMMIT")
+        except StoreError as error:
+            await self._roll_back()
+            cause = error.__cause__
+            if isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
+                self._end = error
+            raise
+        return result
+
+    async def _roll_back(self) -> None:
+        if not self._owned().in_transaction:
+            return
+        try:
+            await self._statement("ROLLBACK")
+        except StoreError as error:
+            self._end = error
+
+    async def _checkpoint(self) -> None:
+        await self._statement("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    async def _statement(self, sql: str) -> None:
+        try:
+            await self._owned().execute_fetchall(sql)
+        except sqlite3.Error as error:
+            raise translated(error) from error
+
+    def _owned(self) -> aiosqlite.Connection:
+        assert self._connection is not None
+        return self._connection
+
+
+async def _opened(connection: aiosqlite.Connection) -> None:
+    await connection
+
+
+async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await `work` to its end even when cancelled meanwhile; the cancellation is raised after it."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        task.exception()
+        raise cancelled
+    return task.result()

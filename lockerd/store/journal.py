@@ -1,0 +1,184 @@
+"""The journal: what happened, in order and without gaps, written in the transaction that made it happen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import msgspec
+
+from lockerd.errors import StoreError
+from lockerd.ports import Clock
+from lockerd.store.database import Database, Row, Transaction
+
+JSON: TypeAlias = "str | int | float | bool | Sequence[JSON] | Mapping[str, JSON] | None"
+
+RETENTION = 90 * 86400.0
+"""Seconds for which acknowledged events are kept, so that an office restored from a backup can ask again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """One moment: UTC seconds, seconds of the boot clock, and the boot it belongs to."""
+
+    wall: float
+    mono: float
+    boot_id: str
+
+
+class Stamper:
+    """Makes stamps from a clock, a boot clock (`monotonic`) and the name of this boot."""
+
+    def __init__(self, clock: Clock, monotonic: Callable[[], float], boot_id: str) -> None:
+        self._clock = clock
+        self._monotonic = monotonic
+        self._boot_id = boot_id
+
+    def now(self) -> Stamp:
+        """The stamp of this moment."""
+        return Stamp(self._clock.now(), self._monotonic(), self._boot_id)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRow:
+    """One event. `type` has its prefix ("lockerd.card.stocked"); `data` is a JSON object; `epoch` names the database."""
+
+    epoch: str
+    seq: int
+    type: str
+    data: bytes
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class JournalPosition:
+    """How far the journal reaches: seqs, 0 where there is none. `oldest_retained` is last_seq + 1 while no event is held."""
+
+    epoch: str
+    last_seq: int
+    oldest_retained: int
+    acked: int
+
+
+async def append(tx: Transaction, event_type: str, data: Mapping[str, JSON], *, stamp: Stamp) -> int:
+    """Write one event and give its seq. `data` holds no personal data: claim ids, card ids, slots, journey ids."""
+    row = await tx.one(
+        "INSERT INTO meta (key, value) VALUES ('last_seq', 1)"
+        " ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value"
+    )
+    assert row is not None
+    seq = int(row["value"])
+    await tx.execute(
+        "INSERT INTO journal (seq, type, data, wall, mono, boot_id) VALUES (?, ?, ?, ?, ?, ?)",
+        (seq, event_type, msgspec.json.encode(data).decode(), stamp.wall, stamp.mono, stamp.boot_id),
+    )
+    return seq
+
+
+async def position(tx: Transaction) -> JournalPosition:
+    """Where the journal and its acknowledgement stand."""
+    last = await _number(tx, "last_seq")
+    oldest = await tx.one("SELECT min(seq) AS seq FROM journal")
+    assert oldest is not None
+    return JournalPosition(
+        epoch=await epoch(tx),
+        last_seq=last,
+        oldest_retained=last + 1 if oldest["seq"] is None else int(oldest["seq"]),
+        acked=await _number(tx, "acked_seq"),
+    )
+
+
+async def epoch(tx: Transaction) -> str:
+    """The random name of this database, 16 hexadecimal digits; a new database has another one."""
+    row = await tx.one("SELECT value FROM meta WHERE key = 'epoch'")
+    assert row is not None
+    return str(row["value"])
+
+
+async def prune(tx: Transaction, now: float) -> None:
+    """Delete acknowledged events older than RETENTION; `now` is UTC seconds. Unacknowledged ones stay whatever their age."""
+    await tx.execute(
+        "DELETE FROM journal WHERE seq <= ? AND wall < ?", (await _number(tx, "acked_seq"), now - RETENTION)
+    )
+
+
+async def load_down_cursor(tx: Transaction) -> int:
+    """The cursor of the office's down channel up to which all items are stored; 0 at first."""
+    return await _number(tx, "down_cursor")
+
+
+async def save_down_cursor(tx: Transaction, cursor: int) -> None:
+    """Keep the down cursor, in the transaction that stores the items before it."""
+    await _set_number(tx, "down_cursor", cursor)
+
+
+class JournalOutbox:
+    """The journal as the office's outbox (`lockerd.ports.Outbox`); `envelope` makes the event that travels."""
+
+    def __init__(self, db: Database, envelope: Callable[[JournalRow], bytes]) -> None:
+        self._db = db
+        self._envelope = envelope
+
+    async def pending(self, limit: int) -> Sequence[tuple[int, bytes]]:
+        """Oldest events not yet acknowledged, at most `limit`: (seq, event). Raises StoreError."""
+
+        async def read(tx: Transaction) -> list[JournalRow]:
+            name = await epoch(tx)
+            rows = await tx.all(
+                "SELECT * FROM journal WHERE seq > ? ORDER BY seq LIMIT ?", (await _number(tx, "acked_seq"), limit)
+            )
+            return [_row(name, row) for row in rows]
+
+        return [(row.seq, self._envelope(row)) for row in await self._db.transaction(read)]
+
+    async def acknowledge(self, seq: int) -> None:
+        """Keep that all events up to `seq` are safe at the office; an older acknowledgement changes nothing.
+
+        Raises StoreError for a seq that this database never gave.
+        """
+
+        async def write(tx: Transaction) -> None:
+            if seq > await _number(tx, "last_seq"):
+                raise StoreError(f"the office acknowledged event {seq}, which this machine never wrote")
+            if seq > await _number(tx, "acked_seq"):
+                await _set_number(tx, "acked_seq", seq)
+
+        await self._db.transaction(write)
+
+    async def rewind(self, seq: int) -> None:
+        """Send again what follows `seq`: the office was restored from a backup.
+
+        Raises StoreError when those events are no longer held; nothing changes then.
+        """
+
+        async def write(tx: Transaction) -> None:
+            where = await position(tx)
+            if not where.oldest_retained - 1 <= seq <= where.last_seq:
+                raise StoreError(
+                    f"the office asks for events after {seq}; held are {where.oldest_retained} to {where.last_seq}"
+                )
+            await _set_number(tx, "acked_seq", min(seq, where.acked))
+
+        await self._db.transaction(write)
+
+    async def position(self) -> JournalPosition:
+        """Where the journal stands, for the greeting to the office. Raises StoreError."""
+        return await self._db.transaction(position)
+
+
+def _row(name: str, row: Row) -> JournalRow:
+    stamp = Stamp(row["wall"], row["mono"], row["boot_id"])
+    return JournalRow(name, row["seq"], row["type"], row["data"].encode(), stamp)
+
+
+async def _number(tx: Transaction, key: str) -> int:
+    row = await tx.one("SELECT value FROM meta WHERE key = ?", (key,))
+    return 0 if row is None else int(row["value"])
+
+
+async def _set_number(tx: Transaction, key: str, value: int) -> None:
+    await tx.execute(
+        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (key, value),
+    )

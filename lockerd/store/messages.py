@@ -1,0 +1,61 @@
+"""The queue of text messages: written with the stocking, sealed until sent, then erased."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lockerd.store.database import Transaction
+from lockerd.store.vault import Vault, erase
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Message:
+    """One message to hand over. `tries` counts failed ones; `repr` hides phone and text."""
+
+    message_id: str
+    phone: str
+    text: str
+    tries: int
+
+    def __repr__(self) -> str:
+        return f"Message({self.message_id})"
+
+
+async def queue(tx: Transaction, vault: Vault, message_id: str, phone: str, text: str) -> None:
+    """Queue a message, due at once. A `message_id` that is or was queued changes nothing."""
+    known = await tx.one("SELECT 1 FROM message WHERE message_id = ?", (message_id,))
+    if known is not None:
+        return
+    key = await vault.create(tx, "message", message_id)
+    await tx.execute(
+        "INSERT INTO message (message_id, phone, text, due) VALUES (?, ?, ?, 0)",
+        (message_id, key.seal("phone", phone.encode()), key.seal("text", text.encode())),
+    )
+
+
+async def next_due(tx: Transaction, vault: Vault, now: float) -> Message | None:
+    """The message that is due longest at `now` (UTC seconds), None when none is."""
+    row = await tx.one("SELECT * FROM message WHERE sent = 0 AND due <= ? ORDER BY due, rowid LIMIT 1", (now,))
+    if row is None:
+        return None
+    key = await vault.open(tx, "message", row["message_id"])
+    assert key is not None
+    return Message(
+        row["message_id"],
+        key.open("phone", row["phone"]).decode(),
+        key.open("text", row["text"]).decode(),
+        row["tries"],
+    )
+
+
+async def sent(tx: Transaction, message_id: str) -> None:
+    """The message was taken over: keep that, and erase what it said."""
+    await tx.execute("UPDATE message SET sent = 1, phone = NULL, text = NULL WHERE message_id = ?", (message_id,))
+    await erase(tx, "message", message_id)
+
+
+async def failed(tx: Transaction, message_id: str, retry_at: float) -> None:
+    """The message was surely not taken: try again at `retry_at` (UTC seconds)."""
+    await tx.execute(
+        "UPDATE message SET tries = tries + 1, due = ? WHERE message_id = ? AND sent = 0", (retry_at, message_id)
+    )

@@ -1,0 +1,151 @@
+"""Opening the database file: one owner, settings, integrity, migrations. Runs in aiosqlite's thread."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+from lockerd.errors import StoreError
+from lockerd.store.hashing import argon2id
+
+APPLICATION_ID = 0x4C4B5244
+"""PRAGMA application_id of lockerd's databases: "LKRD"."""
+
+_SETTINGS = (
+    "PRAGMA busy_timeout = 5000",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA secure_delete = ON",
+    "PRAGMA temp_store = MEMORY",
+)
+_WAL_SETTINGS = (
+    "PRAGMA synchronous = FULL",
+    "PRAGMA wal_autocheckpoint = 1000",
+    "PRAGMA journal_size_limit = 4194304",
+)
+_ADVICE = "nothing was written to it; set the file and its -wal aside, restore a backup, and keep the damaged copy"
+
+
+def open_database(path: Path, entropy: Callable[[int], bytes]) -> tuple[sqlite3.Connection, int]:
+    """Open or create the database at `path`: (connection in autocommit mode, descriptor that holds the owner's lock).
+
+    A damaged file, another program's file, one of a newer version, or one that another process owns is refused with
+    StoreError and stays as it is.
+    """
+    try:
+        lock = _lock(path)
+        try:
+            return _open(path, entropy), lock
+        except BaseException:
+            os.close(lock)
+            raise
+    except OSError as error:
+        raise StoreError(
+            f"{path}: {error.strerror}; check that the state directory exists and may be written"
+        ) from error
+
+
+def translated(error: sqlite3.Error) -> StoreError:
+    """The StoreError that says in words what an error of SQLite means."""
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            return StoreError("the disk is full; free space in the state directory")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StoreError("the database is locked by another program; only lockerd may open it")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return StoreError(f"the database is damaged ({error}); {_ADVICE}")
+        case sqlite3.SQLITE_IOERR:
+            return StoreError(f"the disk failed ({error}); check the disk and restart")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN:
+            return StoreError(f"the database cannot be written ({error}); check the state directory's owner and mode")
+        case sqlite3.SQLITE_CONSTRAINT:
+            return StoreError(f"refused by a rule of the database: {error}")
+        case _:
+            return StoreError(f"database error: {error}")
+
+
+def _lock(path: Path) -> int:
+    """Take the owner's lock beside the file (never on it: closing a descriptor of it would drop SQLite's own locks)."""
+    lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise StoreError(f"{path} is in use by another lockerd; stop it first") from error
+    return lock
+
+
+def _open(path: Path, entropy: Callable[[int], bytes]) -> sqlite3.Connection:
+    log = path.with_name(path.name + "-wal")
+    fresh = not path.exists()
+    if fresh and log.exists() and log.stat().st_size > 0:
+        raise StoreError(f"{path} is missing but its log {log.name} is there; restore the database file beside it")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.fchmod(descriptor, 0o600)
+    os.close(descriptor)
+    try:
+        connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            _prepare(connection, path, entropy)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {translated(error)}") from error
+    if fresh:
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, entropy: Callable[[int], bytes]) -> None:
+    for setting in _SETTINGS:
+        connection.execute(setting)
+    findings = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
+    if findings != ["ok"]:
+        raise StoreError(f"{path}: the database is damaged ({'; '.join(findings)}); {_ADVICE}")
+    migrations = _migrations()
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(migrations):
+        raise StoreError(
+            f"{path} has schema version {version}, this lockerd knows up to {len(migrations)}; install the newer lockerd again"
+        )
+    application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    tables = int(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
+    if tables > 0 and application != APPLICATION_ID:
+        raise StoreError(f"{path} is a database of another program; name another state directory")
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise StoreError(f"{path}: this file system allows no write-ahead log; use a local disk")
+    for setting in _WAL_SETTINGS:
+        connection.execute(setting)
+    for number, script in enumerate(migrations[version:], start=version + 1):
+        _migrate(connection, number, script)
+    connection.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('epoch', ?)", (entropy(8).hex(),))
+    connection.row_factory = sqlite3.Row
+    connection.create_function("argon2id", 2, argon2id, deterministic=True)
+
+
+def _migrations() -> list[str]:
+    """The scripts of the package in order; each is named NNNN_what.sql, numbered from 1 without a gap."""
+    folder = resources.files("lockerd.store") / "migrations"
+    found = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda entry: entry.name)
+    for number, entry in enumerate(found, start=1):
+        if not entry.name.startswith(f"{number:04}_"):
+            raise StoreError(f"migration {entry.name} stands where number {number} must; the installation is broken")
+    return [entry.read_text(encoding="utf-8") for entry in found]
+
+
+def _migrate(connection: sqlite3.Connection, number: int, script: str) -> None:
+    try:
+        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

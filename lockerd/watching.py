@@ -1,0 +1,106 @@
+"""What a journey's stage keeps an eye on: one coroutine a watch, each ends with the event it waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from lockerd.errors import DeviceError, UnreadableCard
+from lockerd.model.custody import Observation, Place, Sensor, Unit
+from lockerd.model.identity import FaceReason, FaceResult, FaceTemplate, FaceVerdict
+from lockerd.motions import Motions
+from lockerd.pickup.state import (
+    CardFailed,
+    CardSeen,
+    Event,
+    ExitCleared,
+    FaceDecided,
+    FacePrompted,
+    ThroatCleared,
+    ThroatFilled,
+)
+from lockerd.ports import FaceVerifier, IdReader
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 0.1  # between two looks at a sensor or reader while a person acts
+SILENT_SECONDS = 1.0  # before a silent device is asked again
+
+Post = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """The watches; `post` is handed in by each caller and takes events in order."""
+
+    motions: Motions
+    counter_reader: IdReader
+    face: FaceVerifier
+    face_seconds: float
+
+    async def reader(self, post: Post) -> None:
+        """Post CardSeen for the first readable card; CardFailed for one that is not, once until it changes."""
+        told: bool | None = None
+        while True:
+            try:
+                chip = await self.counter_reader.read()
+            except UnreadableCard:
+                if told is not False:
+                    post(CardFailed(silent=False))
+                told = False
+            except DeviceError as error:
+                if told is not True:
+                    log.warning("counter reader down", error=str(error))
+                    post(CardFailed(silent=True))
+                told = True
+                await asyncio.sleep(SILENT_SECONDS)
+            else:
+                if chip is not None:
+                    post(CardSeen(chip))
+                    return
+                told = None
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def face_of(self, template: FaceTemplate | None, post: Post) -> None:
+        """Post prompts while the camera cannot use what it sees, then one FaceDecided."""
+        if template is None:
+            post(FaceDecided(FaceResult(FaceVerdict.UNAVAILABLE, FaceReason.WRONG_MODEL, "", "")))
+            return
+        result = await self.face.verify(
+            template, timeout=self.face_seconds, on_prompt=lambda reason: post(FacePrompted(reason))
+        )
+        log.info("face decided", verdict=result.verdict, reason=result.reason, bucket=result.bucket)
+        post(FaceDecided(result))
+
+    async def throat_filled(self, post: Post) -> None:
+        """Post ThroatFilled when a card stands in the open throat."""
+        await self._until(Unit.RECYCLER, lambda seen: Sensor.THROAT in seen.sensors)
+        post(ThroatFilled())
+
+    async def throat_cleared(self, post: Post) -> None:
+        """Post ThroatCleared when the card offered in the throat was taken."""
+        await self._until(Unit.RECYCLER, lambda seen: Sensor.THROAT not in seen.sensors and seen.place is None)
+        post(ThroatCleared())
+
+    async def exit_cleared(self, dispensed_before: int, post: Post) -> None:
+        """Post ExitCleared when the exit is clear and the unit's own total says that a hand took the card."""
+        await self._until(
+            Unit.DISPENSER,
+            lambda seen: (
+                Sensor.EXIT not in seen.sensors and seen.place is not Place.EXIT and seen.dispensed > dispensed_before
+            ),
+        )
+        post(ExitCleared())
+
+    async def _until(self, unit: Unit, holds: Callable[[Observation], bool]) -> None:
+        while True:
+            try:
+                if holds(await self.motions.observe(unit)):
+                    return
+            except DeviceError as error:
+                log.warning("unit silent while watched", unit=unit, error=str(error))
+                await asyncio.sleep(SILENT_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)

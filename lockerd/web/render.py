@@ -1,0 +1,137 @@
+"""From a view to what the page shows and speaks: a pure map of the journey's state, one template a screen."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from functools import cache
+from typing import Final
+
+import msgspec
+import segno
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from lockerd.model.view import FaultKind, Notice, Progress, Screen, View
+from lockerd.web.catalogue import LANGUAGES, Catalogue, catalogue
+from lockerd.web.common import STATIC, TEMPLATES
+
+STEPS: Final = (Screen.CODE, Screen.IDENTIFY, Screen.FACE, Screen.CONFIRM, Screen.OLD_CARD, Screen.TAKE)
+"""The six steps the citizen is told of, in order."""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """What one view is in one language.
+
+    `html` is a fragment for the page's root, every value escaped; `say` is to be spoken aloud and holds no personal data.
+    """
+
+    view: Screen
+    lang: str
+    html: str
+    say: str
+    progress: Progress
+    notice: Notice | None
+    fault: FaultKind | None
+    ticket: str | None
+
+
+def render(view: View, language: str) -> Message:
+    """Render `view` in `language` ("zh" or "en"); raises KeyError for another language."""
+    return compose(view, language, catalogue(language))
+
+
+def compose(view: View, language: str, text: Catalogue) -> Message:
+    """Render `view` with the texts of `text`, whose keys are all that is read."""
+    if view.screen is Screen.FAULT and view.fault is None:
+        view = replace(view, fault=FaultKind.IN_DOUBT)  # a page must say something; this is the careful word
+    steps = [(n, _step_state(screen, view), text(f"step.{screen}")) for n, screen in enumerate(STEPS, 1)]
+    template = environment().get_template(f"{view.screen}.html")
+    html = template.render(
+        view=view,
+        t=text,
+        language=language,
+        other=next(code for code in LANGUAGES if code != language),
+        steps=steps if view.screen in STEPS else [],
+        waiting=is_waiting(view) and view.ticket is None,
+        qr=qr_svg(view.ticket) if view.ticket else None,
+    )
+    return Message(
+        view=view.screen,
+        lang=language,
+        html=html,
+        say=_say(view, text),
+        progress=view.progress,
+        notice=view.notice,
+        fault=view.fault,
+        ticket=view.ticket,
+    )
+
+
+def is_waiting(view: View) -> bool:
+    """Whether the citizen can only wait: the page then shows what the machine does instead of its controls."""
+    return view.progress not in {Progress.NONE, Progress.LOOKING}
+
+
+def index() -> str:
+    """The page around the fragments; it also says "one moment" in every language while the daemon is away."""
+    return environment().get_template("index.html").render(texts=[(code, catalogue(code)) for code in LANGUAGES])
+
+
+def qr_svg(content: str) -> Markup:
+    """`content` as an inline SVG of a QR code (ISO/IEC 18004, error correction M), dark on light, with its quiet zone."""
+    out = io.BytesIO()
+    segno.make(content, error="m", micro=False).save(
+        out,
+        kind="svg",
+        xmldecl=False,
+        svgns=False,
+        omitsize=True,
+        dark="#0b1f2e",
+        light="#fff",
+        svgclass="qr",
+        lineclass=None,
+    )
+    return Markup(out.getvalue().decode())  # noqa: S704 drawn here, of numbers only
+
+
+@cache
+def environment() -> Environment:
+    """The templates, autoescaped; an undefined name is an error."""
+    return Environment(
+        loader=FileSystemLoader((TEMPLATES, STATIC)),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _step_state(screen: Screen, view: View) -> str:
+    if screen is view.screen:
+        return "now"
+    if view.screen not in STEPS or STEPS.index(screen) > STEPS.index(view.screen):
+        return "ahead"
+    return "skipped" if screen is Screen.OLD_CARD and not view.renewal else "done"
+
+
+def _say(view: View, text: Catalogue) -> str:
+    """A few short sentences: what happened, what to do, and, near a time-out, how to get more time."""
+    words = _say_page(view, text)
+    return f"{words} {text('say.warn')}" if view.warn else words
+
+
+def _say_page(view: View, text: Catalogue) -> str:
+    if view.screen is Screen.FAULT:
+        return " ".join(
+            (
+                text(f"fault.{view.fault}.title") + text("stop"),
+                *(text(f"where.{place}") for place in view.whereabouts),
+                text(f"fault.{view.fault}.next"),
+            )
+        )
+    if is_waiting(view):
+        return text(f"progress.{view.progress}")
+    if view.notice is not None:
+        return text(f"notice.{view.notice}")
+    return text(f"say.{view.screen}")

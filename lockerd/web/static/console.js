@@ -1,0 +1,108 @@
+// The staff console's pages: sends forms as JSON, shows the answer, and keeps the live part fresh. All words are the page's.
+
+const SOON_MS = 700; // between two looks while something is under way
+const LATER_MS = 3_000;
+
+const live = document.querySelector("[data-live]");
+const offline = document.querySelector("[data-offline]");
+
+function ended() {
+  location.replace("/login?ended");
+}
+
+function inLocalTime(root) {
+  const words = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
+  for (const time of root.querySelectorAll("time")) time.textContent = words.format(new Date(time.dateTime));
+}
+
+async function look() {
+  if (document.hidden) return;
+  try {
+    const response = await fetch(live.dataset.live, { cache: "no-store" });
+    if (response.status === 401) return ended();
+    if (!response.ok) throw new Error(String(response.status));
+    const html = await response.text();
+    if (html !== live.shown) {
+      live.shown = html;
+      live.innerHTML = html;
+      inLocalTime(live);
+    }
+    offline.hidden = true;
+  } catch {
+    offline.hidden = false;
+  }
+}
+
+async function keepLooking() {
+  for (;;) {
+    await look();
+    const wait = live.querySelector("[data-soon]") ? SOON_MS : LATER_MS;
+    await new Promise((resume) => setTimeout(resume, wait));
+  }
+}
+
+function bodyOf(form) {
+  return Object.fromEntries([...form.querySelectorAll("input")].map((input) => [
+    input.name,
+    "number" in input.dataset ? Number(input.value) : input.value,
+  ]));
+}
+
+function show(form, answer) {
+  for (const block of form.querySelectorAll("[data-when]")) {
+    const [key, value] = block.dataset.when.split("=");
+    block.hidden = String(answer?.[key]) !== value;
+    for (const place of block.querySelectorAll("[data-fill]")) place.textContent = answer?.[place.dataset.fill] ?? "";
+  }
+}
+
+async function send(form) {
+  const error = form.querySelector("[data-error]");
+  if (error) error.hidden = true;
+  show(form, null);
+  const response = await fetch(form.dataset.post, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(bodyOf(form)),
+  });
+  const answer = response.headers.get("Content-Type")?.startsWith("application/json") ? await response.json() : {};
+  if (response.ok) {
+    if (form.dataset.then) return location.replace(form.dataset.then);
+    form.reset();
+    show(form, answer);
+    if (live) await look();
+    return undefined;
+  }
+  if (response.status === 401) return ended();
+  for (const input of form.querySelectorAll("[data-secret]")) {
+    input.value = "";
+    input.focus();
+  }
+  if (error) {
+    error.textContent = answer.error ?? String(response.status);
+    error.hidden = false;
+  }
+  return undefined;
+}
+
+for (const form of document.querySelectorAll("form[data-post]")) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const button = form.querySelector("button");
+    if (button.getAttribute("aria-disabled") === "true") return;
+    const words = button.textContent;
+    button.setAttribute("aria-disabled", "true"); // and not disabled: that would drop the focus
+    if (button.dataset.busy) button.textContent = button.dataset.busy;
+    try {
+      await send(form);
+      offline.hidden = true;
+    } catch {
+      offline.hidden = false;
+    }
+    button.removeAttribute("aria-disabled");
+    button.textContent = words;
+  });
+}
+
+inLocalTime(document);
+if (live) keepLooking();

@@ -1,0 +1,149 @@
+// The citizen's page: shows what the daemon says, sends taps back, and decides nothing.
+
+import { Entry } from "./entry.js";
+import { follow } from "./stream.js";
+
+const IDLE_MS = 45_000; // after this, what was typed on the first page is somebody's forgotten code
+const REPEAT_MS = 1_000; // a second tap on the same button within this is a trembling finger
+
+const page = document.getElementById("page");
+const moment = document.getElementById("moment");
+const say = document.getElementById("say");
+const entry = new Entry();
+
+let shown = null; // the last message, without its fragment
+let choice = "card"; // how the citizen identifies: "card" or "number"
+let preview = null;
+let lastTap = { what: "", at: -Infinity };
+let idle = 0;
+
+async function tap(action, value = "") {
+  if (!shown) return;
+  const what = `${shown.seq} ${action}`;
+  const at = performance.now();
+  if (lastTap.what === what && at - lastTap.at < REPEAT_MS) return;
+  lastTap = { what, at };
+  try {
+    const response = await fetch("/tap", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ boot: shown.boot, seq: shown.seq, action, value }),
+    });
+    if (response.status === 400) entry.refused();
+  } catch {
+    // The stream notices that the daemon is away.
+  }
+}
+
+function choose(way) {
+  choice = way;
+  for (const part of page.querySelectorAll("[data-choice]")) part.hidden = part.dataset.choice !== way;
+  entry.attach(page, false);
+}
+
+function keepPreview() {
+  const place = page.querySelector("[data-preview]");
+  if (!place) {
+    preview?.remove();
+    if (preview) preview.src = ""; // ends the stream, which a removed picture would keep open
+    preview = null;
+    return;
+  }
+  if (!preview) {
+    const picture = new Image();
+    picture.alt = "";
+    picture.src = "/preview";
+    picture.addEventListener("error", () => setTimeout(() => {
+      if (preview === picture) picture.src = `/preview?again=${Date.now()}`;
+    }, 1_000));
+    preview = picture;
+  }
+  place.append(preview); // the same element again, so that the stream does not start anew
+}
+
+function show(message) {
+  const sameScreen = shown?.boot === message.boot && shown?.view === message.view;
+  const focused = sameScreen ? document.activeElement?.closest("button") : null;
+  const focus = focused && (focused.dataset.key ?? focused.dataset.action ?? focused.dataset.setting);
+  const wrong = sameScreen && message.notice && message.notice !== shown.notice;
+  const { html, ...rest } = message;
+  const keep = sameScreen && message.progress === "none" && !wrong;
+  shown = rest;
+  page.innerHTML = html;
+  page.hidden = false;
+  moment.hidden = true;
+  page.dataset.seq = message.seq;
+  page.dataset.view = message.view;
+  document.documentElement.lang = message.lang;
+  for (const button of page.querySelectorAll("[data-setting]")) {
+    button.setAttribute("aria-pressed", String(document.documentElement.classList.contains(button.dataset.setting)));
+  }
+  if (!sameScreen) choice = "card";
+  const offered = [...page.querySelectorAll("[data-choose]")].some((button) => button.dataset.choose === choice)
+    || page.querySelector(`[data-choice="${choice}"]:not([hidden])`);
+  if (offered) for (const part of page.querySelectorAll("[data-choice]")) part.hidden = part.dataset.choice !== choice;
+  entry.attach(page, keep);
+  keepPreview();
+  if (say.textContent !== message.say) say.textContent = message.say;
+  if (!sameScreen) page.querySelector("h1")?.focus({ preventScroll: true });
+  else if (focus) page.querySelector(`[data-key="${focus}"],[data-action="${focus}"],[data-setting="${focus}"]`)?.focus();
+  rest.since = performance.now();
+  touch();
+}
+
+function away() {
+  shown = null;
+  entry.forget();
+  page.replaceChildren();
+  page.hidden = true;
+  keepPreview();
+  moment.hidden = false;
+  say.textContent = "";
+}
+
+function touch() {
+  clearTimeout(idle);
+  if (shown?.view !== "code") return;
+  idle = setTimeout(() => {
+    entry.forget();
+    document.documentElement.className = "";
+    if (shown?.view === "code" && shown.lang !== "zh") tap("language", "zh");
+    else if (shown?.view === "code") for (const button of page.querySelectorAll("[data-setting]")) button.setAttribute("aria-pressed", "false");
+  }, IDLE_MS);
+}
+
+setInterval(() => {
+  if (!shown) return;
+  const passed = Math.floor((performance.now() - shown.since) / 1_000);
+  for (const clock of page.querySelectorAll("[data-seconds]")) {
+    const left = Math.max(0, Number(clock.dataset.seconds) - passed);
+    const words = clock.dataset.template.replace("#", String(left));
+    if (clock.textContent !== words) clock.textContent = words;
+  }
+}, 500);
+
+page.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button || button.disabled) return;
+  touch();
+  const { key, action, value, choose: way, setting } = button.dataset;
+  if (key) entry.press(key);
+  else if (way) choose(way);
+  else if (setting) button.setAttribute("aria-pressed", String(document.documentElement.classList.toggle(setting)));
+  else if ("fromEntry" in button.dataset) tap(action, entry.text);
+  else {
+    if (action === "cancel") entry.forget();
+    tap(action, value);
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.altKey || event.metaKey) return;
+  const key = { Backspace: "back", Delete: "clear", x: "X" }[event.key] ?? event.key;
+  if (entry.press(key)) event.preventDefault();
+  else if (event.key === "Enter" && !event.target.closest("button")) entry.ok?.click();
+});
+
+document.addEventListener("contextmenu", (event) => event.preventDefault());
+
+follow("/events", show, away);

@@ -1,0 +1,232 @@
+"""One machine put together: the world, mechanics and firmware of its units, its card readers, and its power."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import Any
+
+from firmware_protocol.blocks import IdentityBlock
+from firmware_protocol.mailbox import ExceptionCode
+from firmware_protocol.units import Light, UnitKind
+from sim.camera import Scene
+from sim.firmware import UnitFirmware
+from sim.id_reader import ChipData, SamvDevice, resident_chip
+from sim.kept import Kept, UnitMemory
+from sim.mechanisms import CabinetMechanism, DispenserMechanism, RecyclerMechanism, Sleep, Unit
+from sim.motions import MotionLog
+from sim.people import Card, Citizen
+from sim.world import Impossible, Place, World
+
+READERS = ("reader-counter", "reader-throat", "reader-exit")
+CAMERA = "camera"
+_MAX_RESPONSE_MS = 100
+_MECHANISMS: dict[UnitKind, type[Unit]] = {
+    UnitKind.DISPENSER: DispenserMechanism,
+    UnitKind.RECYCLER: RecyclerMechanism,
+    UnitKind.CABINET: CabinetMechanism,
+}
+
+
+def cards_of(town: Sequence[Citizen]) -> list[Card]:
+    """Every card there is: the new one of each citizen and the old one where it was not lost."""
+    return [card for one in town for card in (one.new_card, one.old_card) if card is not None]
+
+
+def fresh_world(town: Sequence[Citizen], slots: int) -> World:
+    """A machine with an empty carousel; new cards are with the staff, old ones with their citizens."""
+    where = {"new": Place.TRAY, "old": Place.PERSON}
+    return World(slots, {card.card_id: where[card.role] for card in cards_of(town)})
+
+
+class Machine:
+    """All parts of one machine around `kept.world`. It has power once `boot` was called; `run` gives the units life.
+
+    `clock` (seconds, monotonic) times motions and silences; `speed` divides the duration of every motion.
+    """
+
+    def __init__(
+        self,
+        town: Sequence[Citizen],
+        kept: Kept,
+        *,
+        clock: Callable[[], float],
+        sleep: Sleep = asyncio.sleep,
+        speed: float = 1.0,
+    ) -> None:
+        self.world = kept.world
+        self.log = MotionLog(clock)
+        self._kept = kept
+        self._clock = clock
+        self._faces = {one.person_id: one.face_seed for one in town}
+        self._cards = {card.card_id: card for card in cards_of(town)}
+        self._silent_until: dict[str, float] = {}
+        self._readers: dict[str, SamvDevice] = {}
+
+        self.units: dict[str, Unit] = {}
+        self.firmware: dict[UnitKind, UnitFirmware] = {}
+        for kind, mechanism in _MECHANISMS.items():
+            unit = mechanism(kind, self.world, self.log, sleep=sleep, changed=kept.save, speed=speed)
+            capacity = self.world.slots if kind is UnitKind.DISPENSER else 0
+            identity = IdentityBlock(kind, capacity, kept.seed & 0xFFFFFFFF, _MAX_RESPONSE_MS)
+            self.units[unit.name] = unit
+            self.firmware[kind] = UnitFirmware(identity, unit, UnitMemory(kept, unit.name))
+
+    async def run(self) -> None:
+        """Run all units until cancelled, which is a power cut for them."""
+        async with asyncio.TaskGroup() as group:
+            for firmware in self.firmware.values():
+                group.create_task(firmware.run())
+
+    # Power and lines
+
+    def boot(self) -> None:
+        """Switch on whatever the state says: nothing after `cut_power`, else all units with new boot ids."""
+        if not self.world.powered:
+            return
+        self._kept.boots += 1
+        ids = Random(f"{self._kept.seed}:boot:{self._kept.boots}")
+        self._readers = {name: SamvDevice(self._field(name)) for name in READERS}
+        for firmware in self.firmware.values():
+            firmware.power_on(ids.randrange(1, 2**32))
+        self._kept.save()
+
+    def cut_power(self) -> None:
+        """Units, readers, camera and lights go off; a running motion stops where it is."""
+        if not self.world.powered:
+            raise Impossible("the power is off")
+        self.world.powered = False
+        self.world.lights = 0
+        for firmware in self.firmware.values():
+            firmware.power_off()
+        self._readers = {}
+        self._kept.save()
+
+    def restore_power(self) -> None:
+        """The power comes back; every unit boots."""
+        if self.world.powered:
+            raise Impossible("the power is on")
+        self.world.powered = True
+        self.boot()
+
+    def silence(self, part: str, seconds: float) -> None:
+        """Break the line of a unit, a reader or the camera for so long; what it does goes on."""
+        if part not in {*self.units, *READERS, CAMERA}:
+            raise Impossible(f"there is no {part}")
+        self._silent_until[part] = self._clock() + seconds
+
+    def silenced(self, part: str) -> bool:
+        """Whether the part's line is broken now."""
+        return self._clock() < self._silent_until.get(part, float("-inf"))
+
+    # What hangs on the wires
+
+    def bus(self) -> Mapping[int, Line]:
+        """The units by their address."""
+        return {int(kind): Line(self, kind.name.lower(), firmware) for kind, firmware in self.firmware.items()}
+
+    def reader_feed(self, name: str, data: bytes) -> bytes:
+        """Bytes from the host to a reader; its answer, nothing while it is off or silent."""
+        device = self._readers.get(name)
+        return b"" if device is None or self.silenced(name) else device.feed(data)
+
+    def scene(self) -> Scene | None:
+        """What the camera sees; None while it is off or gone."""
+        world = self.world
+        if not world.powered or self.silenced(CAMERA):
+            return None
+        faces = (None if one is None else self._faces[one] for one in (world.looking, world.also_looking))
+        return Scene(*faces)
+
+    def _field(self, name: str) -> Callable[[], ChipData | None]:
+        def card() -> str | None:
+            match name:
+                case "reader-counter":
+                    return self.world.on_reader
+                case "reader-throat":
+                    return self.world.card_at(Place.ESCROW)
+                case _:
+                    return self.world.card_at(Place.TRANSPORT)
+
+        def chip() -> ChipData | None:
+            found = card()
+            if found is None:
+                return None
+            one = self._cards[found]
+            return resident_chip(one.name, one.id_number, one.valid_from, one.valid_to)
+
+        return chip
+
+    # What a run may know and do
+
+    def changed(self) -> None:
+        """Keep the world after somebody changed it."""
+        self._kept.save()
+
+    def knows(self, person: str | None) -> bool:
+        """Whether there is this person; nobody is always there."""
+        return person is None or person in self._faces
+
+    def truth(self) -> dict[str, Any]:
+        """The physical truth in JSON's types, and the units' own totals."""
+        world = self.world
+        cards = []
+        for card_id, spot in world.spots.items():
+            card = self._cards[card_id]
+            cards.append(
+                {
+                    "card_id": card_id,
+                    "role": card.role,
+                    "person": card.person_id,
+                    "place": spot.place.value,
+                    "slot": spot.slot,
+                }
+            )
+        return {
+            "cards": cards,
+            "units": {
+                name: {total: UnitMemory(self._kept, name).load().get(total, 0) for total in ("dispensed", "retained")}
+                for name in ("dispenser", "recycler")
+            },
+            "powered": world.powered,
+            "motions": [
+                {"unit": one.unit, "motion": one.motion, "began": one.began, "ended": one.ended}
+                for one in self.log.motions()
+            ],
+            "gate_open": world.gate_open,
+            "shutter_open": world.shutter_open,
+            "lights": [light.name.lower() for light in Light if light.name and light & world.lights],
+            "at_exit": world.card_at(Place.EXIT),
+            "at_throat": world.card_at(Place.THROAT),
+            "on_reader": world.on_reader,
+            "looking": world.looking,
+            "also_looking": world.also_looking,
+            "tray": world.cards_at(Place.TRAY),
+            "load": world.cards_at(Place.LOAD),
+            "rejects": world.cards_at(Place.REJECT_LANE),
+            "jammed": sorted(kind.name.lower() for kind in world.jammed),
+            "slots": world.slots,
+        }
+
+
+class Line:
+    """A unit as the bus reaches it: its firmware, unless the line is broken. A `sim.modbus_slave.RegisterDevice`."""
+
+    def __init__(self, machine: Machine, name: str, firmware: UnitFirmware) -> None:
+        self._machine = machine
+        self._name = name
+        self._firmware = firmware
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing answers."""
+        return self._firmware.silent or self._machine.silenced(self._name)
+
+    def read(self, address: int, count: int) -> list[int] | ExceptionCode:
+        """Holding registers of the unit."""
+        return self._firmware.read(address, count)
+
+    def write(self, address: int, values: Sequence[int]) -> ExceptionCode | None:
+        """Write holding registers of the unit."""
+        return self._firmware.write(address, values)

@@ -1,0 +1,201 @@
+// The dock's page: draws the live truth and sends what hands do. It keeps nothing but who is selected.
+
+const $ = (id) => document.getElementById(id);
+const CODE = /(?<!\d)\d{4} ?\d{4}(?!\d)/;
+const PLACES = {
+  tray: "in the staff's tray", load: "in the load feeder", transport: "before the exit reader", slot: "in slot", exit: "in the exit",
+  retract: "in the retract box", throat: "in the throat", escrow: "in escrow", bin: "in the bin", reject_lane: "in the reject lane",
+  person: "in hand", between: "on its way",
+};
+
+let people = [];
+let chosen = null;
+let drawn = {};
+
+function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "class") made.className = value;
+    else if (key === "disabled") made.disabled = value;
+    else if (key === "on") made.addEventListener("click", value);
+    else made.setAttribute(key, value);
+  }
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+
+function say(text) {
+  $("said").textContent = text;
+  clearTimeout(say.timer);
+  say.timer = setTimeout(() => ($("said").textContent = ""), 4000);
+}
+
+async function post(path, body) {
+  const answer = await fetch(path, {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+  }).catch(() => null);
+  if (!answer) return say("The dock does not answer.");
+  const told = await answer.json().catch(() => ({}));
+  if (!answer.ok) say(told.error ?? `Refused (${answer.status}).`);
+  return look();
+}
+
+const act = (what, more = {}) => post("act", { do: what, ...more });
+
+// Draw a part again only when what it shows has changed, so that buttons stay under the finger.
+function draw(part, shown, make) {
+  const key = JSON.stringify(shown);
+  if (drawn[part] === key) return;
+  drawn[part] = key;
+  make();
+}
+
+function where(card, truth) {
+  if (card.card_id === truth.on_reader) return "on the reader";
+  return card.place === "slot" ? `in slot ${card.slot}` : PLACES[card.place] ?? card.place;
+}
+
+function cardShape(card, truth, buttons = []) {
+  return element("div", { class: `id-card ${card.role}` },
+    element("b", {}, `${card.role === "new" ? "New" : "Old"} card ${card.card_id}`),
+    element("span", { class: "where" }, where(card, truth)),
+    buttons.length ? element("div", { class: "buttons" }, ...buttons) : null);
+}
+
+function drawPeople(truth) {
+  draw("people", [people.length, chosen, truth.looking, truth.cards], () => {
+    $("people").replaceChildren(...people.map((person) => {
+      const card = truth.cards.find((each) => each.card_id === person.new_card);
+      const mark = card?.place === "person" ? "collected" : card?.place === "slot" ? "waiting" : "not loaded";
+      return element("button", {
+        type: "button", "aria-pressed": String(person.person_id === chosen), title: person.name,
+        on: () => { chosen = person.person_id; look(); },
+      }, element("img", { src: `faces/${person.person_id}.jpg`, alt: "" }), person.name, element("span", { class: "mark" }, mark));
+    }));
+  });
+}
+
+function drawPerson(truth, messages) {
+  const person = people.find((each) => each.person_id === chosen);
+  if (!person) return;
+  const mine = messages.filter((message) => message.phone === person.phone);
+  const code = mine.map((message) => message.text.match(CODE)?.[0]).filter(Boolean).at(-1);
+  const cards = truth.cards.filter((card) => card.person === person.person_id);
+  draw("person", [person, code, cards, truth.looking, truth.on_reader, truth.shutter_open], () => {
+    const here = truth.looking === person.person_id;
+    $("person").replaceChildren(
+      element("img", { src: `faces/${person.person_id}.jpg`, alt: "" }),
+      element("h2", {}, person.name),
+      element("p", {}, `${person.kind} · ${person.id_number} · ${person.phone}`),
+      element("p", { class: "code" }, code ? `Code ${code}` : "No SMS yet"),
+      element("div", { class: "buttons" }, element("button", {
+        type: "button", on: () => act("look", { person: here ? null : person.person_id }),
+      }, here ? "Walk away from the camera" : "Look into the camera")),
+      element("div", { class: "cards" }, ...cards.map((card) => cardShape(card, truth, cardButtons(card, truth)))),
+    );
+  });
+}
+
+function cardButtons(card, truth) {
+  if (card.place !== "person") return [];
+  const onReader = truth.on_reader === card.card_id;
+  return [
+    element("button", {
+      type: "button", on: () => (onReader ? act("take_from_reader") : act("put_on_reader", { card: card.card_id })),
+    }, onReader ? "Take from the reader" : "Put on the reader"),
+    element("button", {
+      type: "button", class: "quiet", disabled: !truth.shutter_open, on: () => act("insert_old", { card: card.card_id }),
+    }, "Insert into the throat"),
+  ];
+}
+
+function port(name, truth, cardId, open, light) {
+  const box = $(`port-${name}`);
+  box.classList.toggle("lit", truth.lights.includes(light));
+  const place = box.querySelector(".card-place");
+  place.classList.toggle("open", open);
+  const card = truth.cards.find((each) => each.card_id === cardId);
+  draw(`port-${name}`, [card, open], () => place.replaceChildren(card ? cardShape(card, truth) : open ? "open, empty" : "empty"));
+  const button = box.querySelector("button");
+  if (button) button.disabled = !card || !open;
+}
+
+function drawMachine(truth) {
+  port("reader", truth, truth.on_reader, false, "reader");
+  port("throat", truth, truth.at_throat, truth.shutter_open, "throat");
+  port("exit", truth, truth.at_exit, truth.gate_open, "exit");
+  const camera = $("port-camera");
+  camera.classList.toggle("lit", truth.lights.includes("camera"));
+  camera.querySelector("button").disabled = !truth.looking;
+  draw("camera", truth.looking, () => {
+    const person = people.find((each) => each.person_id === truth.looking);
+    camera.querySelector(".looking").replaceChildren(...(person
+      ? [element("img", { src: `faces/${person.person_id}.jpg`, alt: "" }), element("span", {}, person.name)]
+      : [element("span", {}), element("span", {}, "nobody")]));
+  });
+  draw("inside", truth.cards.concat(truth.powered, truth.units), () => {
+    const at = (place) => truth.cards.filter((card) => card.place === place).map((card) => card.card_id);
+    const slots = truth.cards.filter((card) => card.place === "slot").map((card) => `${card.slot}: ${card.card_id}`);
+    const rows = [
+      ["Power", truth.powered ? "on" : "off"], ["Slots", slots.join(", ") || "empty"],
+      ["On its way", [...at("transport"), ...at("between"), ...at("escrow")].join(", ") || "nothing"],
+      ["Bin", at("bin").join(", ") || "empty"], ["Retract box", at("retract").join(", ") || "empty"],
+      ["Totals", `${truth.units.dispenser.dispensed} dispensed, ${truth.units.recycler.retained} retained`],
+    ];
+    $("inside").replaceChildren(...rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+  });
+  draw("motions", truth.motions, () => $("motions").replaceChildren(...truth.motions.toReversed().map((motion) =>
+    element("li", { class: motion.ended === null ? "running" : "" }, `${motion.unit} ${motion.motion}`,
+      element("span", {}, motion.ended === null ? "…" : `${(motion.ended - motion.began).toFixed(2)} s`)))));
+}
+
+function drawStaff(truth) {
+  const tray = truth.cards.filter((card) => card.role === "new" && card.place === "tray").map((card) => card.card_id);
+  const button = $("tray");
+  button.textContent = tray.length ? `Place tray (${Math.min(tray.length, 5)} of ${tray.length} cards)` : "Tray is empty";
+  button.disabled = tray.length === 0;
+  button.onclick = () => act("place_tray", { cards: tray.slice(0, 5) });
+}
+
+function drawMessages(messages) {
+  draw("messages", messages, () => $("messages").replaceChildren(...messages.toReversed().map((message) => {
+    const code = message.text.match(CODE)?.[0];
+    const [before, after] = code ? message.text.split(code) : [message.text, ""];
+    const person = people.find((each) => each.phone === message.phone);
+    return element("li", {},
+      element("small", {}, `${person?.name ?? ""} ${message.phone} · ${new Date(message.at * 1000).toLocaleTimeString("en-GB")}`),
+      before, code ? element("b", {}, code) : null, after);
+  })));
+}
+
+async function look() {
+  const live = await fetch("live").then((answer) => (answer.ok ? answer.json() : null)).catch(() => null);
+  if (!live) return;
+  document.body.classList.toggle("dark", live.dark);
+  $("power").disabled = live.dark;
+  drawPeople(live.truth);
+  drawPerson(live.truth, live.messages);
+  drawMachine(live.truth);
+  drawStaff(live.truth);
+  drawMessages(live.messages);
+}
+
+async function begin() {
+  const town = await (await fetch("people")).json();
+  people = town.people;
+  chosen = people[0]?.person_id ?? null;
+  $("kiosk").src = town.kiosk;
+  $("console").href = town.console;
+  for (const button of document.querySelectorAll("button[data-act]")) {
+    const { act: what, ...more } = button.dataset;
+    if ("person" in more) more.person = more.person || null;
+    button.addEventListener("click", () => act(what, more));
+  }
+  $("power").addEventListener("click", () => post("power", {}));
+  for (;;) {
+    await look();
+    await new Promise((done) => setTimeout(done, 300));
+  }
+}
+
+begin();

@@ -1,0 +1,331 @@
+"""Firmware of one unit as a model that speaks registers: mailbox, non-volatile memory, taken detection, interlocks.
+
+The mechanics are handed in as a `Mechanism`; what the unit knows, it knows from sensors and from its own memory only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Protocol
+
+from firmware_protocol.blocks import (
+    COMMAND_ADDRESS,
+    IDENTITY_ADDRESS,
+    IDENTITY_COUNT,
+    STATUS_ADDRESS,
+    STATUS_COUNT,
+    IdentityBlock,
+    StatusBlock,
+)
+from firmware_protocol.mailbox import ExceptionCode, Verdict, judge
+from firmware_protocol.units import CARRIERS, PATH, Fault, Opcode, Position, Result, Sensor, State, UnitKind
+
+
+class Mechanism(Protocol):
+    """The mechanics under a firmware: what its sensors see, and what its motors do."""
+
+    def sensors(self) -> Sensor:
+        """Level of every sensor now."""
+
+    def slot(self) -> int:
+        """Slot that stands at the picker, or NO_SLOT."""
+
+    def detail(self) -> tuple[int, ...]:
+        """DETAIL_COUNT registers with the meaning that `firmware_protocol.blocks` gives for the unit's kind."""
+
+    async def perform(self, opcode: Opcode, arg0: int, step: Callable[[int], None]) -> Fault:
+        """Move until done (Fault.NONE) or given up; `step` reports sub-steps. Cancelled when the power is cut."""
+
+
+class Memory(Protocol):
+    """Non-volatile memory of one unit; what `save` took is what `load` gives, also after a power cut."""
+
+    def load(self) -> Mapping[str, int]:
+        """The last saved record; empty in a unit that was never switched on."""
+
+    def save(self, record: Mapping[str, int]) -> None:
+        """Make the record durable before returning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the firmware keeps through a power cut; all integers.
+
+    `carried`: a card is in the path, as far as the firmware caused it. `held`: a card is held for a hand at EXIT or, after
+    RETURN, at THROAT. `returning`: a RETURN was begun and its card has not been seen to leave the throat.
+    """
+
+    accepted_seq: int = 0
+    opcode: int = 0
+    arg0: int = 0
+    done_seq: int = 0
+    done_opcode: int = 0
+    result: int = Result.NONE
+    fault: int = Fault.NONE
+    dispensed: int = 0
+    retained: int = 0
+    carried: int = 0
+    held: int = 0
+    returning: int = 0
+
+
+_PATH: dict[UnitKind, tuple[tuple[Sensor, Position], ...]] = {
+    UnitKind.DISPENSER: ((Sensor.TRANSPORT, Position.TRANSPORT), (Sensor.EXIT, Position.EXIT)),
+    UnitKind.RECYCLER: ((Sensor.THROAT, Position.THROAT), (Sensor.ESCROW, Position.ESCROW)),
+    UnitKind.CABINET: (),
+}
+_INSIDE = Sensor.TRANSPORT | Sensor.EXIT | Sensor.ESCROW
+_RETAINING = frozenset({Opcode.CAPTURE, Opcode.RETAIN})
+_HANDING_OUT = frozenset({Opcode.PRESENT, Opcode.RETURN})
+_NOT_BEGUN = frozenset({Fault.NO_CARD, Fault.SLOT_EMPTY})
+# (sensors that must read present, sensors that must not, the fault otherwise), in the order they are looked at
+_INTERLOCKS: dict[Opcode, tuple[tuple[Sensor, Sensor, Fault], ...]] = {
+    Opcode.LOAD: ((Sensor(0), Sensor.TRANSPORT, Fault.TARGET_OCCUPIED),),
+    Opcode.PICK: ((Sensor(0), Sensor.TRANSPORT, Fault.TARGET_OCCUPIED),),
+    Opcode.STORE: ((Sensor.TRANSPORT, Sensor(0), Fault.NO_CARD),),
+    Opcode.PRESENT: (
+        (Sensor.TRANSPORT, Sensor(0), Fault.NO_CARD),
+        (Sensor(0), Sensor.EXIT, Fault.TARGET_OCCUPIED),
+    ),
+    Opcode.RETRACT: (
+        (Sensor.EXIT, Sensor(0), Fault.NO_CARD),
+        (Sensor(0), Sensor.TRANSPORT, Fault.TARGET_OCCUPIED),
+    ),
+    Opcode.CAPTURE: (
+        (Sensor.TRANSPORT, Sensor(0), Fault.NO_CARD),
+        (Sensor(0), Sensor.RETRACT_FULL, Fault.BIN_FULL),
+    ),
+    Opcode.REJECT: ((Sensor.TRANSPORT, Sensor(0), Fault.NO_CARD),),
+    Opcode.CLOSE: ((Sensor(0), Sensor.THROAT, Fault.GATE_BLOCKED),),
+    Opcode.ACCEPT: (
+        (Sensor.THROAT, Sensor(0), Fault.NO_CARD),
+        (Sensor(0), Sensor.ESCROW, Fault.TARGET_OCCUPIED),
+    ),
+    Opcode.RETURN: ((Sensor.ESCROW, Sensor(0), Fault.NO_CARD),),
+    Opcode.RETAIN: (
+        (Sensor.ESCROW, Sensor(0), Fault.NO_CARD),
+        (Sensor(0), Sensor.BIN_FULL, Fault.BIN_FULL),
+    ),
+}
+
+
+class UnitFirmware:
+    """One unit on the bus: answers reads and writes of registers, and moves its mechanism at most once per command.
+
+    It is switched off until `power_on`, and answers nobody (`silent`) unless it is on and `run` is running.
+    """
+
+    def __init__(
+        self, identity: IdentityBlock, mechanism: Mechanism, memory: Memory, *, poll_interval: float = 0.05
+    ) -> None:
+        self._identity = identity
+        self._mechanism = mechanism
+        self._memory = memory
+        self._poll_interval = poll_interval
+        self._record = Record()
+        self._powered = False
+        self._muted = False
+        self._boot_id = 0
+        self._state = State.READY
+        self._step = 0
+        self._group: asyncio.TaskGroup | None = None
+        self._motion: asyncio.Task[None] | None = None
+
+    @property
+    def powered(self) -> bool:
+        """Whether the unit has power."""
+        return self._powered
+
+    @property
+    def silent(self) -> bool:
+        """Whether the unit answers nothing: no power, a broken line, or its program does not run."""
+        return not self._powered or self._muted or self._group is None
+
+    def mute(self, muted: bool) -> None:
+        """Break or mend the unit's line to the bus; motions go on."""
+        self._muted = muted
+
+    def power_on(self, boot_id: int) -> None:
+        """Boot with a new `boot_id` (32 bits): INTERRUPTED if a command was begun and not finished; nothing is resumed."""
+        if self._powered:
+            return
+        self._record = Record(**self._memory.load())
+        self._boot_id = boot_id
+        self._step = 0
+        self._powered = True
+        finished = self._record.accepted_seq == self._record.done_seq
+        self._state = State.READY if finished else State.INTERRUPTED
+        sensors = self._mechanism.sensors()
+        if sensors & Sensor.THROAT and not sensors & Sensor.ESCROW and not self._record.returning:
+            self._keep(
+                replace(self._record, carried=0)
+            )  # a card in the throat is still in reach of the hand that gave it
+        self.poll()
+
+    def power_off(self) -> None:
+        """Cut the power: a running motion stops where it is, nothing more is remembered."""
+        self._powered = False
+        if self._motion is not None:
+            self._motion.cancel()
+            self._motion = None
+
+    async def run(self) -> None:
+        """Poll the sensors and own the motion until cancelled; its end is a power cut for the unit."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                while True:
+                    self.poll()
+                    await asyncio.sleep(self._poll_interval)
+        finally:
+            self._group = None
+            self.power_off()
+
+    def poll(self) -> None:
+        """Look at the hand's places: a held card that is there no more, while nothing moves, was taken."""
+        if not self._powered or self._state is State.RUNNING:
+            return
+        sensors = self._mechanism.sensors()
+        record = self._record
+        throat = bool(sensors & Sensor.THROAT)
+        held = bool(sensors & Sensor.EXIT) or (throat and bool(record.returning))
+        if record.held and not held:
+            record = replace(record, held=0, carried=int(bool(sensors & _INSIDE)), dispensed=record.dispensed + 1)
+        elif held and not record.held:
+            record = replace(record, held=1)
+        if record.returning and not throat and self._state is State.READY:
+            record = replace(record, returning=0)
+        self._keep(record)
+
+    def read(self, address: int, count: int) -> list[int] | ExceptionCode:
+        """Holding registers from one block, or the exception to answer with."""
+        for start, length, block in (
+            (STATUS_ADDRESS, STATUS_COUNT, self._status),
+            (IDENTITY_ADDRESS, IDENTITY_COUNT, self._identity_registers),
+        ):
+            if start <= address and address + count <= start + length:
+                return block()[address - start : address - start + count]
+        return ExceptionCode.ILLEGAL_DATA_ADDRESS
+
+    def write(self, address: int, values: Sequence[int]) -> ExceptionCode | None:
+        """Take a command block; None acknowledges it. The motion, if any, begins after its record is durable."""
+        if address != COMMAND_ADDRESS:
+            return ExceptionCode.ILLEGAL_DATA_ADDRESS
+        if self._group is None or not self._powered:
+            return ExceptionCode.SERVER_DEVICE_FAILURE
+        self.poll()
+        judgement = judge(
+            values,
+            kind=self._identity.kind,
+            capacity=self._identity.capacity,
+            boot_id=self._boot_id,
+            accepted_seq=self._record.accepted_seq,
+            state=self._state,
+        )
+        if judgement.verdict is not Verdict.ACCEPT or judgement.command is None:
+            return judgement.verdict.exception
+        command = judgement.command
+        opcode = Opcode(command.opcode)
+        fault = self._interlock(opcode)
+        record = replace(self._record, accepted_seq=command.seq, opcode=opcode, arg0=command.arg0)
+        if fault is Fault.NONE and opcode in CARRIERS:
+            record = replace(record, carried=1, held=0, returning=int(opcode is Opcode.RETURN))
+        self._keep(record)
+        self._state = State.RUNNING
+        self._step = 0
+        self._motion = self._group.create_task(self._move(opcode, command.arg0, fault))
+        return None
+
+    async def _move(self, opcode: Opcode, arg0: int, fault: Fault) -> None:
+        begun = fault is Fault.NONE
+        if begun:
+            fault = await self._mechanism.perform(opcode, arg0, self._on_step)
+        record = replace(
+            self._record,
+            done_seq=self._record.accepted_seq,
+            done_opcode=opcode,
+            result=Result.DONE if fault is Fault.NONE else Result.FAULT,
+            fault=fault,
+        )
+        if begun:
+            record = replace(record, carried=int(self._still_carried(opcode, arg0, fault)))
+        if fault is Fault.NONE and opcode in _RETAINING:
+            record = replace(record, retained=record.retained + 1)
+        if fault is Fault.NONE and opcode in _HANDING_OUT:
+            record = replace(record, held=1)  # a hand may have been quicker than the end of the motion
+        self._keep(record)
+        self._state = State.READY
+        self._motion = None
+        self.poll()
+
+    def _still_carried(self, opcode: Opcode, arg0: int, fault: Fault) -> bool:
+        """Whether a card is in the path after a motion: seen there, or begun and seen nowhere."""
+        sensors = self._mechanism.sensors()
+        if sensors & _INSIDE or (sensors & Sensor.THROAT and self._record.returning):
+            return True
+        if opcode is Opcode.RESET:
+            # Homing runs the whole path; what it leaves unseen is not in the path.
+            return False if fault is Fault.NONE else bool(self._record.carried)
+        if opcode not in CARRIERS:
+            return bool(self._record.carried)
+        if fault is Fault.NONE:
+            return CARRIERS[opcode][1] in PATH
+        if opcode is Opcode.PICK and sensors & Sensor.SLOT and self._mechanism.slot() == arg0:
+            return False
+        if opcode is Opcode.ACCEPT and sensors & Sensor.THROAT:
+            return False
+        return not (fault in _NOT_BEGUN and opcode in {Opcode.PICK, Opcode.LOAD})
+
+    def _interlock(self, opcode: Opcode) -> Fault:
+        """Why the sensors forbid the motion; Fault.NONE when they allow it."""
+        sensors = self._mechanism.sensors()
+        for present, absent, fault in _INTERLOCKS.get(opcode, ()):
+            if sensors & present != present or sensors & absent:
+                return fault
+        if opcode in CARRIERS and self._position(sensors) is Position.UNKNOWN:
+            return Fault.SENSOR
+        return Fault.NONE
+
+    def _position(self, sensors: Sensor) -> Position:
+        seen = [position for sensor, position in _PATH[self._identity.kind] if sensors & sensor]
+        match len(seen):
+            case 0:
+                return Position.UNKNOWN if self._record.carried else Position.NONE
+            case 1:
+                return seen[0]
+            case _:
+                return Position.UNKNOWN
+
+    def _on_step(self, step: int) -> None:
+        self._step = step & 0xFFFF
+
+    def _keep(self, record: Record) -> None:
+        if record != self._record:
+            self._memory.save({name: int(value) for name, value in asdict(record).items()})
+            self._record = record
+
+    def _identity_registers(self) -> list[int]:
+        return self._identity.to_registers()
+
+    def _status(self) -> list[int]:
+        self.poll()
+        sensors = self._mechanism.sensors()
+        record = self._record
+        return StatusBlock(
+            boot_id=self._boot_id,
+            state=self._state,
+            accepted_seq=record.accepted_seq,
+            done_seq=record.done_seq,
+            done_opcode=record.done_opcode,
+            result=Result(record.result),
+            step=self._step,
+            position=self._position(sensors),
+            slot=self._mechanism.slot(),
+            sensors=sensors,
+            fault=Fault(record.fault),
+            dispensed=record.dispensed,
+            retained=record.retained,
+            detail=tuple(self._mechanism.detail()),
+        ).to_registers()

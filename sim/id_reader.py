@@ -1,0 +1,98 @@
+"""A resident-ID-card reader (SAM-V module) that speaks bytes; what lies in its field is the world's business."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from firmware_protocol import cardtext, samv
+from firmware_protocol.cardtext import CardText, ResidentText
+from firmware_protocol.samv import CardBlocks, Command, Reply, Request, Status
+
+_SAM_ID = bytes(samv.SAM_ID_LENGTH)
+
+
+@dataclass(frozen=True, slots=True)
+class ChipData:
+    """What a card's chip holds. `photo` is opaque here; `fingerprint` has 0, 512 or 1024 bytes; `added_address` may be empty."""
+
+    text: CardText
+    photo: bytes = bytes(samv.PHOTO_LENGTH)
+    fingerprint: bytes = b""
+    added_address: str = ""
+
+
+def resident_chip(name: str, id_number: str, valid_from: str, valid_to: str) -> ChipData:
+    """The chip of a resident's card; birth and sex follow from the 18-character number. Dates are YYYYMMDD or 长期."""
+    return ChipData(
+        ResidentText(
+            name=name,
+            sex="1" if int(id_number[16]) % 2 else "2",
+            ethnicity="01",
+            birth=id_number[6:14],
+            address="虚构省测试市样例路1号",
+            id_number=id_number,
+            issuer="测试市公安局",
+            valid_from=valid_from,
+            valid_to=valid_to,
+        )
+    )
+
+
+class SamvDevice:
+    """The reader's own behaviour: find, then select, then read, of the card that is in the field now.
+
+    A card that leaves the field, or another in its place, must be found and selected again. Anything that is no frame is
+    ignored; a frame with a wrong checksum is answered with BAD_CHECKSUM.
+    """
+
+    def __init__(self, card_in_field: Callable[[], ChipData | None]) -> None:
+        self._card_in_field = card_in_field
+        self._parser = samv.request_parser()
+        self._found: ChipData | None = None
+        self._selected: ChipData | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes from the host, in any split; returns the answers to the requests that they complete."""
+        bad_before = self._parser.bad_frames
+        requests = self._parser.feed(data)
+        answers = [Reply(Status.BAD_CHECKSUM)] * (self._parser.bad_frames - bad_before)
+        answers += [self._answer(request) for request in requests]
+        return b"".join(answer.to_bytes() for answer in answers)
+
+    def _answer(self, request: Request) -> Reply:
+        card = self._card_in_field()
+        if card is None or card != self._found:
+            self._found = self._selected = None
+        match request.command:
+            case Command.RESET_SAM:
+                self._found = self._selected = None
+                return Reply(Status.OK)
+            case Command.SAM_STATUS | Command.SET_MAX_RF_BYTES:
+                return Reply(Status.OK)
+            case Command.SAM_ID:
+                return Reply(Status.OK, _SAM_ID)
+            case Command.FIND:
+                self._found, self._selected = card, None
+                return Reply(Status.FIND_FAILED) if card is None else Reply(Status.FOUND, bytes(samv.FIND_FOUND_LENGTH))
+            case Command.SELECT:
+                self._selected = self._found
+                if self._selected is None:
+                    return Reply(Status.SELECT_FAILED)
+                return Reply(Status.OK, bytes(samv.SELECT_OK_LENGTH))
+            case Command.READ_TEXT_PHOTO | Command.READ_TEXT_PHOTO_FINGERPRINT | Command.READ_ADDED_ADDRESS:
+                return Reply(Status.READ_FAILED) if self._selected is None else _read(request.command, self._selected)
+            case _:
+                return Reply(Status.BAD_COMMAND)
+
+
+def _read(command: int, card: ChipData) -> Reply:
+    if command == Command.READ_ADDED_ADDRESS:
+        if not card.added_address:
+            return Reply(Status.NO_CONTENT)
+        units = samv.ADDED_ADDRESS_LENGTH // 2
+        return Reply(
+            Status.OK, card.added_address.ljust(units)[:units].encode("utf-16-le")[: samv.ADDED_ADDRESS_LENGTH]
+        )
+    fingerprint = card.fingerprint if command == Command.READ_TEXT_PHOTO_FINGERPRINT else None
+    return Reply(Status.OK, CardBlocks(cardtext.encode(card.text), card.photo, fingerprint).to_data())

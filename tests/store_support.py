@@ -1,0 +1,65 @@
+"""Real database files for tests, with seeded randomness and a clock that the test sets."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from lockerd.model.cards import ClaimKind, ManifestItem
+from lockerd.model.custody import Motion, Order, Outcome, Plan, Result, Unit
+from lockerd.store import ledger
+from lockerd.store.database import Database, Transaction
+from lockerd.store.journal import Stamp
+from lockerd.store.vault import Vault
+
+NOW = 1_800_000_000.0
+STAMP = Stamp(NOW, 12.5, "boot-1")
+DONE = Outcome(Result.DONE)
+RECYCLER = {Motion.OPEN, Motion.CLOSE, Motion.ACCEPT, Motion.RETURN, Motion.RETAIN, Motion.EMPTY_BIN}
+
+
+def stamp(wall: float) -> Stamp:
+    return Stamp(wall, wall - NOW, "boot-1")
+
+
+def vault(seed: int = 1) -> Vault:
+    return Vault(bytes(range(32)), entropy=random.Random(seed).randbytes)
+
+
+def item(claim_id: str = "N000001", **changes: str) -> ManifestItem:
+    values = {
+        "name": "测试甲",
+        "id_number": "990101199001010018",
+        "valid_from": "20260101",
+        "valid_to": "20460101",
+        "phone": "+8619900000001",
+    } | changes
+    return ManifestItem(claim_id=claim_id, kind=ClaimKind.RENEWAL, photo=b"", **values)
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[Database]:
+    """The database with its owner running, closed at the end."""
+    db = Database(path, entropy=random.Random(7).randbytes)
+    owner = asyncio.create_task(db.run())
+    try:
+        await db.ready()
+        yield db
+    finally:
+        owner.cancel()
+        with suppress(asyncio.CancelledError):
+            await owner
+
+
+def plan(motion: Motion, slot: int | None = None) -> Plan:
+    unit = Unit.RECYCLER if motion in RECYCLER else Unit.DISPENSER
+    return Plan(Order(unit, motion, slot), f"token-{motion}")
+
+
+async def carry(tx: Transaction, motion: Motion, card_id: str, slot: int | None = None) -> None:
+    """One motion of the ledger that ends well."""
+    intent = await ledger.open_intent(tx, plan(motion, slot), card_id, "journey-1", STAMP)
+    await ledger.settle_intent(tx, intent, DONE, STAMP)

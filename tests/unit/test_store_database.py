@@ -1,0 +1,347 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sqlite3
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from lockerd.errors import StoreError
+from lockerd.store import journal
+from lockerd.store.database import Database, Transaction
+from tests.store_support import opened
+
+
+async def put(tx: Transaction, key: str) -> None:
+    await tx.execute("INSERT INTO meta (key, value) VALUES (?, 1)", (key,))
+
+
+async def keys(db: Database) -> set[str]:
+    async def read(tx: Transaction) -> set[str]:
+        return {row["key"] for row in await tx.all("SELECT key FROM meta")} - {"epoch"}
+
+    return await db.transaction(read)
+
+
+async def refused(path: Path) -> str:
+    """What the owner says when it refuses the file."""
+    db = Database(path, entropy=os.urandom)
+    owner = asyncio.create_task(db.run())
+    with pytest.raises(StoreError) as found:
+        await db.ready()
+    with pytest.raises(StoreError):
+        await owner
+    with pytest.raises(StoreError):
+        await db.transaction(keys)  # type: ignore[arg-type]  # never gets so far
+    return str(found.value)
+
+
+async def test_settings_that_make_commits_durable(tmp_path: Path) -> None:
+    path = tmp_path / "lockerd.db"
+    async with opened(path) as db:
+
+        async def read(tx: Transaction) -> dict[str, object]:
+            names = (
+                "journal_mode",
+                "synchronous",
+                "foreign_keys",
+                "secure_delete",
+                "wal_autocheckpoint",
+                "busy_timeout",
+            )
+            return {name: (await tx.all(f"PRAGMA {name}"))[0][0] for name in names}
+
+        assert await db.transaction(read) == {
+            "journal_mode": "wal",
+            "synchronous": 2,
+            "foreign_keys": 1,
+            "secure_delete": 1,
+            "wal_autocheckpoint": 1000,
+            "busy_timeout": 5000,
+        }
+        for name in ("lockerd.db", "lockerd.db-wal"):
+            assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+
+
+async def test_epoch_is_made_once(tmp_path: Path) -> None:
+    path = tmp_path / "lockerd.db"
+    async with opened(path) as db:
+        first = await db.transaction(journal.epoch)
+    async with opened(path) as db:
+        assert await db.transaction(journal.epoch) == first
+    assert first == random.Random(7).randbytes(8).hex()
+
+
+async def test_closing_leaves_no_log(tmp_path: Path) -> None:
+    async with opened(tmp_path / "lockerd.db") as db:
+        await db.transaction(lambda tx: put(tx, "a"))
+    assert not (tmp_path / "lockerd.db-wal").exists()
+    with pytest.raises(StoreError, match="closed"):
+        await db.transaction(lambda tx: put(tx, "b"))
+
+
+async def test_closing_writes_back_although_somebody_reads(tmp_path: Path) -> None:
+    path = tmp_path / "lockerd.db"
+    async with opened(path) as db:
+        await db.transaction(lambda tx: put(tx, "a"))
+        reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        reader.execute("SELECT count(*) FROM meta").fetchall()
+    assert (tmp_path / "lockerd.db-wal").stat().st_size == 0
+    reader.close()
+
+
+async def test_an_exception_rolls_back_its_own_transaction_only(tmp_path: Path) -> None:
+    async with opened(tmp_path / "lockerd.db") as db:
+
+        async def fails(tx: Transaction) -> None:
+            await put(tx, "bad")
+            raise KeyError("reason")
+
+        results = await asyncio.gather(
+            db.transaction(lambda tx: put(tx, "before")),
+            db.transaction(fails),
+            db.transaction(lambda tx: put(tx, "after")),
+            return_exceptions=True,
+        )
+        assert isinstance(results[1], KeyError)
+        assert await keys(db) == {"before", "after"}
+
+
+async def test_a_cancelled_caller_leaves_a_whole_transaction(tmp_path: Path) -> None:
+    async with opened(tmp_path / "lockerd.db") as db:
+        reached, go_on = asyncio.Event(), asyncio.Event()
+
+        async def halfway(tx: Transaction) -> None:
+            await put(tx, "first")
+            reached.set()
+            await go_on.wait()
+            await put(tx, "second")
+
+        caller = asyncio.create_task(db.transaction(halfway))
+        await reached.wait()
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        go_on.set()
+        await db.transaction(lambda tx: put(tx, "next"))
+        assert await keys(db) == {"first", "second", "next"}
+
+
+async def test_an_exception_nobody_waits_for_is_not_left_over(tmp_path: Path) -> None:
+    seen: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: seen.append(context))
+    async with opened(tmp_path / "lockerd.db") as db:
+        reached, go_on = asyncio.Event(), asyncio.Event()
+
+        async def fails(_tx: Transaction) -> None:
+            reached.set()
+            await go_on.wait()
+            raise KeyError("reason")
+
+        caller = asyncio.create_task(db.transaction(fails))
+        await reached.wait()
+        caller.cancel()
+        go_on.set()
+        with suppress(asyncio.CancelledError):
+            await caller
+        assert await keys(db) == set()
+    del caller
+    assert seen == []
+
+
+async def test_cancellation_inside_the_work_rolls_back(tmp_path: Path) -> None:
+    async with opened(tmp_path / "lockerd.db") as db:
+
+        async def cancelled(tx: Transaction) -> None:
+            await put(tx, "bad")
+            raise asyncio.CancelledError
+
+        with pytest.raises(asyncio.CancelledError):
+            await db.transaction(cancelled)
+        assert await keys(db) == set()
+
+
+async def test_a_cancelled_owner_finishes_what_is_in_hand_and_refuses_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "lockerd.db"
+    db = Database(path, entropy=os.urandom)
+    owner = asyncio.create_task(db.run())
+    await db.ready()
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def halfway(tx: Transaction) -> str:
+        await put(tx, "first")
+        reached.set()
+        await go_on.wait()
+        await put(tx, "second")
+        return "committed"
+
+    in_hand = asyncio.create_task(db.transaction(halfway))
+    await reached.wait()
+    queued = asyncio.create_task(db.transaction(lambda tx: put(tx, "queued")))
+    owner.cancel()
+    await asyncio.sleep(0)
+    owner.cancel()  # an impatient parent
+    go_on.set()
+    assert await in_hand == "committed"
+    with pytest.raises(StoreError, match="closed"):
+        await queued
+    with pytest.raises(asyncio.CancelledError):
+        await owner
+    async with opened(path) as again:
+        assert await keys(again) == {"first", "second"}
+
+
+async def test_a_transaction_within_a_transaction_is_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path / "lockerd.db") as db:
+
+        async def nested(_tx: Transaction) -> None:
+            await db.transaction(lambda tx: put(tx, "a"))
+
+        with pytest.raises(StoreError, match="within a transaction"):
+            await db.transaction(nested)
+
+
+async def test_a_transaction_is_of_no_use_after_its_end(tmp_path: Path) -> None:
+    async with opened(tmp_path / "lockerd.db") as db:
+
+        async def leak(tx: Transaction) -> Transaction:
+            return tx
+
+        tx = await db.transaction(leak)
+        with pytest.raises(StoreError, match="after the end"):
+            await put(tx, "a")
+
+
+async def test_a_swallowed_database_error_spoils_the_transaction(tmp_path: Path) -> None:
+    async with opened(tmp_path / "lockerd.db") as db:
+
+        async def swallows(tx: Transaction) -> None:
+            await put(tx, "a")
+            with suppress(StoreError):
+                await put(tx, "a")
+
+        with pytest.raises(StoreError, match="already failed"):
+            await db.transaction(swallows)
+        assert await keys(db) == set()
+
+
+async def test_a_full_disk_is_named_and_leaves_the_owner_alive(tmp_path: Path) -> None:
+    async with opened(tmp_path / "lockerd.db") as db:
+
+        async def too_much(tx: Transaction) -> None:
+            pages = (await tx.all("PRAGMA page_count"))[0][0]
+            await tx.execute(f"PRAGMA max_page_count = {pages + 2}")
+            await put(tx, "small")
+            await tx.execute("INSERT INTO meta (key, value) VALUES ('big', zeroblob(100000))")
+
+        with pytest.raises(StoreError, match="disk is full"):
+            await db.transaction(too_much)
+        assert await keys(db) == set()
+        await db.transaction(lambda tx: put(tx, "small"))
+        assert await keys(db) == {"small"}
+
+
+async def test_a_second_owner_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "lockerd.db"
+    async with opened(path) as db:
+        assert "in use" in await refused(path)
+        await db.transaction(lambda tx: put(tx, "a"))
+        assert await keys(db) == {"a"}
+
+
+async def test_a_lock_of_another_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lockerd.db"
+    monkeypatch.setattr("lockerd.store.opening._SETTINGS", ("PRAGMA busy_timeout = 1",))
+    async with opened(path) as db:
+        other = sqlite3.connect(path, isolation_level=None)
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreError, match="locked by another program"):
+                await db.transaction(lambda tx: put(tx, "a"))
+        finally:
+            other.close()
+        await db.transaction(lambda tx: put(tx, "b"))
+        assert await keys(db) == {"b"}
+
+
+@pytest.mark.parametrize("content", [b"this is not a database" * 100, b"\0" * 8192])
+async def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "lockerd.db"
+    path.write_bytes(content)
+    assert "damaged" in await refused(path)
+    assert path.read_bytes() == content
+
+
+async def test_a_damaged_page_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "lockerd.db"
+    async with opened(path) as db:
+
+        async def fill(tx: Transaction) -> None:
+            for number in range(500):
+                await put(tx, f"{number:0100}")
+
+        await db.transaction(fill)
+    content = bytearray(path.read_bytes())
+    for offset in range(4096 * 2, len(content), 4096):
+        content[offset : offset + 64] = random.Random(offset).randbytes(64)
+    path.write_bytes(content)
+    assert "set the file and its -wal aside" in await refused(path)
+    assert path.read_bytes() == content
+
+
+async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "lockerd.db"
+    async with opened(path):
+        pass
+    other = sqlite3.connect(path)
+    other.execute("PRAGMA user_version = 9999")
+    other.close()
+    assert "9999" in await refused(path)
+
+
+async def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "lockerd.db"
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE t (a)")
+    other.close()
+    assert "another program" in await refused(path)
+
+
+async def test_a_log_without_its_database_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "lockerd.db-wal").write_bytes(b"acknowledged commits")
+    assert "missing" in await refused(tmp_path / "lockerd.db")
+    assert (tmp_path / "lockerd.db-wal").read_bytes() == b"acknowledged commits"
+
+
+async def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    assert "state directory" in await refused(tmp_path / "none" / "lockerd.db")
+
+
+async def test_a_failing_migration_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lockerd.db"
+    async with opened(path):
+        pass
+    scripts = ["", "CREATE TABLE halfway (a INTEGER) STRICT; SELECT no_such_function();"]
+    with monkeypatch.context() as patched:
+        patched.setattr("lockerd.store.opening._migrations", lambda: scripts)
+        assert "no_such_function" in await refused(path)
+    async with opened(path) as db:
+
+        async def tables(tx: Transaction) -> set[str]:
+            return {row["name"] for row in await tx.all("SELECT name FROM sqlite_schema")}
+
+        assert "halfway" not in await db.transaction(tables)
+
+
+async def test_every_table_is_strict(tmp_path: Path) -> None:
+    async with opened(tmp_path / "lockerd.db") as db:
+
+        async def loose(tx: Transaction) -> list[str]:
+            rows = await tx.all("SELECT name FROM pragma_table_list WHERE strict = 0 AND name NOT LIKE 'sqlite_%'")
+            return [row["name"] for row in rows]
+
+        assert await db.transaction(loose) == []

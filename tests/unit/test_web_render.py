@@ -1,0 +1,158 @@
+"""Every state of the journey has a page, in every language, and the catalogue holds exactly what the pages need."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from lockerd.model.view import FaultKind, Notice, Progress, Screen, View, Whereabouts
+from lockerd.web.catalogue import LANGUAGES, Catalogue, catalogue
+from lockerd.web.render import compose, index, render
+
+SHELL = {"moment.title", "moment.text", "app.name"}  # read by the page around the fragments
+
+
+def every_view() -> list[View]:
+    views = []
+    for screen in Screen:
+        fault = FaultKind.JAM if screen is Screen.FAULT else None
+        base = View(screen, fault=fault, masked_name="李*明", masked_number="9901**********1234")
+        views += [
+            base,
+            replace(base, renewal=True),
+            replace(base, warn=True, seconds_left=20),
+            replace(base, warn=True),
+            replace(base, seconds_left=45),
+            replace(base, reader_available=False),
+            replace(base, face_available=False),
+            replace(base, ticket="4821-7730", attempts_left=2),
+        ]
+        views += [replace(base, progress=progress) for progress in Progress]
+        views += [replace(base, notice=notice, attempts_left=3) for notice in Notice]
+    for fault in FaultKind:
+        views += [View(Screen.FAULT, fault=fault, whereabouts=(place,), ticket="4821-7730") for place in Whereabouts]
+    return views
+
+
+class Recorder(Catalogue):
+    def __init__(self, texts: dict[str, str]) -> None:
+        super().__init__(texts)
+        self.used: set[str] = set()
+
+    def __call__(self, key: str, **fields: object) -> str:
+        self.used.add(key)
+        return super().__call__(key, **fields)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_catalogue_is_complete_and_holds_nothing_unused(language: str) -> None:
+    text = Recorder(dict(catalogue(language).texts))
+    for view in every_view():
+        compose(view, language, text)
+    assert set(text.texts) - text.used - SHELL == set()
+    assert all(words.strip() for words in text.texts.values())
+
+
+def test_languages_have_the_same_fields() -> None:
+    fields = [
+        {key: sorted(re.findall(r"{\w+}", words)) for key, words in catalogue(code).texts.items()} for code in LANGUAGES
+    ]
+    assert fields[0] == fields[1]
+
+
+@pytest.mark.parametrize(
+    ("language", "forbidden"),
+    [
+        ("zh", ("领证码", "提取码", "验证码", "新卡", "旧卡", "柜台", "票号", "居民证")),
+        ("en", ("collection code", "PIN", "identity card", "desk", "receipt", "pick-up")),
+    ],
+)
+def test_one_word_for_one_thing(language: str, forbidden: tuple[str, ...]) -> None:
+    assert [
+        (key, word) for key, words in catalogue(language).texts.items() for word in forbidden if word in words
+    ] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_speech_holds_no_personal_data(language: str) -> None:
+    for view in every_view():
+        said = render(view, language).say
+        assert said
+        assert "李" not in said
+        assert not re.search(r"\*|\d{4}", said)
+
+
+def test_values_are_escaped() -> None:
+    html = render(View(Screen.CONFIRM, masked_name="<b>*&", masked_number='"><i>'), "zh").html
+    assert "<b>" not in html
+    assert "<i>" not in html
+    assert "&lt;b&gt;*&amp;" in html
+
+
+def test_fault_page_says_what_where_next_and_the_ticket() -> None:
+    places = (Whereabouts.NEW_SAFE_INSIDE, Whereabouts.OLD_WITH_YOU)
+    message = render(View(Screen.FAULT, fault=FaultKind.NOT_TAKEN, whereabouts=places, ticket="4821-7730"), "en")
+    text = catalogue("en")
+    for key in ("fault.not_taken.title", "fault.not_taken.next", "where.new_safe_inside", "where.old_with_you"):
+        assert text(key) in message.html
+        assert text(key) in message.say
+    assert "4821-7730" in message.html
+    assert '<svg viewBox="0 0' in message.html
+    assert (message.ticket, message.fault) == ("4821-7730", FaultKind.NOT_TAKEN)
+
+
+def test_ticket_stays_while_the_machine_recovers() -> None:
+    html = render(View(Screen.FAULT, fault=FaultKind.JAM, progress=Progress.RECOVERING, ticket="4821-7730"), "zh").html
+    assert "4821-7730" in html
+
+
+def test_a_fault_without_a_kind_still_has_a_page() -> None:
+    assert render(View(Screen.FAULT), "zh").fault is FaultKind.IN_DOUBT
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_language_button_and_a_way_out_are_on_every_page(language: str) -> None:
+    for view in every_view():
+        html = render(view, language).html
+        assert 'data-action="language"' in html
+        if view.screen not in {Screen.DONE, Screen.FAULT, Screen.OUT_OF_SERVICE}:
+            assert 'data-action="cancel"' in html
+        if view.screen in {Screen.DONE, Screen.FAULT} and not view.warn:
+            assert 'data-action="close"' in html
+        assert ('data-action="more_time"' in html) == view.warn
+
+
+def test_waiting_pages_offer_nothing_to_press_but_cancel() -> None:
+    html = render(View(Screen.CODE, progress=Progress.CHECKING), "zh").html
+    assert catalogue("zh")("progress.checking") in html
+    assert set(re.findall(r'data-action="(\w+)"', html)) == {"language", "cancel"}
+
+
+def test_another_language_is_refused() -> None:
+    with pytest.raises(KeyError):
+        render(View(Screen.CODE), "../en")
+
+
+class Loads(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            assert name != "style", f"inline style on <{tag}>"
+            assert not name.startswith("on"), f"inline handler on <{tag}>"
+            if name in {"src", "href"}:
+                self.found.append(str(value))
+
+
+def test_pages_load_nothing_from_elsewhere() -> None:
+    parser = Loads()
+    parser.feed(index())
+    for view in every_view():
+        parser.feed(render(view, "zh").html)
+    assert parser.found
+    assert all(address.startswith("/static/") for address in parser.found)
