@@ -72,6 +72,7 @@ class Session:
         self._fit = False
         self._recovering = True
         self._refresh_wanted = False
+        self._stage_entered = asyncio.Event()
         self._resume: Resume | None = None
 
     @property
@@ -121,6 +122,7 @@ class Session:
         self._recovering = False
         self.publish()
         async with asyncio.TaskGroup() as group:
+            lights = group.create_task(self._follow_with_light(), name="lights")
             watch: asyncio.Task[None] | None = None
             pending: deque[Event] = deque()
             try:
@@ -138,7 +140,6 @@ class Session:
                     if moved:
                         await _stop(watch)
                         self._enter()
-                        await self._light()
                     elif self._journey != before:
                         self.publish()
                     pending.extend(await self._perform_all(effects, group))
@@ -148,6 +149,7 @@ class Session:
                         await self._between_journeys(before)
             finally:
                 await _stop(watch)
+                await _stop(lights)
 
     # --- deciding and doing ------------------------------------------------------------------------------------------
 
@@ -225,6 +227,7 @@ class Session:
     def _enter(self) -> None:
         self._extensions = 0
         self._set_deadline()
+        self._stage_entered.set()
         self.publish()
 
     def _view(self) -> View:
@@ -241,12 +244,20 @@ class Session:
             face_available=self._face_available(),
         )
 
-    async def _light(self) -> None:
-        name = STAGES[self._journey.stage].light
-        try:
-            await self._cabinet.light(*([name] if name else []))
-        except DeviceError as error:
-            log.warning("light not set", error=str(error))
+    async def _follow_with_light(self) -> None:
+        """Light the place where the citizen's hand goes; a motion never waits for a lamp."""
+        lit: str | None = ""
+        while True:
+            await self._stage_entered.wait()
+            self._stage_entered.clear()
+            wanted = STAGES[self._journey.stage].light
+            if wanted == lit:
+                continue
+            try:
+                await self._cabinet.light(*([wanted] if wanted else []))
+                lit = wanted
+            except DeviceError as error:
+                log.warning("light not set", error=str(error))
 
     def _start_watch(self, group: asyncio.TaskGroup) -> asyncio.Task[None] | None:
         visit = self._journey.visit

@@ -117,7 +117,10 @@ async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
 
 
 class MemoryLine:
-    """`Registers` straight into firmwares. `script` tells per write what is lost: "request", "reply" or None."""
+    """`Registers` straight into firmwares.
+
+    `script` tells per write what is lost: "request", "reply", "unsent" (nothing left the host) or None.
+    """
 
     def __init__(self, units: Mapping[int, UnitFirmware]) -> None:
         self.units = units
@@ -148,6 +151,8 @@ class MemoryLine:
         lost = self.script.pop(0) if self.script else None
         if lost:
             self.on_loss()
+        if lost == "unsent":
+            raise DeviceSilent("line", "not connected", sent=False)
         if lost == "request" or self.units[unit].silent:
             raise DeviceSilent("line", "no answer")
         refused = self.units[unit].write(address, values)

@@ -83,9 +83,7 @@ def _known(adapters: dict[str, T], model: Model) -> T:
 def _blob(picture: Picture, model: Model) -> Floats:
     """The input (1, 3, H, W) of a model from a picture of its size."""
     mean = (model.mean, model.mean, model.mean)
-    blob = cv2.dnn.blobFromImage(
-        picture, 1.0 / model.deviation, mean=mean, swapRB=model.colour_order == "RGB"
-    )
+    blob = cv2.dnn.blobFromImage(picture, 1.0 / model.deviation, mean=mean, swapRB=model.colour_order == "RGB")
     return np.asarray(blob, np.float32)
 
 
@@ -124,9 +122,7 @@ def _scrfd(model: Model, session: onnxruntime.InferenceSession) -> Detector:
     width, height = model.input_size
     name = session.get_inputs()[0].name
     if len(session.get_outputs()) != 9:
-        raise ConfigError(
-            f"face pack: {model.file} has not the nine outputs of adapter 'scrfd'; install another"
-        )
+        raise ConfigError(f"face pack: {model.file} has not the nine outputs of adapter 'scrfd'; install another")
     anchors = _anchors(width, height, 2)
 
     def detect(picture: Picture) -> list[Face]:
@@ -194,9 +190,7 @@ def _crop_to_vector(model: Model, session: onnxruntime.InferenceSession) -> Embe
     def embed(crop: Picture) -> Floats:
         vector = np.asarray(session.run(None, {name: _blob(crop, model)})[0], np.float32).ravel()
         if vector.size != model.dimension:
-            raise ConfigError(
-                f"face pack: {model.file} gives {vector.size} numbers, not its dimension; correct it"
-            )
+            raise ConfigError(f"face pack: {model.file} gives {vector.size} numbers, not its dimension; correct it")
         return vector
 
     return embed

@@ -117,9 +117,7 @@ class Pack:
         for threshold in self.manifest.thresholds:
             if threshold.reference_kind == reference_kind:
                 return threshold
-        raise _wrong(
-            self.folder, "thresholds", f"has none for references of kind {reference_kind!r}", "calibrate it"
-        )
+        raise _wrong(self.folder, "thresholds", f"has none for references of kind {reference_kind!r}", "calibrate it")
 
     def read(self, entry: Model | Golden) -> bytes:
         """The bytes of a file of this pack, checked against its sha256. Raises ConfigError."""
@@ -184,9 +182,7 @@ def _check(path: Path, manifest: Manifest, *, production: bool) -> None:
 def _read_checked(folder: Path, entry: Model | Golden) -> bytes:
     file = folder / entry.file
     if "\0" in entry.file or not file.resolve().is_relative_to(folder.resolve()):
-        raise _wrong(
-            folder, "file", f"{entry.file!r} lies outside the pack", "keep all files in the pack's folder"
-        )
+        raise _wrong(folder, "file", f"{entry.file!r} lies outside the pack", "keep all files in the pack's folder")
     try:
         if file.stat().st_size > MAX_FILE_BYTES:
             raise ConfigError(f"{file}: is larger than {MAX_FILE_BYTES} bytes; install the pack again")

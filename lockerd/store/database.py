@@ -143,7 +143,6 @@ class Database:
         if self._end is not None:
             raise self._end
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        answer.add_done_callback(_look_at)
         self._jobs.put_nowait(_Job(run, answer))
         return await asyncio.shield(answer)
 
@@ -230,12 +229,6 @@ class Database:
 
 async def _opened(connection: aiosqlite.Connection) -> None:
     await connection
-
-
-def _look_at(answer: asyncio.Future[Any]) -> None:
-    """Mark an exception as seen: a cancelled caller is not there to see it."""
-    if not answer.cancelled():
-        answer.exception()
 
 
 async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:

@@ -13,9 +13,10 @@ from aiohttp.typedefs import Handler
 
 from lockerd.errors import LockerError
 from lockerd.model.custody import SlotRecord
+from lockerd.model.staffing import BinReport, LoadReport
 from lockerd.web.catalogue import DEFAULT_LANGUAGE, LANGUAGES
 from lockerd.web.common import STATIC, read_json, secure
-from lockerd.web.console_pages import Loaded, Page, render_login, render_page, render_part, said
+from lockerd.web.console_pages import Page, render_login, render_page, render_part, said
 from lockerd.web.health import HealthReport
 from lockerd.web.logins import Logins
 
@@ -32,22 +33,6 @@ YEAR_SECONDS: Final = 365 * 24 * 3600
 T = TypeVar("T")
 
 
-class Counted(Protocol):
-    """One emptying of the recycling bin."""
-
-    @property
-    def counted(self) -> int:
-        """By a person who was not told what to expect."""
-
-    @property
-    def expected(self) -> int:
-        """By the ledger."""
-
-    @property
-    def agreed(self) -> bool:
-        """Whether both are the same."""
-
-
 class StaffWork(Protocol):
     """What staff may ask of the machine. Its methods raise a LockerError whose message is for staff."""
 
@@ -58,13 +43,13 @@ class StaffWork(Protocol):
         """Begin to load the tray."""
 
     @property
-    def load_report(self) -> Loaded:
+    def load_report(self) -> LoadReport:
         """The tray being loaded, or the last one."""
 
     async def slots(self) -> Sequence[SlotRecord]:
         """All slots in order."""
 
-    async def empty_bin(self, name: str, counted: int) -> Counted:
+    async def empty_bin(self, name: str, counted: int) -> BinReport:
         """Record that the bin was emptied."""
 
     async def settle(self) -> bool:
@@ -232,11 +217,13 @@ class _Console:
 
 @web.middleware
 async def _answer_in_words(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Translate what the rooms below raise, and what the API refuses, into {"error": words}."""
+    """Translate what the rooms below raise, and what the API refuses, into {"error": words}; a page says the words only."""
     try:
         return await handler(request)
     except LockerError as error:
         log.info("staff work refused", error=str(error))
+        if not request.path.startswith("/api/"):
+            return web.Response(status=503, text=said(_language(request, DEFAULT_LANGUAGE), str(error)))
         status, words = 409, str(error)
     except web.HTTPException as error:
         if error.status < 400 or not request.path.startswith("/api/"):

@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from lockerd.model.custody import SlotRecord, SlotState
-from lockerd.web.catalogue import DEFAULT_LANGUAGE, LANGUAGES, catalogue
+from lockerd.model.staffing import LoadReport
+from lockerd.web.catalogue import LANGUAGES, catalogue
 from lockerd.web.health import HealthReport, Status
 from lockerd.web.render import environment
 
@@ -37,42 +38,11 @@ LIVE: Final = frozenset({Page.OVERVIEW, Page.LOAD, Page.SLOTS})
 """Pages with a part that shows the present and is fetched again and again."""
 
 
-class Line(Protocol):
-    """What became of the n-th card of a tray: stored in `slot`, or rejected for `reason`."""
-
-    @property
-    def n(self) -> int:
-        """Counted from 1."""
-
-    @property
-    def slot(self) -> int | None:
-        """Where it was stored."""
-
-    @property
-    def reason(self) -> str | None:
-        """Why it was not."""
-
-
-class Loaded(Protocol):
-    """A tray as far as it is loaded; `fault` says in words why loading stopped early."""
-
-    @property
-    def running(self) -> bool:
-        """Whether more may come."""
-
-    @property
-    def lines(self) -> Sequence[Line]:
-        """One for each card, in order."""
-
-    @property
-    def fault(self) -> str | None:
-        """None while all is well."""
-
-
 def said(language: str, words: str) -> str:
     """What a room below said, in `language`; as it was said where the list of its sayings lacks it.
 
-    Those rooms speak English. Numbers are kept: "3 blocked" is looked up as "{n} blocked".
+    Those rooms speak English, and name their parts by keys ("reader.exit"). Numbers are kept: "3 blocked" is looked up
+    as "{n} blocked".
     """
     numbers = re.findall(r"\d+", words)
     found = _sayings(language).get(re.sub(r"\d+", "{n}", words))
@@ -93,7 +63,9 @@ def render_page(page: Page, language: str, name: str, part: str) -> str:
     return _render(f"{page}.html", language, page=page, pages=list(Page), name=name, live_part=part)
 
 
-def render_part(page: Page, language: str, *, health: HealthReport, report: Loaded, slots: Sequence[SlotRecord]) -> str:
+def render_part(
+    page: Page, language: str, *, health: HealthReport, report: LoadReport, slots: Sequence[SlotRecord]
+) -> str:
     """The live part of `page`, a fragment; empty for a page that has none."""
     if page not in LIVE:
         return ""
@@ -131,7 +103,5 @@ def _render(template: str, language: str, **values: object) -> str:
 
 @cache
 def _sayings(language: str) -> dict[str, str]:
-    if language != DEFAULT_LANGUAGE:
-        return {}  # the rooms below speak English
     path = Path(__file__).parent / "text" / "console" / f"sayings.{language}.json"
     return msgspec.json.decode(path.read_bytes(), type=dict[str, str])

@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from firmware_protocol.idnumber import is_valid
+from lockerd.errors import FaceUnavailable
 from lockerd.model.view import Action, Screen, Tap, View
 from lockerd.web.catalogue import DEFAULT_LANGUAGE, LANGUAGES
 from lockerd.web.common import STATIC, Changes, read_json, secure, send_events
@@ -155,8 +156,8 @@ class _Kiosk:
                 watch = group.create_task(self._leave_camera())
                 pump.add_done_callback(lambda _: watch.cancel())
                 watch.add_done_callback(lambda _: pump.cancel())
-        except* ConnectionResetError:
-            pass  # the page went away, which is no fault
+        except* (ConnectionResetError, FaceUnavailable):
+            pass  # the page went away, or the camera did: health tells of that, and the page asks again
         return response
 
     async def shut_down(self, _: web.Application) -> None:

@@ -19,8 +19,8 @@ from firmware_protocol.crc import crc16
 from lockerd.devices.bus import DeviceRefused, DeviceSilent, ModbusBus, RtuSettings, TcpSettings
 from tests.modbus_rig import PtyPeer, until
 
-TIMEOUT = 0.1
-LATENCY = 0.2
+TIMEOUT = 0.3  # long enough for an answer on a busy machine
+LATENCY = 0.6
 
 
 def sealed(text: str) -> bytes:
@@ -140,10 +140,9 @@ async def test_a_write_is_content_with_the_answer_of_a_read_in_bare_pymodbus() -
     ids=["a read's answer", "another count", "another address", "another unit", "wrong CRC"],
 )
 async def test_a_write_takes_only_its_own_answer(answer: bytes) -> None:
-    async with guarded(Script(answer, WRITTEN)) as bus:
+    async with guarded(Script(answer)) as bus:
         with pytest.raises(DeviceSilent, match="no fitting answer"):
             await bus.write(1, 0x100, [1, 2])
-        await bus.write(1, 0x100, [1, 2])
         assert bus.statistics(1).bad_answers == 1
 
 

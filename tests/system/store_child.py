@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -59,4 +60,19 @@ async def stop(path: Path) -> None:
     await asyncio.gather(*callers, return_exceptions=True)
 
 
-asyncio.run({"transfer": transfer, "guess": guess, "stop": stop}[sys.argv[1]](Path(sys.argv[2])))
+async def broken_disk(path: Path) -> None:
+    """Commit once, let every further write fail, and print what the caller and the owner say."""
+    db = Database(path, entropy=random.Random(1).randbytes)
+    owner = asyncio.create_task(db.run())
+    await db.ready()
+    await db.transaction(lambda tx: journal.append(tx, "lockerd.test", {}, stamp=STAMP))
+    _soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    second = db.transaction(lambda tx: journal.append(tx, "lockerd.test", {}, stamp=STAMP))
+    for said in await asyncio.gather(second, owner, return_exceptions=True):
+        os.write(1, f"{type(said).__name__} {said}\n".encode())
+
+
+asyncio.run(
+    {"transfer": transfer, "guess": guess, "stop": stop, "broken_disk": broken_disk}[sys.argv[1]](Path(sys.argv[2]))
+)

@@ -28,10 +28,7 @@ READY_WITHIN = 30.0
 
 def shots(person: Person | None, *, second: Person | None = None, **seen: float) -> list[bytes]:
     nuisance = Nuisance(eye_distance=0.19, **seen) if seen else None  # type: ignore[arg-type]
-    return [
-        encode(draw_frame(person, np.random.default_rng(n), nuisance=nuisance, second=second))
-        for n in range(4)
-    ]
+    return [encode(draw_frame(person, np.random.default_rng(n), nuisance=nuisance, second=second)) for n in range(4)]
 
 
 class Scene:
@@ -176,9 +173,7 @@ async def test_a_template_of_another_model(client: FaceClient) -> None:
 async def test_a_worker_killed_in_mid_verification_comes_back(client: FaceClient, scene: Scene) -> None:
     reference = await template(client, ALICE)
     asked = asyncio.Event()
-    verification = asyncio.ensure_future(
-        client.verify(reference, timeout=20.0, on_prompt=lambda _: asked.set())
-    )
+    verification = asyncio.ensure_future(client.verify(reference, timeout=20.0, on_prompt=lambda _: asked.set()))
     await asyncio.wait_for(asked.wait(), 10.0)
     os.kill(worker_pid(), signal.SIGKILL)
     result = await asyncio.wait_for(verification, 5.0)
@@ -223,9 +218,7 @@ async def test_a_camera_that_goes_is_said_and_returns(client: FaceClient, scene:
     assert (await client.verify(reference, timeout=10.0, on_prompt=ignore)).verdict is FaceVerdict.VERIFIED
 
 
-async def test_the_loop_is_never_blocked_and_cancelling_ends_the_transaction(
-    client: FaceClient, scene: Scene
-) -> None:
+async def test_the_loop_is_never_blocked_and_cancelling_ends_the_transaction(client: FaceClient, scene: Scene) -> None:
     reference = await template(client, ALICE)
     ticks = 0
 
@@ -243,9 +236,7 @@ async def test_the_loop_is_never_blocked_and_cancelling_ends_the_transaction(
     assert (await client.verify(reference, timeout=10.0, on_prompt=ignore)).verdict is FaceVerdict.VERIFIED
 
 
-async def test_previews_are_mirrored_and_only_made_while_somebody_looks(
-    client: FaceClient, scene: Scene
-) -> None:
+async def test_previews_are_mirrored_and_only_made_while_somebody_looks(client: FaceClient, scene: Scene) -> None:
     half = np.zeros((480, 640, 3), np.uint8)
     half[:, :320] = 255
     scene.pictures = [encode(half)]
@@ -290,8 +281,6 @@ async def test_a_pack_that_cannot_be_used_is_said(settings: FaceSettings, tmp_pa
 
 
 def test_the_daemons_side_loads_neither_opencv_nor_onnxruntime() -> None:
-    check = (
-        "import sys, lockerd.face.verifier; print(sorted({'cv2', 'numpy', 'onnxruntime'} & set(sys.modules)))"
-    )
+    check = "import sys, lockerd.face.verifier; print(sorted({'cv2', 'numpy', 'onnxruntime'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", check], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,10 +126,12 @@ class Machine:
 
 
 @asynccontextmanager
-async def machine(first: View, *, boot: str = "boot-1", port: int = 0) -> AsyncIterator[Machine]:
+async def machine(
+    first: View, *, boot: str = "boot-1", port: int = 0, framed_by: str | None = None
+) -> AsyncIterator[Machine]:
     views = Views(first)
     made = Machine(views, boot)
-    app = kiosk_app(boot=boot, source=views, on_tap=made.taps.append, previews=pictures, framed_by=None)
+    app = kiosk_app(boot=boot, source=views, on_tap=made.taps.append, previews=pictures, framed_by=framed_by)
     runner = web.AppRunner(app, shutdown_timeout=2)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
@@ -182,10 +184,21 @@ async def settle(page: Page) -> None:
         await expect(page.locator("[data-preview] img")).to_have_js_property("naturalWidth", 640)
 
 
+FAILURES: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def no_page_failures() -> Iterator[None]:
+    """No script of the page fails in any test."""
+    FAILURES.clear()
+    yield
+    assert FAILURES == []
+
+
 async def opened(chromium: Browser, address: str, size: dict[str, int]) -> Page:
     context = await chromium.new_context(viewport=size, reduced_motion="reduce")  # type: ignore[arg-type]
     page = await context.new_page()
-    page.on("pageerror", lambda error: pytest.fail(f"the page failed: {error}"))
+    page.on("pageerror", lambda error: FAILURES.append(str(error)))
     await page.goto(address)
     return page
 
@@ -281,12 +294,15 @@ async def test_a_citizen_taps_through_the_first_pages(chromium: Browser) -> None
         await expect(ok).to_be_disabled()
         await page.locator('[data-key="0"]').click()
         await expect(page.locator(".entry.code")).to_have_text("4821 7730")
+        sent: list[str] = []
+        page.on("request", lambda request: sent.append(request.url))
         await ok.dblclick()
         await until(lambda: bool(locker.taps))
         locker.views.publish(View(Screen.IDENTIFY))
         await shown(page, locker.views)
         assert "48217730" not in await page.content()
-        assert locker.taps == [Tap(Action.CODE, "48217730")]  # the double tap counted once
+        assert locker.taps == [Tap(Action.CODE, "48217730")]
+        assert len(sent) == 1  # the double tap counted once
 
         await page.locator('[data-choose="number"]').click()
         await page.keyboard.type(NUMBER[:9] + "7")
@@ -338,17 +354,37 @@ async def test_the_page_comes_back_after_a_restart_of_the_daemon(chromium: Brows
         assert again.taps == [Tap(Action.CONFIRM)]
 
 
+async def test_only_the_named_origin_may_frame_the_page(chromium: Browser) -> None:
+    async def dock(request: web.Request) -> web.Response:
+        return web.Response(text=f'<iframe src="{request.query["kiosk"]}">', content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get("/", dock)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with machine(View(Screen.CONFIRM), framed_by=origin) as open_one, machine(View(Screen.CONFIRM)) as closed_one:
+        page = await chromium.new_page()
+        await page.goto(f"{origin}/?kiosk={open_one.address}")
+        await page.frame_locator("iframe").locator('[data-action="confirm"]').click()
+        await until(lambda: bool(open_one.taps))
+        await page.goto(f"{origin}/?kiosk={closed_one.address}")
+        await expect(page.frame_locator("iframe").locator("#page")).to_have_count(0)
+    await runner.cleanup()
+
+
 async def test_the_preview_runs_on_through_prompts_and_ends_with_the_page(chromium: Browser) -> None:
     async with machine(View(Screen.FACE, progress=Progress.LOOKING)) as locker:
         page = await opened(chromium, locker.address, LANDSCAPE)
         await shown(page, locker.views)
         await settle(page)
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url) if "/preview" in request.url else None)
+        picture = page.locator("[data-preview] img")
+        await picture.evaluate("(image) => { image.marked = true; }")
         locker.views.publish(View(Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_CLOSER))
         await shown(page, locker.views)
         await settle(page)
-        assert asked == []
+        await expect(picture).to_have_js_property("marked", True)  # the very same element, still streaming
         locker.views.publish(View(Screen.CONFIRM, **MASKED))
         await shown(page, locker.views)
         await expect(page.locator("img")).to_have_count(0)

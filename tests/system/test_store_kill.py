@@ -77,3 +77,13 @@ def test_a_stopped_owner_lets_the_process_end(tmp_path: Path) -> None:
     with child("stop", tmp_path / "lockerd.db") as process:
         assert process.wait(30) == 0
     assert not (tmp_path / "lockerd.db-wal").exists()
+
+
+async def test_a_commit_that_the_disk_failed_ends_the_owner(tmp_path: Path) -> None:
+    path = tmp_path / "lockerd.db"
+    with child("broken_disk", path) as process:
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert [line.startswith(b"StoreError the disk failed") for line in said.splitlines()] == [True, True]
+    async with opened(path) as db:
+        assert (await db.transaction(journal.position)).last_seq == 1

@@ -208,9 +208,7 @@ def test_a_damaged_photo_never_raises(pipeline: Pipeline, at: int, value: int, l
 
 
 def test_a_huge_picture_is_refused_by_its_header() -> None:
-    png = (
-        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + struct.pack(">II", 60000, 60000) + bytes(40)
-    )
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + struct.pack(">II", 60000, 60000) + bytes(40)
     assert header_size(png) == (60000, 60000)
     assert decode(png) is FaceReason.UNREADABLE_PICTURE
     jpeg = bytearray(PHOTO)

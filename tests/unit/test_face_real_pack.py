@@ -95,8 +95,6 @@ def test_real_models_do_not_verify_every_drawn_face_as_a_given_person(pack: Path
     seen = pipeline.look(picture, pipeline.gates_reference)
     assert isinstance(seen, Sighting)
     for seed in range(5):
-        drawn = pipeline.look(
-            draw_frame(Person.from_seed(seed), np.random.default_rng(seed)), pipeline.gates_live
-        )
+        drawn = pipeline.look(draw_frame(Person.from_seed(seed), np.random.default_rng(seed)), pipeline.gates_live)
         if isinstance(drawn, Sighting):
             assert float(seen.vector @ drawn.vector) < loaded.threshold("photo").value

@@ -37,9 +37,7 @@ def test_the_wrong_person_is_not(transaction: Transaction) -> None:
 
 def test_one_good_frame_among_a_strangers_does_not_carry(transaction: Transaction) -> None:
     transaction.frames = 5
-    decision = [transaction.add(seen(s), t) for s, t in ((2, 0.0), (1, 0.2), (2, 0.4), (3, 0.5), (2, 0.6))][
-        -1
-    ]
+    decision = [transaction.add(seen(s), t) for s, t in ((2, 0.0), (1, 0.2), (2, 0.4), (3, 0.5), (2, 0.6))][-1]
     assert decision is not None
     assert decision.verdict is FaceVerdict.NOT_VERIFIED
 

@@ -42,7 +42,10 @@ class Bench:
         assert self.command(opcode, arg0) is None
         await self.mechanism.midway.wait()
         self.unit.power_off()
+        self.mechanism.pause.set()  # without power nothing goes on
         self.mechanism.pause = None
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     def restore(self) -> None:
         self.boot += 1
@@ -74,6 +77,7 @@ async def test_a_power_cut_midway_is_interrupted_and_never_resumed() -> None:
     async with running(bench.unit):
         await bench.cut_midway(Opcode.PICK, 3)
         assert bench.unit.silent
+        assert bench.mechanism.at is None
         bench.restore()
         status = bench.status()
         assert (status.state, status.accepted_seq, status.done_seq) == (State.INTERRUPTED, 1, 0)
@@ -140,6 +144,17 @@ async def test_a_hand_quicker_than_the_retraction_is_counted_and_nothing_moves()
     assert (status.result, status.fault, status.dispensed) == (Result.FAULT, Fault.NO_CARD, 1)
     assert status.position is Position.NONE
     assert [motion for motion, _ in bench.mechanism.motions] == [Opcode.PRESENT]
+
+
+async def test_a_card_taken_between_two_polls_is_counted_before_the_next_motion() -> None:
+    bench = Bench(BenchMechanism(stocked=[3], at=Position.TRANSPORT))
+    async with running(bench.unit):
+        await bench.make(Opcode.PRESENT)
+        accepted = bench.status().accepted_seq
+        bench.mechanism.at = None
+        assert bench.command(Opcode.PICK, 3, seq=accepted + 1) is None
+        await until(lambda: bench.status().state is State.READY)
+        assert (bench.status().dispensed, bench.status().position) == (1, Position.TRANSPORT)
 
 
 async def test_an_inserted_card_pulled_back_is_not_a_dispensed_one_but_a_returned_one_is() -> None:

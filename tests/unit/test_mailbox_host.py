@@ -86,6 +86,14 @@ async def test_a_request_lost_every_time_is_in_doubt_and_bounded(bench: Bench) -
     assert len(bench.line.writes) < 10
 
 
+async def test_a_request_that_never_left_has_not_moved(bench: Bench) -> None:
+    token = await bench.host.plan(Opcode.PICK, 3)
+    bench.line.script = ["unsent"]
+    ending = await bench.host.carry_out(token, 5.0)
+    assert (ending.result, ending.status) == (Result.NOT_MOVED, None)
+    assert (len(bench.line.writes), bench.motions) == (1, [])
+
+
 async def test_a_fault_is_reported_with_where_the_card_is(bench: Bench) -> None:
     bench.mechanism.fault = Fault.JAM
     ending = await bench.host.carry_out(await bench.host.plan(Opcode.PICK, 3), 5.0)

@@ -84,6 +84,16 @@ async def test_closing_leaves_no_log(tmp_path: Path) -> None:
         await db.transaction(lambda tx: put(tx, "b"))
 
 
+async def test_closing_writes_back_although_somebody_reads(tmp_path: Path) -> None:
+    path = tmp_path / "lockerd.db"
+    async with opened(path) as db:
+        await db.transaction(lambda tx: put(tx, "a"))
+        reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        reader.execute("SELECT count(*) FROM meta").fetchall()
+    assert (tmp_path / "lockerd.db-wal").stat().st_size == 0
+    reader.close()
+
+
 async def test_an_exception_rolls_back_its_own_transaction_only(tmp_path: Path) -> None:
     async with opened(tmp_path / "lockerd.db") as db:
 

@@ -345,8 +345,8 @@ async def test_messages_wait_and_are_erased_once_sent(db: Database) -> None:
         await messages.queue(tx, keys, "m2", "+8619900000002", "乙")
         await messages.sent(tx, "m1")
         assert await messages.next_due(tx, keys, NOW + DAY) is None
-        rows = await tx.all("SELECT record FROM data_key WHERE record LIKE 'message|%'")
-        assert rows == []
+        assert await tx.all("SELECT record FROM data_key WHERE record LIKE 'message|%'") == []
+        assert await tx.all("SELECT 1 FROM message WHERE phone IS NOT NULL OR text IS NOT NULL") == []
 
     await db.transaction(work)
 

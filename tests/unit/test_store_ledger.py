@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lockerd.errors import StoreError
-from lockerd.model.custody import Fault, Motion, Observation, Outcome, Place, Result, Sensor, SlotState, Unit
+from lockerd.model.custody import Fault, Intent, Motion, Observation, Outcome, Place, Result, Sensor, SlotState, Unit
 from lockerd.store import claims, ledger
 from lockerd.store.database import Database, Transaction
 from lockerd.store.ledger import Totals
@@ -205,6 +205,19 @@ async def test_a_store_into_an_occupied_slot_blocks_it(db: Database) -> None:
         assert await ledger.free_slot(tx) == 1
 
     await db.transaction(work)
+
+
+async def test_evidence_of_another_slot_settles_a_store(db: Database) -> None:
+    async def begin(tx: Transaction) -> Intent:
+        await ledger.move(tx, OTHER, Place.TRANSPORT, STAMP, "read")
+        return await ledger.open_intent(tx, plan(Motion.STORE, 1), OTHER, "j", STAMP)
+
+    intent = await db.transaction(begin)
+    with pytest.raises(StoreError, match="slot 0 holds another card"):
+        await db.transaction(lambda tx: ledger.settle_intent(tx, intent, DONE, STAMP, slot=0))
+    await db.transaction(lambda tx: ledger.settle_intent(tx, intent, DONE, STAMP, slot=2))
+    records = await db.transaction(ledger.slots)
+    assert [record.card_id for record in records] == [CARD, None, OTHER, None]
 
 
 async def test_evidence_resolves_a_doubt_into_the_slot(db: Database) -> None:

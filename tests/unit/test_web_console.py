@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 import pytest
 import pytest_asyncio
-from aiohttp import ClientResponse, CookieJar
+from aiohttp import ClientResponse, CookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from lockerd.errors import LockerError
 from lockerd.model.custody import SlotRecord, SlotState
+from lockerd.model.staffing import BinReport, LoadLine, LoadReport, RejectReason
 from lockerd.web.console import console_app
 from lockerd.web.health import HealthReport
 from lockerd.web.logins import IDLE_SECONDS, MOST_LOGINS, Logins
@@ -20,35 +21,11 @@ from lockerd.web.logins import IDLE_SECONDS, MOST_LOGINS, Logins
 NAME, PIN = "li.wei", "482177"
 
 
-@dataclass(frozen=True)
-class Line:
-    n: int
-    slot: int | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class Report:
-    running: bool = False
-    lines: tuple[Line, ...] = ()
-    fault: str | None = None
-
-
-@dataclass(frozen=True)
-class Bin:
-    counted: int
-    expected: int
-
-    @property
-    def agreed(self) -> bool:
-        return self.counted == self.expected
-
-
 @dataclass
 class Machine:
     """Staff work that only remembers what was asked."""
 
-    load_report: Report = field(default_factory=Report)
+    load_report: LoadReport = field(default_factory=LoadReport)
     refusal: str | None = None
     serving: bool = True
     asked: list[tuple[object, ...]] = field(default_factory=list)
@@ -60,16 +37,16 @@ class Machine:
     async def load(self, name: str) -> None:
         self._refuse()
         self.asked.append(("load", name))
-        self.load_report = Report(running=True)
+        self.load_report = LoadReport(running=True)
 
     async def slots(self) -> Sequence[SlotRecord]:
         self._refuse()
         return [SlotRecord(0, SlotState.STOCKED, "claim-1", 1.5e9), SlotRecord(1, SlotState.FREE, None, 0)]
 
-    async def empty_bin(self, name: str, counted: int) -> Bin:
+    async def empty_bin(self, name: str, counted: int) -> BinReport:
         self._refuse()
         self.asked.append(("bin", name, counted))
-        return Bin(counted, 4)
+        return BinReport(counted, 4)
 
     async def settle(self) -> bool:
         self._refuse()
@@ -94,13 +71,15 @@ class Console:
             new_token=lambda: f"token-{next(tokens)}",
             now=lambda: self.clock,
         )
-        self.http: TestClient = TestClient(TestServer(app), cookie_jar=CookieJar(unsafe=True))
+        self.http: TestClient[web.Request, web.Application] = TestClient(
+            TestServer(app), cookie_jar=CookieJar(unsafe=True)
+        )
 
-    async def post(self, path: str, body: object = None, **options: object) -> ClientResponse:
-        return await self.http.post(path, json={} if body is None else body, allow_redirects=False, **options)
+    async def post(self, path: str, body: object = None, headers: dict[str, str] | None = None) -> ClientResponse:
+        return await self.http.post(path, json={} if body is None else body, allow_redirects=False, headers=headers)
 
-    async def get(self, path: str, **options: object) -> ClientResponse:
-        return await self.http.get(path, allow_redirects=False, **options)
+    async def get(self, path: str, headers: dict[str, str] | None = None) -> ClientResponse:
+        return await self.http.get(path, allow_redirects=False, headers=headers)
 
     async def log_in(self, pin: str = PIN, name: str = NAME) -> ClientResponse:
         return await self.post("/api/login", {"name": name, "pin": pin})
@@ -158,7 +137,7 @@ async def test_load_begins_in_the_name_of_who_is_logged_in(inside: Console) -> N
 
 
 async def test_load_report_names_slot_or_reason_of_each_card(inside: Console) -> None:
-    inside.machine.load_report = Report(True, (Line(1, slot=7), Line(2, reason="unreadable")))
+    inside.machine.load_report = LoadReport(True, (LoadLine(1, slot=7), LoadLine(2, reason=RejectReason.UNREADABLE)))
     assert await (await inside.get("/api/load")).json() == {
         "running": True,
         "lines": [
@@ -263,9 +242,9 @@ async def test_work_puts_the_end_of_the_login_off(inside: Console, work: str) ->
     elif work == "order":
         assert (await inside.post("/api/settle")).status == 200
     else:
-        inside.machine.load_report = Report(running=True)
+        inside.machine.load_report = LoadReport(running=True)
         assert (await inside.get("/api/load")).status == 200
-        inside.machine.load_report = Report()
+        inside.machine.load_report = LoadReport()
     inside.clock += IDLE_SECONDS - 1
     assert (await inside.get("/api/load")).status == 200
 
@@ -284,3 +263,9 @@ def test_one_login_too_many_ends_the_one_unused_for_longest() -> None:
     ]
     assert logins.name_of("", use=True) is None
     assert logins.name_of(None, use=True) is None
+
+
+async def test_page_without_its_data_says_why(inside: Console) -> None:
+    inside.machine.refusal = "the disk is full"
+    answer = await inside.get("/slots")
+    assert (answer.status, await answer.text()) == (503, "the disk is full")

@@ -11,6 +11,7 @@ import pytest_asyncio
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
+from lockerd.errors import FaceUnavailable
 from lockerd.model.view import Action, Notice, Progress, Screen, Tap, View
 from lockerd.web import common
 from lockerd.web.kiosk import Views, kiosk_app
@@ -27,6 +28,7 @@ class Kiosk:
         self.views = Views(View(Screen.CODE))
         self.taps: list[Tap] = []
         self.looking = 0
+        self.unplugged = False
         self.frame = asyncio.Event()
         self.http: TestClient = TestClient(
             TestServer(
@@ -44,6 +46,8 @@ class Kiosk:
         self.looking += 1
         try:
             while True:
+                if self.unplugged:
+                    raise FaceUnavailable("no camera")
                 yield PICTURE
                 await self.frame.wait()
                 self.frame.clear()
@@ -200,6 +204,15 @@ async def test_preview_sends_the_boundary_behind_each_picture_and_ends_with_the_
             kiosk.views.publish(View(Screen.CONFIRM))
             assert await stream.content.read() == b""
     await until(lambda: kiosk.looking == 0)
+
+
+async def test_preview_ends_when_the_camera_goes_away(kiosk: Kiosk) -> None:
+    kiosk.views.publish(View(Screen.FACE))
+    async with kiosk.http.get("/preview") as stream, asyncio.timeout(5):
+        await stream.content.readuntil(b"\xd9\r\n--picture\r\n")
+        kiosk.unplugged = True
+        kiosk.frame.set()
+        assert await stream.content.read() == b""
 
 
 async def test_preview_is_refused_on_other_pages(kiosk: Kiosk) -> None:

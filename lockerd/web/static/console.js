@@ -51,7 +51,7 @@ function bodyOf(form) {
 function show(form, answer) {
   for (const block of form.querySelectorAll("[data-when]")) {
     const [key, value] = block.dataset.when.split("=");
-    block.hidden = answer === null || (key !== "" && String(answer[key]) !== value);
+    block.hidden = String(answer?.[key]) !== value;
     for (const place of block.querySelectorAll("[data-fill]")) place.textContent = answer?.[place.dataset.fill] ?? "";
   }
 }

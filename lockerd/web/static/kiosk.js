@@ -58,7 +58,7 @@ function keepPreview() {
     }, 1_000));
     preview = picture;
   }
-  place.append(preview);
+  place.append(preview); // the same element again, so that the stream does not start anew
 }
 
 function show(message) {
@@ -69,7 +69,6 @@ function show(message) {
   const { html, ...rest } = message;
   const keep = sameScreen && message.progress === "none" && !wrong;
   shown = rest;
-  preview?.remove(); // out of the old fragment before it goes, so that the picture does not start anew
   page.innerHTML = html;
   page.hidden = false;
   moment.hidden = true;
