@@ -202,7 +202,8 @@ def interruptible(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     async def main() -> T:
         task = asyncio.current_task()
         assert task is not None, "a coroutine runs in a task"
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         return await work()
 
     try:
