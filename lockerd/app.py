@@ -139,17 +139,24 @@ async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supe
             epoch = await db.transaction(lambda tx: _open_store(tx, vault, stamp()))
             machine = assemble(config, db=db, vault=vault, boot=boot, epoch=epoch, stamp=stamp)
             async with _listening(path, machine.listeners), asyncio.TaskGroup() as group:
-                children = [group.create_task(work(), name=name) for name, work in machine.work.items()]
-                children.append(group.create_task(supervisor.watch(), name="watchdog"))
+                children = {name: group.create_task(work(), name=name) for name, work in machine.work.items()}
+                children["watchdog"] = group.create_task(supervisor.watch(), name="watchdog")
                 supervisor.notify(READY="1", STATUS="serving")
                 log.info("ready", boot=boot, pid=os.getpid())
                 await stop.wait()
                 supervisor.notify(STOPPING="1", STATUS="stopping")
                 log.info("stopping")
-                for child in children:
-                    child.cancel()
+                await _end(children.pop("session"), children.pop("maintenance"))
+                await _end(*children.values())
         finally:
             owner.cancel()
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks and wait for them. Who moves cards ends first: a motion in hand needs the bus until its outcome is durable."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 async def _open_store(tx: Transaction, vault: Vault, stamp: Stamp) -> str:
