@@ -9,8 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from lockerd.app import SystemClock, preflight, run
+from lockerd.app import preflight, run
 from lockerd.config import Config, load_config, load_device_key
+from lockerd.drivers import SystemClock
 from lockerd.errors import ConfigError, LockerError
 from lockerd.log import configure
 from lockerd.store import staff

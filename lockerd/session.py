@@ -185,7 +185,6 @@ class Session:
         if self._refresh_wanted:
             self._refresh_wanted = False
             self.publish()
-            return None
         if answer.visit is not None and answer.visit != self._journey.visit:
             return None
         event = answer.event
