@@ -63,10 +63,7 @@ VIEWS: dict[str, View] = {
     "8-fault-nothing-held": View(Screen.FAULT, fault=FaultKind.POWER, whereabouts=(Whereabouts.OLD_WITH_YOU,)),
     "8-fault-recovering": View(Screen.FAULT, Progress.RECOVERING, fault=FaultKind.NOT_TAKEN, ticket=TICKET),
     "8-fault-take-back": View(Screen.FAULT, Progress.RETURNING_OLD_CARD, fault=FaultKind.NOT_TAKEN, ticket=TICKET),
-} | {
-    f"8-fault-{kind}": View(Screen.FAULT, fault=kind, whereabouts=BOTH, ticket=TICKET)
-    for kind in FaultKind
-}
+} | {f"8-fault-{kind}": View(Screen.FAULT, fault=kind, whereabouts=BOTH, ticket=TICKET) for kind in FaultKind}
 AXE_VIEWS = [
     "1-code",
     "1-code-wrong",

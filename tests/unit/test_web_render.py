@@ -115,7 +115,7 @@ def test_a_fault_page_says_that_the_card_is_brought_to_safety_before_it_says_tha
         assert text("fault.recovering") in words
         assert text("where.new_at_exit") not in words
     assert "4821-7730" in moving.html
-    assert "data-action=\"close\"" not in moving.html
+    assert 'data-action="close"' not in moving.html
 
 
 def test_the_old_card_is_offered_back_before_anything_else_is_asked() -> None:
