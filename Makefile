@@ -1,7 +1,8 @@
 # make demo         the whole machine, simulated, with a page to play at the citizen (ROBOT=1: a scripted renewal)
 # make test         all checks and tests
 # make setup        .venv only
-.PHONY: setup test demo lint lock
+# make picture      docs/kiosk.png again, from a real run
+.PHONY: setup test demo lint lock picture
 .DEFAULT_GOAL := demo
 
 PYTHON ?= python3
@@ -20,6 +21,11 @@ $(READY): requirements.lock pyproject.toml .ci/packages
 
 demo: $(READY)
 	$(BIN)/python -m sim demo $(if $(ROBOT),--robot)
+
+# The picture of README.md anew, from a real journey; all others are in ./screenshots/journey.
+picture: $(READY)
+	LOCKERD_SCREENSHOTS=screenshots $(BIN)/python -m pytest tests/system/test_renewal_in_browser.py -k renewal
+	cp screenshots/journey/renewal-en-09-take.png docs/kiosk.png
 
 lint: $(READY)
 	$(BIN)/ruff check .
