@@ -28,9 +28,8 @@ from lockerd.devices.mailbox import MailboxUnit
 from lockerd.devices.serial_line import open_serial
 from lockerd.devices.units import MailboxCabinet, MailboxMover
 from lockerd.doing import Doing, Readers
-from lockerd.errors import StartFailed
+from lockerd.errors import StartFailed, StoreError
 from lockerd.face.messages import FaceSettings
-from lockerd.face.pack import load_pack
 from lockerd.face.verifier import FaceClient
 from lockerd.intake import Intake, send_messages
 from lockerd.loading import Loading
@@ -42,6 +41,7 @@ from lockerd.office.events import cloud_event
 from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
 from lockerd.office.sms import FileSms
 from lockerd.ports import Mover
+from lockerd.preflight import cannot_listen
 from lockerd.recovery import Recovery
 from lockerd.session import Session
 from lockerd.store import codes, journal
@@ -83,27 +83,6 @@ class Listener:
     listen: str
 
 
-def preflight(path: Path, config: Config) -> None:
-    """Check what must be there before anything starts. Raises ConfigError (pack) or StartFailed (ports, folders)."""
-    load_pack(config.face.pack, production=config.production)
-    ports = {f"readers.{name}": getattr(config.readers, name) for name in ("counter", "throat", "exit")}
-    if isinstance(config.bus, Rtu):
-        ports["bus.port"] = config.bus.port
-    for key, port in ports.items():
-        try:
-            os.close(os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))
-        except OSError as error:
-            raise StartFailed(
-                f"{path}: key '{key}': port {port} cannot be opened ({error.strerror}); connect the device or correct the key"
-            ) from error
-    try:
-        config.machine.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StartFailed(
-            f"{path}: key 'machine.state_dir': {config.machine.state_dir} cannot be made ({error.strerror}); correct the key"
-        ) from error
-
-
 @asynccontextmanager
 async def _listening(path: Path, listeners: list[Listener]) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
@@ -115,28 +94,24 @@ async def _listening(path: Path, listeners: list[Listener]) -> AsyncIterator[Non
             try:
                 await web.TCPSite(runner, host, port).start()
             except OSError as error:
-                raise StartFailed(
-                    f"{path}: key '{listener.key}.listen': cannot listen on {listener.listen} ({error.strerror}); "
-                    "stop what uses it or choose another port"
-                ) from error
+                raise cannot_listen(path, f"{listener.key}.listen", listener.listen, error) from error
         yield
 
 
 async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supervisor) -> None:
-    """Run the machine until SIGTERM or SIGINT. Raises ConfigError, StartFailed, StoreError."""
-    preflight(path, config)
+    """Run the machine until SIGTERM or SIGINT, after `preflight`. Raises ConfigError, StartFailed, StoreError."""
+    make_state_dir(path, config)
     boot = boot_identity()
     stamp = Stamper(SystemClock(), time.monotonic, boot).now
     vault = Vault(device_key, entropy=os.urandom)
-    db = Database(config.machine.state_dir / "lockerd.db")
+    db = Database(config.database)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with asyncio.TaskGroup() as storage:
         owner = storage.create_task(db.run(), name="database")
         try:
-            await db.ready()
-            epoch = await db.transaction(lambda tx: _open_store(tx, vault, stamp()))
+            epoch = await _open_store(path, config, db, vault, stamp)
             machine = assemble(config, db=db, vault=vault, boot=boot, epoch=epoch, stamp=stamp)
             async with _listening(path, machine.listeners), asyncio.TaskGroup() as group:
                 children = {name: group.create_task(work(), name=name) for name, work in machine.work.items()}
@@ -159,11 +134,35 @@ async def _end(*tasks: asyncio.Task[None]) -> None:
     await asyncio.wait(tasks)
 
 
-async def _open_store(tx: Transaction, vault: Vault, stamp: Stamp) -> str:
-    """Check the key against the database and journal the start; returns the database's epoch."""
-    await vault.verify(tx)
-    await journal.append(tx, "lockerd.machine.started", {"version": version("lockerd")}, stamp=stamp)
-    return await journal.epoch(tx)
+def make_state_dir(path: Path, config: Config) -> None:
+    """Make the folder of the database where it is missing. Raises StartFailed."""
+    try:
+        config.machine.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartFailed(
+            f"{path}: key 'machine.state_dir': {config.machine.state_dir} cannot be made ({error.strerror}); correct the key"
+        ) from error
+
+
+async def _open_store(path: Path, config: Config, db: Database, vault: Vault, stamp: Callable[[], Stamp]) -> str:
+    """Check the key against the database and journal the start; returns the database's epoch. Raises StartFailed."""
+
+    async def begin(tx: Transaction) -> str:
+        await journal.append(tx, "lockerd.machine.started", {"version": version("lockerd")}, stamp=stamp())
+        return await journal.epoch(tx)
+
+    try:
+        await db.ready()
+    except StoreError as error:
+        raise StartFailed(f"{path}: key 'machine.state_dir': {error}") from error
+    try:
+        await db.transaction(vault.verify)
+    except StoreError as error:
+        raise StartFailed(
+            f"{path}: key 'machine.key_file': {config.machine.key_file} does not open {config.database} ({error}); "
+            "put back the key that this database was made with"
+        ) from error
+    return await db.transaction(begin)
 
 
 def _envelope(row: JournalRow, locker_id: str) -> bytes:
