@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from lockerd.app import SystemClock, make_state_dir, run
+from lockerd.app import make_state_dir, run
 from lockerd.config import Config, load_config, load_device_key
+from lockerd.drivers import SystemClock
 from lockerd.errors import ConfigError, LockerError, StartFailed
 from lockerd.log import configure
 from lockerd.preflight import preflight
@@ -52,16 +53,17 @@ def main(argv: list[str] | None = None) -> int:
             case "staff":
                 asyncio.run(_add_staff(arguments.config, config, key, arguments.name, sys.stdin.readline().strip()))
     except* ConfigError as group:
-        status = _failed(group, EX_CONFIG)
+        status = _failed(arguments.config, group, EX_CONFIG)
     except* LockerError as group:
-        status = status or _failed(group, EX_FAILED)
+        status = status or _failed(arguments.config, group, EX_FAILED)
     return status
 
 
-def _failed(group: BaseExceptionGroup[BaseException], status: int) -> int:
+def _failed(path: Path, group: BaseExceptionGroup[BaseException], status: int) -> int:
     """Say the plainest of the errors in one line: the task that failed and the one that waited for it fail together."""
     found = sorted(_leaves(group), key=lambda error: not isinstance(error, StartFailed))
-    print(f"lockerd: {' '.join(str(found[0]).split())}", file=sys.stderr)
+    words = " ".join(str(found[0]).split())
+    print(f"lockerd: {words}" if str(path) in words else f"lockerd: {path}: {words}", file=sys.stderr)
     return status
 
 
