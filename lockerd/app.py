@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from firmware_protocol.units import UnitKind
-from lockerd.condition import Condition, Parts
+from lockerd.condition import Condition, Parts, standing
 from lockerd.config import Config, host_and_port
 from lockerd.devices.id_reader import SamvReader
 from lockerd.devices.mailbox import MailboxUnit
@@ -42,7 +42,7 @@ from lockerd.store.database import Database, Transaction
 from lockerd.store.housekeeping import tidy
 from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
 from lockerd.store.vault import Vault
-from lockerd.supervise import Supervisor
+from lockerd.supervise import Standing, Supervisor
 from lockerd.watching import Watching
 from lockerd.web.console import console_app
 from lockerd.web.health import HealthReport, health_app
@@ -87,13 +87,17 @@ async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supe
     async with (
         opened(config, device_key, real_drivers(config)) as machine,
         _listening(path, machine.listeners),
-        working({**machine.work, "watchdog": supervisor.watch}),
+        working(
+            {
+                **machine.work,
+                "status": lambda: supervisor.tell(machine.standing),
+                "watchdog": lambda: supervisor.watch(machine.alive),
+            }
+        ),
     ):
-        supervisor.notify(READY="1", STATUS="serving")
-        log.info("ready", boot=machine.boot, pid=os.getpid())
+        log.info("listening", boot=machine.boot, pid=os.getpid())
         await stop.wait()
-        supervisor.notify(STOPPING="1", STATUS="stopping")
-        log.info("stopping")
+        supervisor.stopping()
 
 
 @asynccontextmanager
@@ -181,7 +185,10 @@ Work = Callable[[], Coroutine[None, None, None]]
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """Everything that runs: long tasks by name, and listeners. `boot` names this run; the rooms are what listeners reach."""
+    """Everything that runs: long tasks by name, and listeners. `boot` names this run; the rooms are what listeners reach.
+
+    `standing` says at once what the machine is doing; `alive` tells whether database and session get on.
+    """
 
     boot: str
     work: dict[str, Work]
@@ -189,6 +196,8 @@ class Assembled:
     session: Session
     views: Views
     maintenance: Maintenance
+    standing: Callable[[], Standing]
+    alive: Callable[[], Awaitable[bool]]
 
 
 def assemble(
@@ -252,6 +261,11 @@ def assemble(
     )
     loading = Loading(db, vault, motions, by_place, stamp, new_code=lambda: codes.new_code(random.randrange))
     maintenance = Maintenance(db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp)
+
+    async def alive() -> bool:
+        await db.transaction(journal.position)
+        return not session.stuck()
+
     registry = CollectorRegistry()
     registry.register(condition)
     return Assembled(
@@ -259,6 +273,8 @@ def assemble(
         session=session,
         views=views,
         maintenance=maintenance,
+        standing=lambda: standing(condition.report(), session.recovered, recovery.waiting_for),
+        alive=alive,
         work={
             "bus": bus.run,
             "face": face.run,

@@ -22,6 +22,7 @@ from lockerd.office.link import LinkStatus
 from lockerd.ports import Cabinet
 from lockerd.store import ledger
 from lockerd.store.database import Database, Transaction
+from lockerd.supervise import Standing
 from lockerd.web.health import Check, HealthReport, Status
 
 T = TypeVar("T")
@@ -122,7 +123,7 @@ class Condition(Collector):
             yield Check("store", Status.FAIL, "the parts are asked for the first time", "wait a moment")
             return
         yield _check("store", not self._store_trouble, self._store_trouble, "look at the disk, then at the log")
-        yield _check("card_path", parts.fit(), "the card path is not at rest", "clear it, then settle at the console")
+        yield _check("card_path", parts.fit(), "is not at rest", "clear it, then settle at the console")
         for unit in Unit:
             seen = parts.motions.last(unit)
             if seen is None:
@@ -192,6 +193,19 @@ class Condition(Collector):
         yield bus
 
 
+def standing(report: HealthReport, recovered: bool, waiting_for: Unit | None) -> Standing:
+    """The health answer in one line, for the service manager; a start is over when all is settled and was asked once."""
+    if waiting_for is not None:
+        return Standing(f"waiting for {waiting_for}", False)
+    if not recovered or len(report.checks) == 1:
+        return Standing("settling what a restart left open", False)
+    wanted = Status.WARN if report.serving else Status.FAIL
+    troubles = "; ".join(f"{check.name} {check.what}" for check in report.checks if check.status is wanted)
+    if not report.serving:
+        return Standing(f"out of service: {troubles}", True)
+    return Standing(f"serving; {troubles}" if troubles else "serving", True)
+
+
 def _check(name: str, good: bool, what: str, remedy: str) -> Check:
     if good:
         return Check(name, Status.PASS)
@@ -199,7 +213,7 @@ def _check(name: str, good: bool, what: str, remedy: str) -> Check:
 
 
 def _face_words(status: FaceStatus) -> str:
-    return "the face worker is not running" if not status.worker_up else "the camera gives no picture"
+    return "has no worker yet" if not status.worker_up else "gets no picture from the camera"
 
 
 def _supplies(survey: Survey, recycler: Observation | None) -> Iterator[Check]:

@@ -36,6 +36,7 @@ VIEWS: dict[str, View] = {
     "1-code-wrong": View(Screen.CODE, notice=Notice.CODE_WRONG, attempts_left=4),
     "1-code-locked": View(Screen.CODE, notice=Notice.CODE_LOCKED),
     "1-code-checking": View(Screen.CODE, progress=Progress.CHECKING),
+    "1-code-limited": View(Screen.CODE, reader_available=False, renewal_available=False),
     "2-identify": View(Screen.IDENTIFY),
     "2-identify-unreadable": View(Screen.IDENTIFY, notice=Notice.CARD_UNREADABLE, attempts_left=2),
     "2-identify-number": View(Screen.IDENTIFY, notice=Notice.READER_DOWN, reader_available=False),

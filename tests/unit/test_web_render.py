@@ -28,6 +28,7 @@ def every_view() -> list[View]:
             replace(base, seconds_left=45),
             replace(base, reader_available=False),
             replace(base, face_available=False),
+            replace(base, renewal_available=False),
             replace(base, ticket="4821-7730", attempts_left=2),
         ]
         views += [replace(base, progress=progress) for progress in Progress]
