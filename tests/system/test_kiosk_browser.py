@@ -35,6 +35,7 @@ MASKED = {"masked_name": "欧阳*明", "masked_number": "9901**********1237"}
 VIEWS: dict[str, View] = {
     "1-code": View(Screen.CODE),
     "1-code-wrong": View(Screen.CODE, notice=Notice.CODE_WRONG, attempts_left=4),
+    "1-code-limited": View(Screen.CODE, reader_available=False, renewal_available=False),
     "2-identify": View(Screen.IDENTIFY),
     "2-identify-checking": View(Screen.IDENTIFY, progress=Progress.CHECKING),
     "2-identify-locked": View(Screen.IDENTIFY, notice=Notice.CODE_LOCKED, number_allowed=False),
