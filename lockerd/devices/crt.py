@@ -129,7 +129,7 @@ class CrtMover:
         result, fault = judge(plan.order.motion, before, look, None)
         if plan.order.motion is Motion.PICK and board.slot != plan.order.slot:
             result = _not_aligned(board, before, look)
-        self._keep(concluded(self._tally, plan.order.motion, result, fault, look))
+        self._keep(concluded(self._tally, plan.order.motion, result, look))
         return Outcome(result, fault, self._observation(board, look))
 
     # --- the board's motions -----------------------------------------------------------------------------------------
@@ -195,15 +195,18 @@ class CrtMover:
             return Outcome(Result.NOT_MOVED, Fault.SILENT)
         reply = await self._module.move(MOVES[motion])
         after = await self._look_after()
-        if not isinstance(after, Seen):
-            fault = Fault.SILENT if after is None else fault_of(after)
-            self._keep(concluded(self._tally, motion, Result.IN_DOUBT, fault, None))
-            seen = None if after is None else self._observation(board, after)
-            return Outcome(Result.IN_DOUBT, fault, seen)
-        conclusion, reason = judge(motion, before, after, reply)
+        if isinstance(after, Seen):
+            result, reason = judge(motion, before, after, reply)
+        else:
+            result, reason = Result.IN_DOUBT, Fault.SILENT if after is None else fault_of(after)
         self._fault = reason
-        self._keep(concluded(self._tally, motion, conclusion, reason, after))
-        return await self._concluded(motion, Outcome(conclusion, reason, self._observation(board, after)))
+        seen = after if isinstance(after, Seen) else None
+        self._keep(concluded(self._tally, motion, result, seen))
+        if after is None:
+            return Outcome(result, reason)
+        if motion is Motion.CAPTURE and result is Result.DONE:
+            await self._let_board_forget()
+        return Outcome(result, reason, await self._both(board, after))
 
     async def _align(self, order: Order) -> Outcome | None:
         """Bring the slot to the picker; None when the board says that it stands there. Raises DeviceError."""
@@ -222,23 +225,22 @@ class CrtMover:
                 _log.warning("module silent after a move", device=self._module.name, error=str(error))
         return None
 
-    async def _concluded(self, motion: Motion, outcome: Outcome) -> Outcome:
-        """Let the board forget a card that it once loaded and the module has put into the bin."""
-        board_doubts = motion is Motion.CAPTURE and (await self._board_place()) is Place.IN_DOUBT
-        if outcome.result is Result.DONE and board_doubts:
-            reset = Order(Unit.DISPENSER, Motion.RESET)
-            try:
-                await self._board.carry_out(await self._board.plan(reset))
-            except DeviceError as error:
-                _log.warning("board not reset", error=str(error))
-            return await self._with_observation(outcome)
-        return outcome
-
-    async def _board_place(self) -> Place | None:
+    async def _let_board_forget(self) -> None:
+        """Home the board if it still believes in a card that it loaded and the module has put into the bin."""
         try:
-            return (await self._board.observe()).place
-        except DeviceError:
-            return None
+            if (await self._board.observe()).place is Place.IN_DOUBT:
+                await self._board.carry_out(await self._board.plan(Order(Unit.DISPENSER, Motion.RESET)))
+        except DeviceError as error:
+            _log.warning("board not homed", error=str(error))
+
+    async def _both(self, board: Observation, look: Look) -> Observation:
+        """What both see after a move; of a board that fell silent what it saw before, but for the card."""
+        try:
+            board = await self._board.observe()
+        except DeviceError as error:
+            _log.warning("board silent after a move", error=str(error))
+            board = replace(board, place=None)
+        return self._observation(board, look)
 
     # --- what is known -----------------------------------------------------------------------------------------------
 

@@ -134,7 +134,7 @@ def noticed(tally: Tally, seen: Seen) -> Tally:
     return tally
 
 
-def concluded(tally: Tally, motion: Motion, result: Result, fault: Fault | None, after: Seen | None) -> Tally:
+def concluded(tally: Tally, motion: Motion, result: Result, after: Seen | None) -> Tally:
     """The tally after a move's end; `tally` is the one from before it, `after` None where nothing could be seen."""
     if result is Result.DONE:
         tally = replace(tally, held=motion is Motion.PRESENT, carried=motion is not Motion.CAPTURE)
