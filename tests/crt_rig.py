@@ -41,6 +41,16 @@ class Flash:
         self.record = dict(record)
 
 
+class CountingLog(MotionLog):
+    """Counts how many times a motor carried a card, or tried to."""
+
+    count = 0
+
+    def running(self, unit, motion):
+        self.count += 1
+        return super().running(unit, motion)
+
+
 class BenchBoard:
     """A carousel board that never fails: a `Mover` straight over the world."""
 
@@ -105,7 +115,7 @@ class MemoryLine:
 class Bench:
     """World, module and driver. `slots` says which card lies where at first."""
 
-    def __init__(self, folder, *, seed=1, speed=100.0, timing=None):
+    def __init__(self, folder, *, seed=1, speed=100.0, timing=None, keeper=None):
         self.world = World(SLOTS, dict.fromkeys(CARDS, Spot.TRAY))
         for slot, card in enumerate(CARDS):
             self.put(card, slot)
@@ -114,6 +124,7 @@ class Bench:
         self.folder = folder
         self.speed = speed
         self.timing = timing or Timing(answer=0.3, motion=0.8, quiet=0.05)
+        self.keeper = keeper or TallyFile(folder / "tally.json", "dispenser")
         self.device = None
         self.open_line = None
         self.mover = None
@@ -126,8 +137,9 @@ class Bench:
     @asynccontextmanager
     async def running(self, *, over_pty=False):
         loop = asyncio.get_running_loop()
+        self.log = CountingLog(loop.time)
         self.device = CrtDispenser(
-            self.world, MotionLog(loop.time), self.flash, random=self.random, clock=loop.time, speed=self.speed
+            self.world, self.log, self.flash, random=self.random, clock=loop.time, speed=self.speed
         )
         link = self.folder / "dispenser"
         async with asyncio.TaskGroup() as group:
@@ -158,8 +170,7 @@ class Bench:
         if self.mover is not None:
             self.module.close()
         self.module = CrtModule("dispenser", self.open_line, self.timing)
-        keeper = TallyFile(self.folder / "tally.json", "dispenser")
-        self.mover = CrtMover(self.module, BenchBoard(self.world), keeper)
+        self.mover = CrtMover(self.module, BenchBoard(self.world), self.keeper)
 
     def cut_power(self):
         self.device.power_off()

@@ -65,11 +65,12 @@ def fault_of(code: str) -> Fault | None:
 def why_not(motion: Motion, seen: Seen) -> tuple[Result, Fault] | None:
     """Why a move must not be sent now; None when it may.
 
-    A card that is missing where the move begins is FAILED, not NOT_MOVED: it is surely no longer there.
+    NOT_MOVED is said only of a card that is seen where the move begins. One that is missing there is FAILED: it is surely no
+    longer there; and one that may be what stands in the channel is in doubt.
     """
     if motion is Motion.PICK:
         if seen.card is not Card.NONE or seen.covered:
-            return Result.NOT_MOVED, Fault.TARGET_OCCUPIED
+            return Result.NOT_MOVED if seen.stacked else Result.IN_DOUBT, Fault.TARGET_OCCUPIED
         return None if seen.stacked else (Result.FAILED, Fault.SLOT_EMPTY)
     if seen.card is not ORIGINS[motion]:
         return Result.FAILED, Fault.NO_CARD
