@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
 
 from firmware_protocol.blocks import BlockError, CommandBlock, StatusBlock
-from firmware_protocol.units import OPCODES, SLOT_OPCODES, Opcode, State, UnitKind
+from firmware_protocol.units import OPCODES, RULES, Argument, Opcode, State, UnitKind
 
 
 class ExceptionCode(IntEnum):
@@ -95,7 +95,10 @@ def _verdict(
         return Verdict.BUSY
     if command.opcode not in OPCODES[kind]:
         return Verdict.BAD_ARGUMENT
-    if command.opcode in SLOT_OPCODES and command.arg0 >= capacity:
+    argument = RULES[Opcode(command.opcode)].argument
+    if argument is Argument.SLOT and command.arg0 >= capacity:
+        return Verdict.BAD_ARGUMENT
+    if argument.high is not None and command.arg0 > argument.high:
         return Verdict.BAD_ARGUMENT
     return Verdict.ACCEPT
 
@@ -107,15 +110,25 @@ class Conclusion(Enum):
     RUNNING = auto()
     DONE = auto()  # take the result
     INTERRUPTED = auto()  # in doubt; sensors decide
-    LOCKED_OUT = auto()  # the unit has gone past this seq: another host, or a lost history; in doubt
+    LOCKED_OUT = auto()  # the unit went past this seq, or took another command under it; in doubt
 
 
-def conclude(seq: int, status: StatusBlock) -> Conclusion:
-    """Conclude from `status` what became of the command `seq`."""
-    if status.done_seq == seq:
-        return Conclusion.DONE
-    if status.accepted_seq == seq:
+def conclude(command: CommandBlock, status: StatusBlock) -> Conclusion:
+    """Conclude from `status` what became of `command`.
+
+    Another host may have used the same seq: opcode and arg0 must be the command's own (arg0 as far as the firmware tells).
+    """
+    if status.done_seq == command.seq:
+        own = _is_own(command, status.done_opcode, status.done_arg0)
+        return Conclusion.DONE if own else Conclusion.LOCKED_OUT
+    if status.accepted_seq == command.seq:
+        if not _is_own(command, status.accepted_opcode, status.accepted_arg0):
+            return Conclusion.LOCKED_OUT
         return Conclusion.INTERRUPTED if status.state is State.INTERRUPTED else Conclusion.RUNNING
-    if next_seq(status.accepted_seq) == seq:
+    if next_seq(status.accepted_seq) == command.seq:
         return Conclusion.NOT_ACCEPTED
     return Conclusion.LOCKED_OUT
+
+
+def _is_own(command: CommandBlock, opcode: int | None, arg0: int | None) -> bool:
+    return opcode in (None, command.opcode) and arg0 in (None, command.arg0)
