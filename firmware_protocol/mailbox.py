@@ -4,48 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, IntEnum, auto
+from enum import Enum, auto
 
 from firmware_protocol.blocks import BlockError, CommandBlock, StatusBlock
+from firmware_protocol.line import ExceptionCode
 from firmware_protocol.units import OPCODES, RULES, Argument, Opcode, State, UnitKind
 
-
-class ExceptionCode(IntEnum):
-    """Modbus exception codes that a unit answers with (MODBUS Application Protocol V1.1b3, clause 7)."""
-
-    ILLEGAL_FUNCTION = 1
-    ILLEGAL_DATA_ADDRESS = 2
-    ILLEGAL_DATA_VALUE = 3
-    SERVER_DEVICE_FAILURE = 4
-    SERVER_DEVICE_BUSY = 6
+__all__ = ["Conclusion", "ExceptionCode", "Judgement", "Verdict", "conclude", "judge", "next_seq"]
 
 
 class Verdict(Enum):
     """What a unit does with a written command block; `exception` is the Modbus exception code or None."""
 
-    ACCEPT = auto()  # persist {accepted_seq, opcode, args}, then power the motor
-    REPEATED = auto()  # seq is the accepted one: acknowledge, do nothing
-    BAD_BLOCK = auto()
-    BAD_ARGUMENT = auto()
-    FOREIGN_BOOT = auto()
-    OUT_OF_ORDER = auto()  # seq is not accepted_seq + 1
-    BUSY = auto()  # a motion is running, or interrupted and the command is not RESET
+    ACCEPT = 1, None, "persist accepted_seq, opcode and args, then power the motor"
+    REPEATED = 2, None, "seq is accepted_seq: acknowledge, do nothing"
+    BAD_BLOCK = 3, ExceptionCode.ILLEGAL_DATA_VALUE, "no whole block with a good CRC, magic and major version"
+    BAD_ARGUMENT = 4, ExceptionCode.ILLEGAL_DATA_VALUE, "the unit has no such opcode, or arg0 is outside its range"
+    FOREIGN_BOOT = 5, ExceptionCode.SERVER_DEVICE_FAILURE, "boot_id is not this boot's"
+    OUT_OF_ORDER = 6, ExceptionCode.SERVER_DEVICE_BUSY, "seq is not accepted_seq + 1"
+    BUSY = 7, ExceptionCode.SERVER_DEVICE_BUSY, "RUNNING; or INTERRUPTED, and the command is not RESET"
 
-    @property
-    def exception(self) -> ExceptionCode | None:
-        """The Modbus exception code to answer with; None means a normal FC16 response."""
-        return _EXCEPTIONS[self]
-
-
-_EXCEPTIONS: dict[Verdict, ExceptionCode | None] = {
-    Verdict.ACCEPT: None,
-    Verdict.REPEATED: None,
-    Verdict.BAD_BLOCK: ExceptionCode.ILLEGAL_DATA_VALUE,
-    Verdict.BAD_ARGUMENT: ExceptionCode.ILLEGAL_DATA_VALUE,
-    Verdict.FOREIGN_BOOT: ExceptionCode.SERVER_DEVICE_FAILURE,
-    Verdict.OUT_OF_ORDER: ExceptionCode.SERVER_DEVICE_BUSY,
-    Verdict.BUSY: ExceptionCode.SERVER_DEVICE_BUSY,
-}
+    def __init__(self, number: int, exception: ExceptionCode | None, meaning: str) -> None:
+        self.number = number
+        self.exception = exception
+        self.meaning = meaning
 
 
 def next_seq(seq: int) -> int:
