@@ -30,7 +30,7 @@ class Opcode(Described):
 
     RESET = (
         0x01,
-        "home the mechanics; a card in the path stays in it, where a sensor sees it; the cabinet switches all off",
+        "home the mechanics; a card in the path stays in it, where a sensor sees it; a cabinet switches all off",
     )
     ALIGN = 0x10, "turn the carousel so that slot arg0 stands at the picker; no card moves"
     LOAD = 0x11, "draw the top card of the load throat in"
