@@ -17,6 +17,7 @@ from firmware_protocol.units import Fault, Opcode, Position, Result, Sensor, Sta
 BOOT_SECONDS = 60.0
 SETTLE_SECONDS = 5.0
 _POLL = 0.02
+_NO_SENSOR = Sensor(0)
 
 
 class Wire(Enum):
@@ -69,8 +70,8 @@ class Bench:
         arg0: int = 0,
         *,
         at: Position | None = None,
-        present: Sensor = Sensor(0),
-        absent: Sensor = Sensor(0),
+        present: Sensor = _NO_SENSOR,
+        absent: Sensor = _NO_SENSOR,
         slot: int | None = None,
     ) -> StatusBlock:
         """One motion that must end DONE, with the evidence in the first status that says so. Raises Finding."""

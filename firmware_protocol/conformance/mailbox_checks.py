@@ -44,7 +44,9 @@ def _resealed(registers: list[int]) -> list[int]:
 def _not_taken(bench: Bench, before: StatusBlock, defect: Defect, what: str) -> None:
     now = bench.board.status()
     if now.accepted_seq != before.accepted_seq:
-        raise Finding(defect, f"{what}: refused, but accepted_seq went from {before.accepted_seq} to {now.accepted_seq}")
+        raise Finding(
+            defect, f"{what}: refused, but accepted_seq went from {before.accepted_seq} to {now.accepted_seq}"
+        )
 
 
 def accepted(bench: Bench) -> str:
@@ -198,7 +200,9 @@ def busy(bench: Bench) -> str:
         refusal = bench.board.send(following)
         in_time = time.monotonic() - began < duration / 2
         if refusal is not None:
-            must_refuse(refusal, ExceptionCode.SERVER_DEVICE_BUSY, Defect.NO_BUSY_REFUSAL, "a command in a running RESET")
+            must_refuse(
+                refusal, ExceptionCode.SERVER_DEVICE_BUSY, Defect.NO_BUSY_REFUSAL, "a command in a running RESET"
+            )
             repeat = bench.board.send(command)
             bench.board.follow(command)
             if repeat is not None:

@@ -65,8 +65,7 @@ class Report:
             "date": self.date,
             "line": self.line,
             "unit": self.unit,
-            "identity": self.identity
-            and {**asdict(self.identity), "kind": self.identity.kind.name.lower()},
+            "identity": self.identity and {**asdict(self.identity), "kind": self.identity.kind.name.lower()},
             "verdict": _VERDICTS[self.status],
             "status": self.status,
             "defects": {defect.value: defect.meaning for defect in self.defects},

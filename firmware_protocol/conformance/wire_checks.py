@@ -65,7 +65,9 @@ def status_block(bench: Bench) -> str:
         )
     if status.done_seq and status.done_opcode not in OPCODES[bench.kind]:
         raise Finding(Defect.WRONG_STATUS, f"done_opcode {status.done_opcode:#04x} is none of this unit")
-    return f"{status.state.name}, accepted {status.accepted_seq}, done {status.done_seq}, boot id {status.boot_id:#010x}"
+    return (
+        f"{status.state.name}, accepted {status.accepted_seq}, done {status.done_seq}, boot id {status.boot_id:#010x}"
+    )
 
 
 def status_whole(bench: Bench) -> str:
@@ -197,9 +199,7 @@ def line_crc(bench: Bench) -> str:
     frame = _sealed(struct.pack(">BBHH", bench.board.unit, READ, IDENTITY_ADDRESS, 2))
     for spoiled in (frame[:-1] + bytes((frame[-1] ^ 1,)), frame[:-2] + frame[:-3:-1], frame[:3] + b"\x10" + frame[4:]):
         if answer := bench.board.line.raw(spoiled, bench.silence):
-            raise Finding(
-                Defect.IGNORES_LINE_CRC, f"{spoiled.hex(' ')} was answered with {answer[:20].hex(' ')}"
-            )
+            raise Finding(Defect.IGNORES_LINE_CRC, f"{spoiled.hex(' ')} was answered with {answer[:20].hex(' ')}")
     return "3 spoiled frames: no answer"
 
 
