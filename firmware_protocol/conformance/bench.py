@@ -17,6 +17,7 @@ from firmware_protocol.units import Fault, Opcode, Position, Result, Sensor, Sta
 BOOT_SECONDS = 60.0
 SETTLE_SECONDS = 5.0
 _POLL = 0.02
+_WATCH_POLL = 0.005
 _NO_SENSOR = Sensor(0)
 
 
@@ -62,6 +63,7 @@ class Bench:
                 )
             if time.monotonic() > end:
                 return self.board.follow(command)
+            time.sleep(_WATCH_POLL)
         return status
 
     def done(
