@@ -82,7 +82,8 @@ class ExecutesRepeat(UnitFirmware):
 
     def write(self, address: int, values: Sequence[int]) -> ExceptionCode | None:
         command = _decoded(address, values)
-        if command and command.seq == self._record.accepted_seq and self._state is State.READY:
+        repeated = command is not None and command.seq == self._record.accepted_seq
+        if command and repeated and command.boot_id == self._boot_id and self._state is State.READY:
             self._record = replace(self._record, accepted_seq=command.seq - 1)
         return super().write(address, values)
 
@@ -164,10 +165,11 @@ class WrongExceptionCode(UnitFirmware):
 
 
 class AcceptsWriteElsewhere(UnitFirmware):
-    """Acknowledges writes to any address."""
+    """Acknowledges writes to any address outside the command block."""
 
     def write(self, address: int, values: Sequence[int]) -> ExceptionCode | None:
-        return super().write(address, values) if address == COMMAND_ADDRESS else None
+        elsewhere = not COMMAND_ADDRESS <= address < COMMAND_ADDRESS + COMMAND_COUNT
+        return None if elsewhere else super().write(address, values)
 
 
 class AcceptsPartialBlock(UnitFirmware):

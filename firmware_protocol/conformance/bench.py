@@ -142,11 +142,36 @@ class Bench:
 
     # Power
 
-    def cut_during(self, opcode: Opcode, arg0: int = 0) -> tuple[CommandBlock, StatusBlock]:
-        """Have the power cut in a motion and given back: the command and the first status afterwards. Raises Skipped, Finding."""
+    def cut_during(
+        self, opcode: Opcode, arg0: int = 0, *, leaving: Sensor | None = None
+    ) -> tuple[CommandBlock, StatusBlock]:
+        """Have the power cut in a motion and given back: the command, and the first status after the boot.
+
+        With `leaving` the power is cut only when that sensor has lost the card, so that it is on its way. Raises Skipped, Finding.
+        """
         begun: list[CommandBlock] = []
-        self.hands.cut_power_during(lambda: begun.append(self.board.begin(opcode, arg0)))
+
+        def begin() -> None:
+            command = self.board.begin(opcode, arg0)
+            begun.append(command)
+            if leaving is not None:
+                self._under_way(command, leaving)
+
+        self.hands.cut_power_during(begin)
         return begun[0], self._booted()
+
+    def _under_way(self, command: CommandBlock, leaving: Sensor) -> None:
+        """Wait until the card has left, the motion is over, or the power is gone already."""
+        seen = False
+        end = time.monotonic() + self.board.motion_seconds
+        try:
+            while (status := self.board.status()).done_seq != command.seq and time.monotonic() < end:
+                present = bool(status.sensors & leaving)
+                if seen and not present:
+                    return
+                seen = seen or present
+        except (Finding, LineError):
+            return  # a person was quick
 
     def power_off(self) -> None:
         """Have the power cut; raises Skipped when the unit still answers."""

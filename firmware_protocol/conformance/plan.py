@@ -21,8 +21,8 @@ _MOVERS = frozenset({UnitKind.DISPENSER, UnitKind.RECYCLER})
 _DISPENSER = frozenset({UnitKind.DISPENSER})
 _RECYCLER = frozenset({UnitKind.RECYCLER})
 _CABINET = frozenset({UnitKind.CABINET})
-_ENDING = frozenset({Defect.WRONG_CRC_IN_STATUS, Defect.STALE_STATUS, Defect.WRONG_IDENTITY})
-"""Defects after which nothing that the unit says can be relied on: what follows is skipped."""
+_ENDING = frozenset({Defect.WRONG_CRC_IN_STATUS, Defect.STALE_STATUS, Defect.WRONG_IDENTITY, Defect.DONE_BEFORE_MOTION})
+"""Defects after which the unit's word cannot be relied on, and so no further check: what follows is skipped."""
 
 
 @dataclass(frozen=True, slots=True)

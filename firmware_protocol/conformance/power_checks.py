@@ -52,7 +52,7 @@ def taken_meanwhile(bench: Bench) -> str:
         bench.hands.do(act)
     finally:
         after = bench.power_on()
-    _booted_anew(before, replace(after, dispensed=before.dispensed))
+    _booted_anew(before, replace(after, dispensed=min(before.dispensed, after.dispensed)))
     if after.dispensed != before.dispensed + 1 or after.position is not Position.NONE:
         raise Finding(
             Defect.MISSES_TAKEN_WITHOUT_POWER if after.dispensed == before.dispensed else Defect.MISCOUNTS,
@@ -71,9 +71,10 @@ def _held_for_a_hand(bench: Bench) -> StatusBlock:
 
 def interrupted(bench: Bench) -> str:
     """A motion that a loss of power stops is INTERRUPTED, not resumed, and only RESET is accepted."""
-    for _ in range(_TRIES):
+    for attempt in range(_TRIES):
         before, opcode, slot = _before_a_long_motion(bench)
-        command, after = bench.cut_during(opcode, slot)
+        origin = Sensor.ESCROW if opcode is Opcode.RETAIN else Sensor.SLOT
+        command, after = bench.cut_during(opcode, slot, leaving=origin if attempt == 0 else None)
         if after.done_seq != command.seq or after.state is State.RUNNING:
             return _judge_interruption(bench, command, before, after)
         _booted_anew(replace(before, dispensed=after.dispensed, retained=after.retained), after)
@@ -106,7 +107,7 @@ def _judge_interruption(bench: Bench, command: CommandBlock, before: StatusBlock
             Defect.HIDES_INTERRUPTION,
             f"{after.state.name} with accepted {after.accepted_seq} and done {after.done_seq}",
         )
-    _booted_anew(before, after)
+    _booted_anew(before, after, idle=False)
     moved = bench.board.unchanged(after, _WATCH)
     if moved is not None:
         raise Finding(Defect.RESUMES_AFTER_POWER_CUT, f"{name}: {moved.state.name} without a command")
@@ -125,12 +126,14 @@ def _judge_interruption(bench: Bench, command: CommandBlock, before: StatusBlock
     )
 
 
-def _booted_anew(before: StatusBlock, after: StatusBlock) -> None:
+def _booted_anew(before: StatusBlock, after: StatusBlock, *, idle: bool = True) -> None:
+    """A new boot id and the same totals; `idle` tells that nothing moved when the power went. Raises Finding."""
     if after.boot_id == before.boot_id:
         raise Finding(Defect.SAME_BOOT_ID_AFTER_BOOT, f"{after.boot_id:#010x} before and after")
     if (after.dispensed, after.retained) != (before.dispensed, before.retained):
+        lost = after.dispensed < before.dispensed or after.retained < before.retained
         raise Finding(
-            Defect.COUNTER_NOT_PERSISTENT,
+            Defect.COUNTER_NOT_PERSISTENT if lost else Defect.MISCOUNTS if idle else Defect.COUNTS_BEFORE_MOTION,
             f"dispensed {before.dispensed} -> {after.dispensed}, retained {before.retained} -> {after.retained}",
         )
 
