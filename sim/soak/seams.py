@@ -1,0 +1,133 @@
+"""Where the daemon touches the world: every crossing is a step, and at any of them the power can go."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import aiosqlite
+
+from sim.virtual_time import VirtualLoop
+
+Fetch = Callable[[str], Awaitable[list[Any]]]
+
+
+class Seams:
+    """Counts crossings, cuts the power at a given one, and lets nothing through afterwards.
+
+    `on_cut` is called in the middle of the crossing, once, when the count reaches `cut_at` or `cut` is called.
+    """
+
+    def __init__(self, on_cut: Callable[[], None]) -> None:
+        self.crossings = 0
+        self.cut_at: int | None = None
+        self.dead = True
+        self._on_cut = on_cut
+
+    def begin(self) -> None:
+        """The daemon starts: things pass again."""
+        self.dead = False
+
+    def cut(self) -> None:
+        """Now."""
+        if not self.dead:
+            self.dead = True
+            self.cut_at = None
+            self._on_cut()
+
+    def count(self) -> None:
+        """One crossing, or its end; the power may go in it."""
+        self.crossings += 1
+        if self.cut_at is not None and self.crossings >= self.cut_at:
+            self.cut()
+
+    async def cross(self) -> None:
+        """Pass, or never come back, as a process that is no more."""
+        self.count()
+        if self.dead:
+            await asyncio.get_running_loop().create_future()
+
+
+class DiskFault:
+    """What the disk does to the next commits: an error code of SQLite each, and whether the commit is durable all the same."""
+
+    def __init__(self) -> None:
+        self.next: list[tuple[int, bool]] = []
+        self.full = False
+
+    def of(self, sql: str) -> tuple[int, bool] | None:
+        """What happens to a statement; None for nothing."""
+        if sql == "COMMIT":
+            if self.next:
+                return self.next.pop(0)
+            if self.full:
+                return sqlite3.SQLITE_FULL, False
+        return None
+
+
+class Connection(aiosqlite.Connection):
+    """aiosqlite's connection with its thread, whose answers the loop waits for, and whose statements are crossings.
+
+    After each commit that changed something `committed` is awaited with a way to read; it sees exactly what was committed.
+    """
+
+    def __init__(
+        self,
+        connector: Callable[[], sqlite3.Connection],
+        iter_chunk_size: int,
+        *,
+        loop: VirtualLoop,
+        seams: Seams,
+        disk: DiskFault,
+        committed: Callable[[Fetch], Awaitable[None]],
+    ) -> None:
+        super().__init__(connector, iter_chunk_size)
+        queue, put = self._tx, self._tx.put_nowait
+
+        class Announced:
+            """The queue of the thread, telling the loop of each answer that will come."""
+
+            get = queue.get
+
+            def put_nowait(self, job: tuple[Any, Callable[[], Any]]) -> None:
+                if job[0] is not None:
+                    loop.expect()
+                put(job)
+
+        self._tx = Announced()  # type: ignore[assignment]  # the thread keeps the queue itself
+        self._seams = seams
+        self._disk = disk
+        self._committed = committed
+        self._changes = 0
+
+    async def execute_fetchall(  # type: ignore[override]  # a plain coroutine will do
+        self, sql: str, parameters: Iterable[Any] | None = None
+    ) -> Iterable[sqlite3.Row]:
+        """One statement, unless the power or the disk fails."""
+        self._seams.count()
+        if self._seams.dead:
+            raise _error("the power is off", sqlite3.SQLITE_IOERR)
+        fault = self._disk.of(sql)
+        if fault is not None and not fault[1]:
+            raise _error("simulated", fault[0])
+        rows = await self._run(sql, parameters or ())
+        if fault is not None:
+            raise _error("simulated", fault[0])
+        if sql == "COMMIT" and self.total_changes != self._changes:
+            self._changes = self.total_changes
+            await self._committed(self._read)
+        return rows
+
+    async def _read(self, sql: str) -> list[Any]:
+        return await self._run(sql, ())
+
+    async def _run(self, sql: str, parameters: Iterable[Any]) -> list[Any]:
+        return list(await self._execute(self._execute_fetchall, sql, parameters))  # type: ignore[no-untyped-call]  # untyped there
+
+
+def _error(message: str, code: int) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError(message)
+    error.sqlite_errorcode = code
+    return error
