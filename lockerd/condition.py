@@ -22,8 +22,6 @@ from lockerd.store import ledger
 from lockerd.store.database import Database, Transaction
 from lockerd.web.health import Check, HealthReport, Status
 
-SURVEY_SECONDS = 5.0
-
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -51,10 +49,11 @@ class Parts:
 
 
 class Condition(Collector):
-    """Surveys the parts every few seconds while no journey runs; reports from what it saw last."""
+    """Surveys the parts while no journey runs, every so many seconds; reports from what it saw last."""
 
-    def __init__(self, parts: Parts, changed: Callable[[], None]) -> None:
+    def __init__(self, parts: Parts, changed: Callable[[], None], every: float) -> None:
         self._parts = parts
+        self._every = every
         self._changed = changed
         self._survey: Survey | None = None
 
@@ -65,7 +64,7 @@ class Condition(Collector):
             await self._look()
             if self.report() != before:
                 self._changed()
-            await asyncio.sleep(SURVEY_SECONDS)
+            await asyncio.sleep(self._every)
 
     async def _look(self) -> None:
         parts = self._parts

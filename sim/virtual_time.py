@@ -69,7 +69,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Announce one answer of a thread."""
         self._expected += 1
 
-    def call_soon_threadsafe(
+    def call_soon_threadsafe(  # type: ignore[override]  # the variadic generic of typeshed says no more than this
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
         """From this thread like `call_soon`; from another, one announced answer."""
@@ -79,7 +79,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._answers.put(handle)
         return handle
 
-    def run_in_executor(self, executor: object, func: object, *args: object) -> NoReturn:  # type: ignore[override]
+    def run_in_executor(self, executor: object, func: object, *args: object) -> NoReturn:
         """Refused: a thread's pace would decide the run."""
         raise RuntimeError("no executor in virtual time")
 

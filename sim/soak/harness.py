@@ -23,7 +23,7 @@ from lockerd.drivers import READERS, Drivers
 from lockerd.errors import FaceUnavailable, LinkError, LockerError
 from lockerd.face.verifier import FaceStatus
 from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, FaceVerdict
-from lockerd.model.view import Action, Tap, View
+from lockerd.model.view import Action, Progress, Tap, View
 from lockerd.office.exchange import Raw
 from sim.assembly import CAMERA, Line, Machine
 from sim.soak.door import Loaded, Page, Pulse, Refused
@@ -39,6 +39,7 @@ QUIET_SECONDS = 1.0
 EXCHANGE_SECONDS = 0.004
 LOOK_SECONDS = 0.5
 MATCH_SECONDS = 1.5
+SURVEY_SECONDS = 60.0  # twelve times rarer than in the street: an idle day is most of the work otherwise
 MODEL = "memory"
 KEY = bytes(range(32))
 
@@ -182,7 +183,8 @@ class MemoryFace:
 
     async def previews(self) -> AsyncIterator[bytes]:
         """Nobody looks."""
-        for picture in ():
+        nothing: tuple[bytes, ...] = ()
+        for picture in nothing:
             yield picture
 
 
@@ -321,13 +323,13 @@ class Daemon:
         """End every task of the daemon, the database's owner last: it alone closes what the file system holds."""
         self._machine = None
         while alive := [task for task in self._family.values() if not task.done()]:
-            store = [task for task in alive if "Database." in task.get_coro().__qualname__ or _opens(task)]  # type: ignore[union-attr]
+            store = [task for task in alive if _name(task).startswith("Database.") or _name(task) == "_opened"]
             for task in alive:
                 if task not in store:
                     task.cancel()
             if len(store) == len(alive):
                 for task in store:
-                    if "Database.run" in task.get_coro().__qualname__:  # type: ignore[union-attr]
+                    if _name(task) == "Database.run":
                         task.cancel()
             await asyncio.sleep(0)
         for task in list(self._family.values()):
@@ -365,6 +367,7 @@ class Daemon:
             monotonic=self.loop.time,
             random=self._random,
             connect=self._connection,
+            survey=SURVEY_SECONDS,
         )
 
     def _connection(self, connector: Callable[[], sqlite3.Connection], chunk: int) -> Connection:
@@ -425,7 +428,7 @@ class Daemon:
 
         async def work(machine: app.Assembled) -> Loaded:
             await machine.maintenance.load(staff)
-            while machine.maintenance.load_report.running:
+            while machine.maintenance.load_report.running:  # noqa: ASYNC110  the report tells, as it tells the console
                 await asyncio.sleep(1.0)
             report = machine.maintenance.load_report
             return Loaded(tuple(line.slot for line in report.lines), report.fault or "")
@@ -445,14 +448,14 @@ class Daemon:
         return await self._staff(work)
 
 
-def _opens(task: asyncio.Task[object]) -> bool:
-    return task.get_coro().__qualname__ == "_opened"  # type: ignore[union-attr]
+def _name(task: asyncio.Task[object]) -> str:
+    return str(getattr(task.get_coro(), "__qualname__", ""))
 
 
 def _page(view: View) -> Page:
     return Page(
         screen=view.screen.value,
-        progress=view.progress.value if view.progress else "",
+        progress="" if view.progress is Progress.NONE else view.progress.value,
         notice=view.notice.value if view.notice else "",
         fault=view.fault.value if view.fault else "",
         ticket=view.ticket or "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,9 +85,8 @@ async def staged(folder: Path, seed: int, *, slots: int = 20, witness: Witness |
         deliver=town.deliver,
         committed=sees.committed,
     )
-    tasks: list[Awaitable[None]] = [machine.run(), daemon.run()]
     async with asyncio.TaskGroup() as group:
-        running = [group.create_task(task) for task in tasks]  # type: ignore[arg-type]
+        running = [group.create_task(machine.run()), group.create_task(daemon.run())]
         await asyncio.sleep(0)
         machine.boot()
         daemon.start()
