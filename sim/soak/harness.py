@@ -90,6 +90,7 @@ class MemoryBus:
     async def write(self, unit: int, address: int, values: Sequence[int]) -> None:
         """Write registers; sent once, which is not to say that they arrive once."""
         sent = list(values)
+        self._seams.ordered()
 
         def act(line: Line) -> list[int] | ExceptionCode:
             return line.write(address, sent) or []

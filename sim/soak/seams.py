@@ -15,16 +15,18 @@ Fetch = Callable[[str], Awaitable[list[Any]]]
 
 
 class Seams:
-    """Counts crossings, cuts the power at a given one, and lets nothing through afterwards.
+    """Counts crossings, lets something happen at a given one, and lets nothing through once it is dead.
 
-    `on_cut` is called in the middle of the crossing, once, when the count reaches `cut_at` or `cut` is called.
+    `on_cut` is called in the middle of whatever happens, once, when `cut` is.
     """
 
     def __init__(self, on_cut: Callable[[], None]) -> None:
         self.crossings = 0
-        self.cut_at: int | None = None
         self.dead = True
         self._on_cut = on_cut
+        self._at: int | None = None
+        self._act: Callable[[], None] | None = None
+        self._after_motion: tuple[int, Callable[[], None]] | None = None
 
     def begin(self) -> None:
         """The daemon starts: things pass again."""
@@ -34,14 +36,30 @@ class Seams:
         """Now."""
         if not self.dead:
             self.dead = True
-            self.cut_at = None
+            self._at = None
             self._on_cut()
 
+    def at(self, crossing: int, act: Callable[[], None]) -> None:
+        """Let `act` happen in the middle of that crossing."""
+        self._at, self._act = crossing, act
+
+    def cut_after_motion(self, crossings: int, act: Callable[[], None]) -> None:
+        """Let `act` happen so many crossings after the next motion was ordered."""
+        self._after_motion = (crossings, act)
+
+    def ordered(self) -> None:
+        """A motion was ordered."""
+        if self._after_motion is not None:
+            crossings, act = self._after_motion
+            self._after_motion = None
+            self.at(self.crossings + crossings, act)
+
     def count(self) -> None:
-        """One crossing, or its end; the power may go in it."""
+        """One crossing, or its end."""
         self.crossings += 1
-        if self.cut_at is not None and self.crossings >= self.cut_at:
-            self.cut()
+        if self._at is not None and self._act is not None and self.crossings >= self._at and not self.dead:
+            self._at = None
+            self._act()
 
     async def cross(self) -> None:
         """Pass, or never come back, as a process that is no more."""
