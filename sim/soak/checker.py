@@ -5,6 +5,7 @@ It reads the database with its own SQL at each commit, when the file holds exact
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections import deque
@@ -49,6 +50,7 @@ class Checker(Witness):
         self._now = now
         self.machine: Machine | None = None
         self.violations: list[tuple[float, str]] = []
+        self.violated = asyncio.Event()
         self.story: deque[str] = deque(maxlen=_STORY)
         self.echo: Callable[[str], None] | None = None
         self.full_wanted = False
@@ -82,6 +84,7 @@ class Checker(Witness):
         """One violation."""
         self.note(f"VIOLATION {what}")
         self.violations.append((self._now(), what))
+        self.violated.set()
 
     # --- what hands do -----------------------------------------------------------------------------------------------
 

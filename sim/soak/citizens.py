@@ -111,6 +111,9 @@ class Visit:
         self._dark_since = None
         if page.ticket:
             self._resident.ticket = page.ticket
+        if page.screen == "face" and self._world.looking is None:
+            await self._pause()
+            self._world.look(self._temper.face or self.person)
         if page == self._answered or page.progress:
             return False
         if self._chance(self._temper.walks_away):
@@ -124,8 +127,6 @@ class Visit:
                 return self._code(page)
             case "identify":
                 self._identify(page)
-            case "face":
-                self._world.look(self._temper.face or self.person)
             case "confirm":
                 self._stage.daemon.tap("confirm")
             case "old_card":

@@ -7,6 +7,7 @@ import resource
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -80,9 +81,9 @@ class Year:
             ]
             if self.fire is not None:
                 tasks.append(group.create_task(self.fire.run()))
-            loop = asyncio.get_running_loop()
-            while loop.time() < until and not self._checker.violations:
-                await asyncio.sleep(min(60.0, max(until - loop.time(), 0.0)))
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await self._checker.violated.wait()
             for task in tasks:
                 task.cancel()
 
