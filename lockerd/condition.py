@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter as Tally
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
@@ -217,4 +216,4 @@ async def _probe(reader: SamvReader) -> None:
 
 
 async def _counts(tx: Transaction) -> tuple[dict[SlotState, int], int]:
-    return dict(Tally(record.state for record in await ledger.slots(tx))), await ledger.bin_count(tx)
+    return await ledger.slot_counts(tx), await ledger.bin_count(tx)

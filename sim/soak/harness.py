@@ -377,7 +377,7 @@ class Daemon:
             connection.create_function("argon2id", 2, _cheap, deterministic=True)
             return connection
 
-        return Connection(cheaper, chunk, loop=self.loop, seams=self.seams, disk=self.disk, committed=self._committed)
+        return Connection(cheaper, chunk, seams=self.seams, disk=self.disk, committed=self._committed)
 
     def _config(self) -> config.Config:
         nowhere = "memory"

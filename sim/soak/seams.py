@@ -9,8 +9,6 @@ from typing import Any
 
 import aiosqlite
 
-from sim.virtual_time import VirtualLoop
-
 Fetch = Callable[[str], Awaitable[list[Any]]]
 
 
@@ -86,7 +84,8 @@ class DiskFault:
 
 
 class Connection(aiosqlite.Connection):
-    """aiosqlite's connection with its thread, whose answers the loop waits for, and whose statements are crossings.
+    """aiosqlite's connection whose jobs are done at once in the loop's own thread: a change of threads for each statement
+    would take longer than all else, and answers come in the next turn of the loop all the same. Statements are crossings.
 
     After each commit that changed something `committed` is awaited with a way to read; it sees exactly what was committed.
     """
@@ -96,25 +95,13 @@ class Connection(aiosqlite.Connection):
         connector: Callable[[], sqlite3.Connection],
         iter_chunk_size: int,
         *,
-        loop: VirtualLoop,
         seams: Seams,
         disk: DiskFault,
         committed: Callable[[Fetch], Awaitable[None]],
     ) -> None:
         super().__init__(connector, iter_chunk_size)
-        queue, put = self._tx, self._tx.put_nowait
-
-        class Announced:
-            """The queue of the thread, telling the loop of each answer that will come."""
-
-            get = queue.get
-
-            def put_nowait(self, job: tuple[Any, Callable[[], Any]]) -> None:
-                if job[0] is not None:
-                    loop.expect()
-                put(job)
-
-        self._tx = Announced()  # type: ignore[assignment]  # the thread keeps the queue itself
+        self._tx = _AtOnce()  # type: ignore[assignment]  # in place of the thread's queue
+        self._thread = _NoThread()  # type: ignore[assignment]
         self._seams = seams
         self._disk = disk
         self._committed = committed
@@ -143,6 +130,39 @@ class Connection(aiosqlite.Connection):
 
     async def _run(self, sql: str, parameters: Iterable[Any]) -> list[Any]:
         return list(await self._execute(self._execute_fetchall, sql, parameters))  # type: ignore[no-untyped-call]  # untyped there
+
+
+class _NoThread:
+    """Nobody to start."""
+
+    def start(self) -> None:
+        """Nothing."""
+
+
+class _AtOnce:
+    """Does each job where aiosqlite would queue it."""
+
+    def put_nowait(self, job: tuple[asyncio.Future[Any] | None, Callable[[], Any]]) -> None:
+        """Do a job; its answer comes with the loop's next turn."""
+        future, work = job
+        try:
+            result = work()
+        except Exception as error:
+            if future is not None:
+                future.get_loop().call_soon(_fail, future, error)
+        else:
+            if future is not None:
+                future.get_loop().call_soon(_end, future, result)
+
+
+def _end(future: asyncio.Future[Any], result: object) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
 
 
 def _error(message: str, code: int) -> sqlite3.OperationalError:
