@@ -341,7 +341,7 @@ class ResumesAfterPowerCut(UnitFirmware):
         super().power_on(boot_id)
         if self._state is State.INTERRUPTED and self._group is not None:
             self._state = State.RUNNING
-            motion = self._move(Opcode(self._record.opcode), self._record.arg0, Fault.NONE)
+            motion = self._move(Opcode(self._record.opcode), self._record.arg0, Fault.NONE, held=False)
             self._motion = self._group.create_task(motion)
 
 
