@@ -89,6 +89,16 @@ class Whereabouts(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Ways:
+    """What a citizen can do at the machine now: collect at all, show an ID card, show a face, hand in an old card."""
+
+    serving: bool = True
+    reader: bool = True
+    face: bool = True
+    renewal: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """One page and all it needs. Personal data appears masked only.
 
@@ -113,6 +123,7 @@ class View:
     number_allowed: bool = True
     reader_available: bool = True
     face_available: bool = True
+    renewal_available: bool = True
 
 
 class Action(StrEnum):

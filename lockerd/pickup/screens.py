@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lockerd.model.cards import ClaimKind, masked_name, masked_number
 from lockerd.model.custody import Place
-from lockerd.model.view import Progress, Screen, View, Whereabouts
+from lockerd.model.view import Progress, Screen, View, Ways, Whereabouts
 from lockerd.pickup.state import Journey, Patience, Stage, Watch
 
 
@@ -91,8 +91,7 @@ def view_of(
     *,
     seconds_left: int | None,
     warn: bool,
-    reader_available: bool,
-    face_available: bool,
+    ways: Ways,
 ) -> View:
     """The page of a journey; everything personal on it is masked."""
     rule = STAGES[journey.stage]
@@ -112,6 +111,7 @@ def view_of(
         masked_number=masked_number(person.id_number) if person else "",
         renewal=journey.claim is not None and journey.claim.kind is ClaimKind.RENEWAL,
         number_allowed=journey.code is not None,
-        reader_available=reader_available,
-        face_available=face_available,
+        reader_available=ways.reader,
+        face_available=ways.face,
+        renewal_available=ways.renewal,
     )

@@ -35,6 +35,7 @@ MASKED = {"masked_name": "欧阳*明", "masked_number": "9901**********1237"}
 VIEWS: dict[str, View] = {
     "1-code": View(Screen.CODE),
     "1-code-wrong": View(Screen.CODE, notice=Notice.CODE_WRONG, attempts_left=4),
+    "1-code-limited": View(Screen.CODE, reader_available=False, renewal_available=False),
     "2-identify": View(Screen.IDENTIFY),
     "2-identify-checking": View(Screen.IDENTIFY, progress=Progress.CHECKING),
     "2-identify-locked": View(Screen.IDENTIFY, notice=Notice.CODE_LOCKED, number_allowed=False),
@@ -176,7 +177,7 @@ async def shown(page: Page, views: Views) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 the condition is another task's state, which nothing signals
+        while not condition():
             await asyncio.sleep(0.02)
 
 

@@ -13,7 +13,7 @@ from firmware_protocol.idnumber import check_digit
 from lockerd.model.cards import Chip, Claim, ClaimKind, ClaimState, Person
 from lockerd.model.custody import Fault, Motion, Observation, Outcome, Place, Result, Unit
 from lockerd.model.identity import FaceReason, FaceResult, FaceVerdict
-from lockerd.model.view import Action, FaultKind, Notice, Screen, Tap
+from lockerd.model.view import Action, FaultKind, Notice, Screen, Tap, Ways
 from lockerd.pickup.diagram import mermaid
 from lockerd.pickup.screens import STAGES, view_of, whereabouts
 from lockerd.pickup.state import (
@@ -318,7 +318,7 @@ def _done_leaves(stage: Stage, motion: Motion) -> bool:
 def test_a_page_offers_exactly_the_taps_that_are_answered(stage: Stage) -> None:
     """No dead button, and no way out that is kept from the citizen."""
     journey = Journey(stage=stage, claim=CLAIM, code="12345678", fault=FaultKind.JAM, ticket="A-0001")
-    view = view_of(journey, seconds_left=None, warn=False, reader_available=True, face_available=True)
+    view = view_of(journey, seconds_left=None, warn=False, ways=Ways())
     offered = {Action(name) for name in re.findall(r'data-action="(\w+)"', render(view, "en").html)} - {Action.LANGUAGE}
     values = {Action.NUMBER: NUMBER, Action.CODE: "12345678"}
     assert offered == {
@@ -378,7 +378,7 @@ def test_on_any_sequence_nothing_is_presented_without_proof(events: list[Event])
             verified = confirmed = chip_matched = False
             assert journey.claim is None
             assert journey.code is None
-        view = view_of(journey, seconds_left=None, warn=False, reader_available=True, face_available=True)
+        view = view_of(journey, seconds_left=None, warn=False, ways=Ways())
         assert NUMBER not in repr(view)
         assert "李小明" not in repr(view)
         if view.screen is Screen.FAULT:

@@ -30,6 +30,7 @@ def every_view() -> list[View]:
             replace(base, number_allowed=False),
             replace(base, number_allowed=False, reader_available=False),
             replace(base, face_available=False),
+            replace(base, renewal_available=False),
             replace(base, ticket="4821-7730", attempts_left=2),
         ]
         views += [replace(base, progress=progress) for progress in Progress]
