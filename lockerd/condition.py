@@ -28,6 +28,7 @@ from lockerd.web.health import Check, HealthReport, Status
 T = TypeVar("T")
 
 SURVEY_SECONDS = 5.0  # between two rounds that ask every part while nobody is at the machine
+AGAIN_SECONDS = 1.0  # before the next round while something is wrong
 LOOK_SECONDS = 0.5  # between two looks at whether the answer became another
 
 NEEDED = frozenset({"store", "card_path", "dispenser", "reader.exit", "face"})
@@ -82,7 +83,8 @@ class Condition(Collector):
     async def _survey_rounds(self) -> None:
         while True:
             await self._look()
-            await asyncio.sleep(SURVEY_SECONDS)
+            well = all(check.status is Status.PASS for check in self._checks())
+            await asyncio.sleep(SURVEY_SECONDS if well else AGAIN_SECONDS)
 
     async def _look(self) -> None:
         parts = self._parts
