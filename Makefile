@@ -8,15 +8,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 READY := $(VENV)/.ready
 
 setup: $(READY)
 
 $(READY): requirements.lock pyproject.toml .ci/packages
-	bash .ci/packages runtime
+	PYTHON="$(PYTHON)" bash .ci/packages runtime
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "Installing requirements.lock into $(VENV)"
+	@$(PIP) --require-hashes --requirement requirements.lock || { echo "!! Not everything in requirements.lock could be \
+	installed. Is the package index reachable? After that: make setup" >&2; exit 1; }
+	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
 
 demo: $(READY)
