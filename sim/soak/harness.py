@@ -389,8 +389,8 @@ class Daemon:
             office=config.Office("memory://office"),
             sms=config.Sms("file", Path(nowhere)),
             kiosk=config.Kiosk("127.0.0.1:1"),
-            console=config.Listen("127.0.0.1:2"),
-            health=config.Listen("127.0.0.1:3"),
+            console=config.Console("127.0.0.1:2"),
+            health=config.Health("127.0.0.1:3"),
             patience=self._patience,
         )
 
