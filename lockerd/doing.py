@@ -200,6 +200,8 @@ class Doing:
         async def before(tx: Transaction) -> None:
             if Record.CONSUME_CODE in effect.records and claim_id is not None:
                 await codes.consume(tx, claim_id, self._stamp())
+            if motion is Motion.PRESENT:
+                await ledger.account_dispensed(tx, self.dispensed_before)
 
         async def after(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
             if Record.OLD_KEPT in effect.records and place is Place.BIN and journey.old_accepted and claim_id:
@@ -287,8 +289,9 @@ class Doing:
 
 
 async def record_taken(tx: Transaction, claim_id: str, journey_id: str, stamp: Stamp, reason: str) -> None:
-    """The new card is in the citizen's hand: its place, its claim and the office's event in one transaction."""
+    """The new card is in the citizen's hand: place, total, claim and the office's event in one transaction."""
     await ledger.move(tx, claim_id, Place.TAKEN, stamp, reason=reason)
+    await ledger.count_taken(tx)
     await claims.collected(tx, claim_id, stamp)
     await journal.append(
         tx, "lockerd.card.taken", {"claim_id": claim_id, "card_id": claim_id, "journey_id": journey_id}, stamp=stamp
