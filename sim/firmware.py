@@ -201,16 +201,17 @@ class UnitFirmware:
         command = judgement.command
         opcode = Opcode(command.opcode)
         fault = self._interlock(opcode)
+        held = bool(self._record.held)
         record = replace(self._record, accepted_seq=command.seq, opcode=opcode, arg0=command.arg0)
         if fault is Fault.NONE and opcode in CARRIERS:
             record = replace(record, carried=1, held=0, returning=int(opcode is Opcode.RETURN))
         self._keep(record)
         self._state = State.RUNNING
         self._step = 0
-        self._motion = self._group.create_task(self._move(opcode, command.arg0, fault))
+        self._motion = self._group.create_task(self._move(opcode, command.arg0, fault, held=held))
         return None
 
-    async def _move(self, opcode: Opcode, arg0: int, fault: Fault) -> None:
+    async def _move(self, opcode: Opcode, arg0: int, fault: Fault, *, held: bool) -> None:
         begun = fault is Fault.NONE
         if begun:
             fault = await self._mechanism.perform(opcode, arg0, self._on_step)
@@ -224,6 +225,9 @@ class UnitFirmware:
         )
         if begun:
             record = replace(record, carried=int(self._still_carried(opcode, arg0, fault)))
+        if begun and held and fault is Fault.NO_CARD:
+            # It stood within reach when the command came and was gone when the rollers gripped: a hand has it.
+            record = replace(record, carried=0, returning=0, dispensed=record.dispensed + 1)
         if fault is Fault.NONE and opcode in _RETAINING:
             record = replace(record, retained=record.retained + 1)
         if fault is Fault.NONE and opcode in _HANDING_OUT:
