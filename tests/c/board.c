@@ -109,12 +109,15 @@ static void keep_memory(void)
 
 static void tell_world(void)
 {
-    static const char *names[] = {"", "load", "transport", "slot", "exit", "retract", "between", "outside"};
+    static const char *const names[] = {"", "load", "transport", "slot", "exit", "retract", "between", "outside"};
     int i;
     keep("world", &real, sizeof real);
-    printf("world");
+    printf("dispensed=%u", (unsigned)nv.dispensed);
     for (i = 0; i < real.count; i++) {
         printf(" %s=%s", real.cards[i].name, names[real.cards[i].at]);
+        if (real.cards[i].at == SLOT) {
+            printf("%u", (unsigned)real.cards[i].slot);
+        }
     }
     printf("\n");
     fflush(stdout);
@@ -179,6 +182,7 @@ static void look_for_hands(void)
     }
     nv.held = (uint16_t)out;
     keep_memory();
+    tell_world();
 }
 
 static void fill(uint16_t *registers)
