@@ -23,8 +23,8 @@ board: `python -m firmware_protocol conformance --port /dev/ttyUSB0 --unit 1`.
 CLAUSES = """\
 ## 1 The line
 
-1. RS-485, two wires, Modbus RTU, 8 data bits, no parity, 1 stop bit. A board offers @BAUDS@ baud and leaves the factory at
-   @BAUD@. A unit with Ethernet may speak Modbus TCP instead, with the same registers and unit addresses.
+1. RS-485, two wires, Modbus RTU, 8 data bits, no parity, 1 stop bit. A board offers @BAUDS@ baud
+   and leaves the factory at @BAUD@. A unit with Ethernet may speak Modbus TCP instead, with the same registers and unit addresses.
 2. The unit address is the unit's kind: 1 dispenser, 2 recycler, 3 cabinet. Frames to other addresses are none of yours; you
    neither answer nor obey broadcasts (address 0).
 3. Two function codes: **3** (read holding registers) and **16** (write multiple registers). All others are answered with
@@ -40,7 +40,8 @@ CLAUSES = """\
 
 ## 2 Timing
 
-1. Keep at least 3.5 characters of silence before you answer: @GAPS@ baud. The host keeps the same before it asks again.
+1. Keep at least 3.5 characters of silence before you answer:
+   @GAPS@ baud. The host keeps the same before it asks again.
 2. The first byte of an answer follows within `max_response_ms` of the identity block after the last byte of the request, at
    any load, also while motors run and while the non-volatile memory is being written. A board may declare up to @ANSWER@ ms;
    100 is good. A later answer is worse than none.
@@ -54,7 +55,8 @@ CLAUSES = """\
 A unit is three blocks of registers: it says who it is (**identity**), it takes commands (**command**), it says how things
 stand (**status**). Each is read or written whole, begins with magic and version, and ends with a CRC-16/MODBUS over all its
 registers before that (each register high byte first). That CRC is apart from the line's: it shows that the block is of one
-moment and of one piece. Build a status from a copy taken at once; a status whose halves are of different moments is a lie
+moment and of one piece. Only the command block takes writes: one that begins elsewhere is answered with exception 2, one that
+is not the whole block with exception 3. Build a status from a copy taken at once; a status whose halves are of different moments is a lie
 with a good CRC.
 
 **Versions.** The major version is in the high byte. Refuse a command of another major version (it is no block, clause 5).
@@ -173,7 +175,7 @@ FAULT, and `fault` stays until the next good command.
 EXAMPLES = """\
 ## 11 Bytes on the line
 
-Modbus RTU frames to unit 1 with the line's CRC, hexadecimal. vectors.json has more, with broken ones.
+Modbus RTU frames to unit 1 with the line's CRC (low byte first, unlike all else), hexadecimal. vectors.json has more, with broken ones.
 """
 
 CARD_READER = """\
