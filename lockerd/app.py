@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import signal
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from random import SystemRandom
 
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from firmware_protocol.units import UnitKind
-from lockerd.condition import Condition, Parts
-from lockerd.config import Config, Rtu, host_and_port
-from lockerd.devices.bus import ModbusBus, RtuSettings, TcpSettings
+from lockerd.condition import Condition, Parts, standing
+from lockerd.config import Config, host_and_port
 from lockerd.devices.id_reader import SamvReader
 from lockerd.devices.mailbox import MailboxUnit
-from lockerd.devices.serial_line import open_serial
 from lockerd.devices.units import MailboxCabinet, MailboxMover
 from lockerd.doing import Doing, Readers
-from lockerd.errors import StartFailed
-from lockerd.face.messages import FaceSettings
-from lockerd.face.pack import load_pack
-from lockerd.face.verifier import FaceClient
+from lockerd.drivers import READERS, Drivers, real_drivers
+from lockerd.errors import StartFailed, StoreError
 from lockerd.intake import Intake, send_messages
 from lockerd.loading import Loading
 from lockerd.maintenance import Maintenance
@@ -40,8 +33,8 @@ from lockerd.model.view import Progress, Screen, View
 from lockerd.motions import Motions
 from lockerd.office.events import cloud_event
 from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
-from lockerd.office.sms import FileSms
 from lockerd.ports import Mover
+from lockerd.preflight import cannot_listen
 from lockerd.recovery import Recovery
 from lockerd.session import Session
 from lockerd.store import codes, journal
@@ -49,7 +42,7 @@ from lockerd.store.database import Database, Transaction
 from lockerd.store.housekeeping import tidy
 from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
 from lockerd.store.vault import Vault
-from lockerd.supervise import Supervisor
+from lockerd.supervise import Standing, Supervisor
 from lockerd.watching import Watching
 from lockerd.web.console import console_app
 from lockerd.web.health import HealthReport, health_app
@@ -61,19 +54,6 @@ TIDY_EVERY_SECONDS = 3600.0
 WAKE_LINK_SECONDS = 1.0
 
 
-class SystemClock:
-    """Wall time of the system; implements ports.Clock."""
-
-    def now(self) -> float:
-        """UTC seconds."""
-        return time.time()
-
-
-def boot_identity() -> str:
-    """A name for this run of the daemon, new at each start."""
-    return secrets.token_hex(8)
-
-
 @dataclass(frozen=True, slots=True)
 class Listener:
     """One HTTP application and the address it is served on; `key` names it in the configuration."""
@@ -81,27 +61,6 @@ class Listener:
     key: str
     app: web.Application
     listen: str
-
-
-def preflight(path: Path, config: Config) -> None:
-    """Check what must be there before anything starts. Raises ConfigError (pack) or StartFailed (ports, folders)."""
-    load_pack(config.face.pack, production=config.production)
-    ports = {f"readers.{name}": getattr(config.readers, name) for name in ("counter", "throat", "exit")}
-    if isinstance(config.bus, Rtu):
-        ports["bus.port"] = config.bus.port
-    for key, port in ports.items():
-        try:
-            os.close(os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))
-        except OSError as error:
-            raise StartFailed(
-                f"{path}: key '{key}': port {port} cannot be opened ({error.strerror}); connect the device or correct the key"
-            ) from error
-    try:
-        config.machine.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StartFailed(
-            f"{path}: key 'machine.state_dir': {config.machine.state_dir} cannot be made ({error.strerror}); correct the key"
-        ) from error
 
 
 @asynccontextmanager
@@ -115,48 +74,97 @@ async def _listening(path: Path, listeners: list[Listener]) -> AsyncIterator[Non
             try:
                 await web.TCPSite(runner, host, port).start()
             except OSError as error:
-                raise StartFailed(
-                    f"{path}: key '{listener.key}.listen': cannot listen on {listener.listen} ({error.strerror}); "
-                    "stop what uses it or choose another port"
-                ) from error
+                raise cannot_listen(path, f"{listener.key}.listen", listener.listen, error) from error
         yield
 
 
 async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supervisor) -> None:
-    """Run the machine until SIGTERM or SIGINT. Raises ConfigError, StartFailed, StoreError."""
-    preflight(path, config)
-    boot = boot_identity()
-    stamp = Stamper(SystemClock(), time.monotonic, boot).now
-    vault = Vault(device_key, entropy=os.urandom)
-    db = Database(config.machine.state_dir / "lockerd.db")
+    """Run the machine until SIGTERM or SIGINT, after `preflight`. Raises StartFailed, StoreError."""
+    make_state_dir(path, config)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with (
+        opened(config, device_key, real_drivers(config)) as machine,
+        _listening(path, machine.listeners),
+        working(
+            {
+                **machine.work,
+                "status": lambda: supervisor.tell(machine.standing),
+                "watchdog": lambda: supervisor.watch(machine.alive),
+            }
+        ),
+    ):
+        log.info("listening", boot=machine.boot, pid=os.getpid())
+        await stop.wait()
+        supervisor.stopping()
+
+
+@asynccontextmanager
+async def opened(config: Config, device_key: bytes, drivers: Drivers) -> AsyncIterator[Assembled]:
+    """The machine on its open database; nothing of it works yet.
+
+    Raises StartFailed, or StoreError while it is in use, in a group.
+    """
+    boot = drivers.random.randbytes(8).hex()
+    stamp = Stamper(drivers.clock, drivers.monotonic, boot).now
+    vault = Vault(device_key, entropy=drivers.random.randbytes)
+    db = Database(config.database, entropy=drivers.random.randbytes, connect=drivers.connect)
     async with asyncio.TaskGroup() as storage:
         owner = storage.create_task(db.run(), name="database")
         try:
-            await db.ready()
-            epoch = await db.transaction(lambda tx: _open_store(tx, vault, stamp()))
-            machine = assemble(config, db=db, vault=vault, boot=boot, epoch=epoch, stamp=stamp)
-            async with _listening(path, machine.listeners), asyncio.TaskGroup() as group:
-                children = [group.create_task(work(), name=name) for name, work in machine.work.items()]
-                children.append(group.create_task(supervisor.watch(), name="watchdog"))
-                supervisor.notify(READY="1", STATUS="serving")
-                log.info("ready", boot=boot, pid=os.getpid())
-                await stop.wait()
-                supervisor.notify(STOPPING="1", STATUS="stopping")
-                log.info("stopping")
-                for child in children:
-                    child.cancel()
+            epoch = await _open_store(config, db, vault, stamp)
+            yield assemble(config, drivers, db=db, vault=vault, boot=boot, epoch=epoch, stamp=stamp)
         finally:
             owner.cancel()
 
 
-async def _open_store(tx: Transaction, vault: Vault, stamp: Stamp) -> str:
-    """Check the key against the database and journal the start; returns the database's epoch."""
-    await vault.verify(tx)
-    await journal.append(tx, "lockerd.machine.started", {"version": version("lockerd")}, stamp=stamp)
-    return await journal.epoch(tx)
+@asynccontextmanager
+async def working(work: Mapping[str, Work]) -> AsyncIterator[None]:
+    """All tasks of the machine run meanwhile; then they end in order."""
+    async with asyncio.TaskGroup() as group:
+        children = {name: group.create_task(task(), name=name) for name, task in work.items()}
+        yield
+        await _end(children.pop("session"), children.pop("maintenance"))
+        await _end(*children.values())
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks and wait for them. Who moves cards ends first: a motion in hand needs the bus until its outcome is durable."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+def make_state_dir(path: Path, config: Config) -> None:
+    """Make the folder of the database where it is missing. Raises StartFailed."""
+    try:
+        config.machine.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartFailed(
+            f"{path}: key 'machine.state_dir': {config.machine.state_dir} cannot be made ({error.strerror}); correct the key"
+        ) from error
+
+
+async def _open_store(config: Config, db: Database, vault: Vault, stamp: Callable[[], Stamp]) -> str:
+    """Check the key against the database and journal the start; returns the database's epoch. Raises StartFailed."""
+
+    async def begin(tx: Transaction) -> str:
+        await journal.append(tx, "lockerd.machine.started", {"version": version("lockerd")}, stamp=stamp())
+        return await journal.epoch(tx)
+
+    try:
+        await db.ready()
+    except StoreError as error:
+        raise StartFailed(f"key 'machine.state_dir': {error}") from error
+    try:
+        await db.transaction(vault.verify)
+    except StoreError as error:
+        raise StartFailed(
+            f"key 'machine.key_file': {config.machine.key_file} does not open {config.database} ({error}); "
+            "put back the key that this database was made with"
+        ) from error
+    return await db.transaction(begin)
 
 
 def _envelope(row: JournalRow, locker_id: str) -> bytes:
@@ -177,38 +185,38 @@ Work = Callable[[], Coroutine[None, None, None]]
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """Everything that runs: long tasks by name, and listeners."""
+    """Everything that runs: long tasks by name, and listeners. `boot` names this run; the rooms are what listeners reach.
 
+    `standing` says at once what the machine is doing; `alive` tells whether database and session get on.
+    """
+
+    boot: str
     work: dict[str, Work]
     listeners: list[Listener]
+    session: Session
+    views: Views
+    maintenance: Maintenance
+    standing: Callable[[], Standing]
+    alive: Callable[[], Awaitable[bool]]
 
 
 def assemble(
-    config: Config, *, db: Database, vault: Vault, boot: str, epoch: str, stamp: Callable[[], Stamp]
+    config: Config, drivers: Drivers, *, db: Database, vault: Vault, boot: str, epoch: str, stamp: Callable[[], Stamp]
 ) -> Assembled:
     """Put the machine together; nothing runs yet."""
-    bus = ModbusBus(
-        RtuSettings(config.bus.port, config.bus.baudrate)
-        if isinstance(config.bus, Rtu)
-        else TcpSettings(config.bus.host, config.bus.port)
-    )
+    bus, face, random = drivers.bus, drivers.face, drivers.random
     units: dict[Unit, Mover] = {
         unit: MailboxMover(MailboxUnit(bus, kind, unit.value), unit)
         for unit, kind in ((Unit.DISPENSER, UnitKind.DISPENSER), (Unit.RECYCLER, UnitKind.RECYCLER))
     }
     cabinet = MailboxCabinet(MailboxUnit(bus, UnitKind.CABINET, "cabinet"))
-    readers = {name: _reader(name, getattr(config.readers, name)) for name in ("counter", "throat", "exit")}
+    readers = {name: SamvReader(name, drivers.lines[name]) for name in READERS}
     by_place = Readers(**readers)
-    face = FaceClient(
-        FaceSettings(
-            pack=str(config.face.pack),
-            source=config.face.source,
-            address=config.face.address,
-            production=config.production,
-        )
-    )
     motions = Motions(db, units, stamp)
-    new_journey_id = partial(secrets.token_hex, 8)
+
+    def new_journey_id() -> str:
+        return random.randbytes(8).hex()
+
     doing = Doing(db=db, vault=vault, motions=motions, readers=by_place, stamp=stamp)
     recovery = Recovery(
         db=db, vault=vault, motions=motions, units=units, readers=by_place, stamp=stamp, new_journey_id=new_journey_id
@@ -223,8 +231,9 @@ def assemble(
         load_cursor=lambda: db.transaction(journal.load_down_cursor),
         save_cursor=lambda cursor: db.transaction(lambda tx: journal.save_down_cursor(tx, cursor)),
         status=lambda: office_status(condition.report()),
-        clock=SystemClock(),
-        random=SystemRandom(),
+        clock=drivers.clock,
+        random=random,
+        transport=drivers.office,
     )
     condition = Condition(
         Parts(
@@ -238,7 +247,7 @@ def assemble(
             fit=lambda: session.fit,
             idle=lambda: session.idle,
         ),
-        changed=lambda: session.publish(),  # noqa: PLW0108 the session comes after
+        changed=lambda: session.condition_changed(),  # noqa: PLW0108 the session comes after
     )
     session = Session(
         doing=doing,
@@ -248,21 +257,30 @@ def assemble(
         show=views.publish,
         patience=config.patience_seconds(),
         new_journey_id=new_journey_id,
-        reader_available=condition.reader_available,
-        face_available=condition.face_available,
+        ways=condition.ways,
     )
-    loading = Loading(db, vault, motions, by_place, stamp, new_code=lambda: codes.new_code(secrets.randbelow))
+    loading = Loading(db, vault, motions, by_place, stamp, new_code=lambda: codes.new_code(random.randrange))
     maintenance = Maintenance(db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp)
+
+    async def alive() -> bool:
+        await db.transaction(journal.position)
+        return not session.stuck()
+
     registry = CollectorRegistry()
     registry.register(condition)
-    sender = FileSms(config.sms.directory, SystemClock())
     return Assembled(
+        boot=boot,
+        session=session,
+        views=views,
+        maintenance=maintenance,
+        standing=lambda: standing(condition.report(), session.recovered, recovery.waiting_for),
+        alive=alive,
         work={
             "bus": bus.run,
             "face": face.run,
             "office": link.run,
             "outbox": lambda: _wake_link(db, link),
-            "messages": lambda: send_messages(db, vault, sender, stamp),
+            "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
             "housekeeping": lambda: _keep_house(db, stamp),
             "condition": condition.run,
             "maintenance": maintenance.run,
@@ -285,18 +303,14 @@ def assemble(
                 console_app(
                     maintenance=maintenance,
                     health=condition.report,
-                    new_token=partial(secrets.token_urlsafe, 32),
-                    now=time.monotonic,
+                    new_token=lambda: random.randbytes(32).hex(),
+                    now=drivers.monotonic,
                 ),
                 config.console.listen,
             ),
             Listener("health", health_app(report=condition.report, registry=registry), config.health.listen),
         ],
     )
-
-
-def _reader(name: str, port: str) -> SamvReader:
-    return SamvReader(name, lambda: open_serial(port, 115200, device=f"reader.{name}"))
 
 
 def office_status(report: HealthReport) -> dict[str, object]:

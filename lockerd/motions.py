@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -41,11 +42,25 @@ class Motions:
         self._units = units
         self._stamp = stamp
         self._locks = {unit: asyncio.Lock() for unit in units}
+        self._last: dict[Unit, Observation | None] = {}
+
+    def last(self, unit: Unit) -> Observation | None:
+        """What the unit said when it was last asked, or at the end of its last motion; None when it was silent."""
+        return self._last.get(unit)
 
     async def observe(self, unit: Unit) -> Observation:
         """Read a unit's sensors and counters. Raises DeviceError."""
         async with self._locks[unit]:
-            return await self._units[unit].observe()
+            return await self._look(unit)
+
+    async def _look(self, unit: Unit) -> Observation:
+        try:
+            seen = await self._units[unit].observe()
+        except DeviceError:
+            self._last[unit] = None
+            raise
+        self._last[unit] = seen
+        return seen
 
     async def make(
         self,
@@ -84,6 +99,8 @@ class Motions:
                 plan = await mover.plan(order)
             except DeviceError as error:
                 log.warning("motion not planned", unit=order.unit, motion=order.motion, error=str(error))
+                with suppress(DeviceError):  # silent, or only not able to move: the condition has to tell them apart
+                    await self._look(order.unit)
                 return Made(Outcome(Result.NOT_MOVED, Fault.SILENT), await self._place(card_id))
 
             async def intend(tx: Transaction) -> Intent:
@@ -97,6 +114,7 @@ class Motions:
                 log.warning("intent refused", unit=order.unit, motion=order.motion, error=str(error))
                 return Made(Outcome(Result.NOT_MOVED), await self._place(card_id))
             outcome = await mover.carry_out(plan)
+            self._last[order.unit] = outcome.observation
             log.info(
                 "motion ended",
                 unit=order.unit,

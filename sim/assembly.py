@@ -97,7 +97,7 @@ class Machine:
         if not self.world.powered:
             raise Impossible("the power is off")
         self.world.powered = False
-        self.world.lights = 0
+        self.world.lights = self.world.fan = self.world.heater = 0
         for firmware in self.firmware.values():
             firmware.power_off()
         self._readers = {}

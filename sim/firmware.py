@@ -20,7 +20,7 @@ from firmware_protocol.blocks import (
     StatusBlock,
 )
 from firmware_protocol.mailbox import ExceptionCode, Verdict, judge
-from firmware_protocol.units import CARRIERS, PATH, Fault, Opcode, Position, Result, Sensor, State, UnitKind
+from firmware_protocol.units import CARRIERS, PATH, RULES, Fault, Opcode, Position, Result, Sensor, State, UnitKind
 
 
 class Mechanism(Protocol):
@@ -62,6 +62,7 @@ class Record:
     arg0: int = 0
     done_seq: int = 0
     done_opcode: int = 0
+    done_arg0: int = 0
     result: int = Result.NONE
     fault: int = Fault.NONE
     dispensed: int = 0
@@ -80,35 +81,6 @@ _INSIDE = Sensor.TRANSPORT | Sensor.EXIT | Sensor.ESCROW
 _RETAINING = frozenset({Opcode.CAPTURE, Opcode.RETAIN})
 _HANDING_OUT = frozenset({Opcode.PRESENT, Opcode.RETURN})
 _NOT_BEGUN = frozenset({Fault.NO_CARD, Fault.SLOT_EMPTY})
-# (sensors that must read present, sensors that must not, the fault otherwise), in the order they are looked at
-_INTERLOCKS: dict[Opcode, tuple[tuple[Sensor, Sensor, Fault], ...]] = {
-    Opcode.LOAD: ((Sensor(0), Sensor.TRANSPORT, Fault.TARGET_OCCUPIED),),
-    Opcode.PICK: ((Sensor(0), Sensor.TRANSPORT, Fault.TARGET_OCCUPIED),),
-    Opcode.STORE: ((Sensor.TRANSPORT, Sensor(0), Fault.NO_CARD),),
-    Opcode.PRESENT: (
-        (Sensor.TRANSPORT, Sensor(0), Fault.NO_CARD),
-        (Sensor(0), Sensor.EXIT, Fault.TARGET_OCCUPIED),
-    ),
-    Opcode.RETRACT: (
-        (Sensor.EXIT, Sensor(0), Fault.NO_CARD),
-        (Sensor(0), Sensor.TRANSPORT, Fault.TARGET_OCCUPIED),
-    ),
-    Opcode.CAPTURE: (
-        (Sensor.TRANSPORT, Sensor(0), Fault.NO_CARD),
-        (Sensor(0), Sensor.RETRACT_FULL, Fault.BIN_FULL),
-    ),
-    Opcode.REJECT: ((Sensor.TRANSPORT, Sensor(0), Fault.NO_CARD),),
-    Opcode.CLOSE: ((Sensor(0), Sensor.THROAT, Fault.GATE_BLOCKED),),
-    Opcode.ACCEPT: (
-        (Sensor.THROAT, Sensor(0), Fault.NO_CARD),
-        (Sensor(0), Sensor.ESCROW, Fault.TARGET_OCCUPIED),
-    ),
-    Opcode.RETURN: ((Sensor.ESCROW, Sensor(0), Fault.NO_CARD),),
-    Opcode.RETAIN: (
-        (Sensor.ESCROW, Sensor(0), Fault.NO_CARD),
-        (Sensor(0), Sensor.BIN_FULL, Fault.BIN_FULL),
-    ),
-}
 
 
 class UnitFirmware:
@@ -229,16 +201,17 @@ class UnitFirmware:
         command = judgement.command
         opcode = Opcode(command.opcode)
         fault = self._interlock(opcode)
+        held = bool(self._record.held)
         record = replace(self._record, accepted_seq=command.seq, opcode=opcode, arg0=command.arg0)
         if fault is Fault.NONE and opcode in CARRIERS:
             record = replace(record, carried=1, held=0, returning=int(opcode is Opcode.RETURN))
         self._keep(record)
         self._state = State.RUNNING
         self._step = 0
-        self._motion = self._group.create_task(self._move(opcode, command.arg0, fault))
+        self._motion = self._group.create_task(self._move(opcode, command.arg0, fault, held=held))
         return None
 
-    async def _move(self, opcode: Opcode, arg0: int, fault: Fault) -> None:
+    async def _move(self, opcode: Opcode, arg0: int, fault: Fault, *, held: bool) -> None:
         begun = fault is Fault.NONE
         if begun:
             fault = await self._mechanism.perform(opcode, arg0, self._on_step)
@@ -246,11 +219,15 @@ class UnitFirmware:
             self._record,
             done_seq=self._record.accepted_seq,
             done_opcode=opcode,
+            done_arg0=arg0,
             result=Result.DONE if fault is Fault.NONE else Result.FAULT,
             fault=fault,
         )
         if begun:
             record = replace(record, carried=int(self._still_carried(opcode, arg0, fault)))
+        if begun and held and fault is Fault.NO_CARD:
+            # It stood within reach when the command came and was gone when the rollers gripped: a hand has it.
+            record = replace(record, carried=0, returning=0, dispensed=record.dispensed + 1)
         if fault is Fault.NONE and opcode in _RETAINING:
             record = replace(record, retained=record.retained + 1)
         if fault is Fault.NONE and opcode in _HANDING_OUT:
@@ -281,7 +258,7 @@ class UnitFirmware:
     def _interlock(self, opcode: Opcode) -> Fault:
         """Why the sensors forbid the motion; Fault.NONE when they allow it."""
         sensors = self._mechanism.sensors()
-        for present, absent, fault in _INTERLOCKS.get(opcode, ()):
+        for present, absent, fault in RULES[opcode].interlocks:
             if sensors & present != present or sensors & absent:
                 return fault
         if opcode in CARRIERS and self._position(sensors) is Position.UNKNOWN:
@@ -328,4 +305,7 @@ class UnitFirmware:
             dispensed=record.dispensed,
             retained=record.retained,
             detail=tuple(self._mechanism.detail()),
+            accepted_opcode=record.opcode,
+            accepted_arg0=record.arg0,
+            done_arg0=record.done_arg0,
         ).to_registers()

@@ -24,7 +24,7 @@ from sim.bus import tcp_bus
 from sim.camera import drawn, film
 from sim.control import application
 from sim.kept import Kept, StateError
-from sim.modbus_slave import RegisterDevice, RtuSlave
+from sim.modbus_slave import Answer, RegisterDevice, RtuSlave, answer
 from sim.people import population
 from sim.ptys import Handle, Send, serve_pty
 
@@ -36,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `python -m sim machine`."""
     parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="folder of ptys, picture and world")
     parser.add_argument("--seed", type=int, required=True, help="which town the cards are of")
-    parser.add_argument("--control", type=_address, required=True, metavar="HOST:PORT", help="port 0: any free one")
-    parser.add_argument("--modbus-tcp", type=_address, metavar="HOST:PORT", help="Modbus TCP in place of DIR/bus")
-    parser.add_argument("--speed", type=_positive, default=1.0, metavar="F", help="mechanics F times as fast")
+    parser.add_argument("--control", type=address, required=True, metavar="HOST:PORT", help="port 0: any free one")
+    parser.add_argument("--modbus-tcp", type=address, metavar="HOST:PORT", help="Modbus TCP in place of DIR/bus")
+    parser.add_argument("--speed", type=positive, default=1.0, metavar="F", help="mechanics F times as fast")
     parser.add_argument(
         "--slots", type=_count, default=20, metavar="N", help="carousel of a new machine (default %(default)s)"
     )
@@ -73,13 +73,13 @@ async def _serve(arguments: argparse.Namespace) -> None:
             bound = await stack.enter_async_context(tcp_bus(machine.bus(), host, port))
             ready["modbus_tcp"] = f"{host}:{bound}"
         ready["paths"] = {name: str(path) for name, path in (*lines.items(), (CAMERA, picture))}
-        stop = _stop_signal()
+        stop = stop_signal()
         async with asyncio.TaskGroup() as group:
             parts = [group.create_task(machine.run())]
             machine.boot()
             parts.append(group.create_task(film(picture, machine.scene, drawn(arguments.seed))))
             for name, link in lines.items():
-                handle = _bus(machine.bus()) if name == "bus" else _reader(machine, name)
+                handle = rtu_line(machine.bus()) if name == "bus" else _reader(machine, name)
                 parts.append(group.create_task(serve_pty(link, handle, baudrate=BAUDRATE)))
             while not all(link.exists() for link in lines.values()):  # noqa: ASYNC110  # only the links tell
                 await asyncio.sleep(0.01)
@@ -110,8 +110,9 @@ def _machine(arguments: argparse.Namespace) -> Machine:
     return Machine(town, kept, clock=time.monotonic, speed=arguments.speed)
 
 
-def _bus(units: Mapping[int, RegisterDevice]) -> Handle:
-    slave = RtuSlave(units)
+def rtu_line(units: Mapping[int, RegisterDevice], respond: Answer = answer) -> Handle:
+    """Units on a serial line; a pause drops an unfinished frame. `respond` is as for `RtuSlave`."""
+    slave = RtuSlave(units, respond)
     last = time.monotonic()
 
     def handle(data: bytes, send: Send) -> None:
@@ -129,14 +130,16 @@ def _reader(machine: Machine, name: str) -> Handle:
     return lambda data, send: send(machine.reader_feed(name, data))
 
 
-def _stop_signal() -> asyncio.Event:
+def stop_signal() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
 
 
-def _address(text: str) -> tuple[str, int]:
+def address(text: str) -> tuple[str, int]:
+    """HOST:PORT of a command line."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
         raise argparse.ArgumentTypeError(f"{text} is not HOST:PORT")
@@ -150,7 +153,8 @@ def _count(text: str) -> int:
     return value
 
 
-def _positive(text: str) -> float:
+def positive(text: str) -> float:
+    """A number above 0 of a command line."""
     value = float(text)
     if not value > 0:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")

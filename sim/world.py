@@ -79,6 +79,8 @@ class World:
         self.gate_open = False
         self.shutter_open = False
         self.lights = 0
+        self.fan = 0  # per cent
+        self.heater = 0
         self.bin_counter = 0  # of the switch at the bin's mouth
         self.powered = True
         self.on_reader: str | None = None
@@ -280,6 +282,8 @@ class World:
             "gate_open": self.gate_open,
             "shutter_open": self.shutter_open,
             "lights": self.lights,
+            "fan": self.fan,
+            "heater": self.heater,
             "bin_counter": self.bin_counter,
             "powered": self.powered,
             "on_reader": self.on_reader,
@@ -314,3 +318,5 @@ class _Kept(msgspec.Struct, forbid_unknown_fields=True):
     on_reader: str | None
     looking: str | None
     also_looking: str | None
+    fan: int = 0  # unknown to a machine that was kept before it had one
+    heater: int = 0

@@ -158,7 +158,9 @@ def wilson(hits: int, of: int) -> tuple[float, float]:
     share = hits / of
     middle = (share + z * z / (2 * of)) / (1 + z * z / of)
     half: npt.NDArray[np.float64] = np.sqrt(share * (1 - share) / of + z * z / (4 * of * of)) * z / (1 + z * z / of)
-    return max(0.0, middle - float(half)), min(1.0, middle + float(half))
+    low = middle - float(half) if hits else 0.0
+    high = middle + float(half) if hits < of else 1.0
+    return low, high
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,125 +1,25 @@
-"""Draws a head into a picture: shapes in face units, turned in space, filled as polygons.
+"""Draws a person's head: body, skin, eyes, nose, mouth, marks, hair.
 
 Pure: the same person, pose and picture give the same pixels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from sim.faces.pen import SHIFT, Floats, Pen, Picture, Pose, Truth, curve, mirrored, scaled
 from sim.faces.person import Bgr, Person
-
-Picture = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float64]
-
-_SHIFT = 4  # fractional bits of OpenCV's polygon coordinates
-
-
-@dataclass(frozen=True, slots=True)
-class Pose:
-    """Where a head is and how it is turned: middle of the eyes and face unit in pixels, angles in radians."""
-
-    x: float
-    y: float
-    unit: float
-    yaw: float = 0.0
-    pitch: float = 0.0
-    roll: float = 0.0
-    smile: float = 0.0
-    lids: float = 1.0
-    gaze: float = 0.0
-    clothes: Bgr = (110, 90, 70)
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """What a detector should find: box (left, top, right, bottom) and five landmarks (x, y), in pixels.
-
-    Landmark order: eye at the picture's left, eye at its right, tip of the nose, mouth corner left, right.
-    """
-
-    box: Floats
-    landmarks: Floats
-
-
-def curve(points: list[tuple[float, float]], *, closed: bool, steps: int = 6) -> Floats:
-    """A Catmull-Rom curve through the points (N, 2)."""
-    knots = np.asarray(points, dtype=np.float64)
-    ring = np.concatenate([knots[-1:], knots, knots[:2]]) if closed else np.concatenate([knots[:1], knots, knots[-1:]])
-    t = np.linspace(0.0, 1.0, steps, endpoint=False)[None, :, None]
-    p0, p1, p2, p3 = (ring[i : len(ring) - 3 + i][:, None, :] for i in range(4))
-    out = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
-    flat: Floats = out.reshape(-1, 2)
-    return flat if closed else np.concatenate([flat, knots[-1:]])
-
-
-def mirrored(right: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """A closed outline from its right side, top to bottom; points on the axis are not doubled."""
-    return right + [(-x, y) for x, y in reversed(right) if abs(x) > 1e-9]
-
-
-def scaled(colour: Bgr, factor: float) -> Bgr:
-    """The colour made darker (factor < 1) or lighter."""
-    return tuple(float(np.clip(c * factor, 0, 255)) for c in colour)  # type: ignore[return-value]  # three in, three out
 
 
 class Head:
-    """Draws one person's head at one pose into one picture; `into` changes that picture."""
+    """Draws one person's head at one pose into one picture; `draw` changes that picture."""
 
     def __init__(self, person: Person, pose: Pose, into: Picture) -> None:
         self.person = person
         self.pose = pose
         self.picture = into
-        cy, sy = np.cos(pose.yaw), np.sin(pose.yaw)
-        cp, sp = np.cos(pose.pitch), np.sin(pose.pitch)
-        cr, sr = np.cos(pose.roll), np.sin(pose.roll)
-        yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-        pitch = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
-        roll = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-        self._turn = (roll @ pitch @ yaw)[:2]
-
-    def place(self, points: Floats | list[tuple[float, float]], z: float | Floats) -> Floats:
-        """Pixels of face points (N, 2) that lie `z` face units in front of the ears' plane."""
-        flat = np.asarray(points, dtype=np.float64)
-        depth = np.broadcast_to(np.asarray(z, dtype=np.float64), (len(flat),))
-        space = np.column_stack([flat, depth - 0.35])
-        pixels: Floats = (space @ self._turn.T) * self.pose.unit + (self.pose.x, self.pose.y)
-        return pixels
-
-    def fill(
-        self,
-        points: Floats | list[tuple[float, float]],
-        z: float | Floats,
-        colour: Bgr,
-        into: Picture | None = None,
-    ) -> None:
-        """Fill a polygon."""
-        target = self.picture if into is None else into
-        fixed = np.round(self.place(points, z) * (1 << _SHIFT)).astype(np.int32)
-        cv2.fillPoly(target, [fixed], colour, cv2.LINE_AA, _SHIFT)
-
-    def stroke(
-        self,
-        points: Floats | list[tuple[float, float]],
-        z: float,
-        colour: Bgr,
-        width: float,
-        *,
-        closed: bool = False,
-    ) -> None:
-        """Draw a line `width` face units wide."""
-        fixed = np.round(self.place(points, z) * (1 << _SHIFT)).astype(np.int32)
-        thickness = max(1, round(width * self.pose.unit))
-        cv2.polylines(self.picture, [fixed], closed, colour, thickness, cv2.LINE_AA, _SHIFT)
-
-    def dot(self, x: float, y: float, z: float, radius: float, colour: Bgr, *, into: Picture | None = None) -> None:
-        """Fill a circle."""
-        angle = np.linspace(0, 2 * np.pi, 14, endpoint=False)
-        self.fill(np.column_stack([x + radius * np.cos(angle), y + radius * np.sin(angle)]), z, colour, into)
+        self.pen = Pen(pose, into)
 
     def outline(self) -> Floats:
         """The face's outline in face units (N, 2)."""
@@ -148,10 +48,10 @@ class Head:
         half = p.mouth_width * (1 + 0.12 * self.pose.smile)
         corner = mouth - 0.05 * self.pose.smile - p.mouth_curve
         flat = [(-p.eye_spacing, 0.0), (p.eye_spacing, 0.0), (0.0, nose), (-half, corner), (half, corner)]
-        outline = self.place(self.outline(), 0.1)
+        outline = self.pen.place(self.outline(), 0.1)
         return Truth(
             np.concatenate([outline.min(axis=0), outline.max(axis=0)]),
-            self.place(flat, np.array([0.3, 0.3, 0.62, 0.34, 0.34])),
+            self.pen.place(flat, np.array([0.3, 0.3, 0.62, 0.34, 0.34])),
         )
 
     def _mouth_y(self) -> float:
@@ -181,16 +81,16 @@ class Head:
                 (width, 0.7),
                 (width * 0.95, length),
             ]
-            self.fill(curve(mirrored([*right, (0.0, length)]), closed=True), -0.35, scaled(p.hair, 0.75))
+            self.pen.fill(curve(mirrored([*right, (0.0, length)]), closed=True), -0.35, scaled(p.hair, 0.75))
 
     def _body(self) -> None:
         p, clothes = self.person, self.pose.clothes
         right = [(0.0, 1.75), (0.62, 1.72), (1.5, 2.05), (2.3, 2.5), (2.6, 4.6), (0.0, 4.6)]
-        self.fill(curve(mirrored(right), closed=True, steps=4), -0.3, clothes)
+        self.pen.fill(curve(mirrored(right), closed=True, steps=4), -0.3, clothes)
         neck = [(-0.55, 0.7), (0.55, 0.7), (0.58, 1.8), (0.0, 2.15), (-0.58, 1.8)]
-        self.fill(neck, -0.15, scaled(p.skin, 0.78))
+        self.pen.fill(neck, -0.15, scaled(p.skin, 0.78))
         collar = [(-0.62, 1.72), (-0.3, 1.98), (0.0, 2.2), (0.3, 1.98), (0.62, 1.72)]
-        self.stroke(collar, -0.15, scaled(clothes, 0.7), 0.06)
+        self.pen.stroke(collar, -0.15, scaled(clothes, 0.7), 0.06)
 
     def _skin(self) -> None:
         p = self.person
@@ -198,23 +98,23 @@ class Head:
             for side in (-1, 1):
                 ear = [(0.93, -0.18), (1.1, -0.22), (1.14, 0.0), (1.06, 0.3), (0.93, 0.36)]
                 shape = [(side * p.cheeks * (0.93 + (x - 0.93) * p.ear), y * p.ear + 0.05) for x, y in ear]
-                self.fill(curve(shape, closed=True, steps=4), 0.0, scaled(p.skin, 0.86))
+                self.pen.fill(curve(shape, closed=True, steps=4), 0.0, scaled(p.skin, 0.86))
         outline = self.outline()
-        self.fill(outline, 0.1, p.skin)
-        pixels = self.place(outline, 0.1)
+        self.pen.fill(outline, 0.1, p.skin)
+        pixels = self.pen.place(outline, 0.1)
         height, width = self.picture.shape[:2]
         left, top = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - 2, 0)
         right, bottom = np.minimum(np.ceil(pixels.max(axis=0)).astype(int) + 3, (width, height))
         if right - left < 2 or bottom - top < 2:
             return
         soft = self.picture.copy()
-        self.fill(outline * 1.2, 0.1, p.skin, soft)  # no background bleeds into the blurred rim
+        self.pen.fill(outline * 1.2, 0.1, p.skin, soft)  # no background bleeds into the blurred rim
         self._shade(soft)
         region = (slice(top, bottom), slice(left, right))
         blurred = cv2.GaussianBlur(soft[region], (0, 0), max(0.4, 0.055 * self.pose.unit))
         mask = np.zeros((bottom - top, right - left), np.uint8)
-        fixed = np.round((pixels - (left, top)) * (1 << _SHIFT)).astype(np.int32)
-        cv2.fillPoly(mask, [fixed], (255,), cv2.LINE_AA, _SHIFT)
+        fixed = np.round((pixels - (left, top)) * (1 << SHIFT)).astype(np.int32)
+        cv2.fillPoly(mask, [fixed], (255,), cv2.LINE_AA, SHIFT)
         weight = (mask.astype(np.float32) / 255.0)[..., None]
         face = self.picture[region]
         face[:] = (blurred * weight + face * (1 - weight)).astype(np.uint8)
@@ -225,26 +125,26 @@ class Head:
         dark, light = scaled(p.skin, 0.84), scaled(p.skin, 1.07)
         for side in (-1, 1):
             rim = [(0.6, 0.5), (0.95, 0.2), (0.95, 0.7), (0.6, 1.05)]
-            self.fill([(side * x * p.cheeks, y) for x, y in rim], 0.1, scaled(p.skin, 0.9), soft)
-            self.dot(side * p.eye_spacing, -0.02, 0.25, p.eye_width * 1.15, scaled(p.skin, 0.9), into=soft)
+            self.pen.fill([(side * x * p.cheeks, y) for x, y in rim], 0.1, scaled(p.skin, 0.9), soft)
+            self.pen.dot(side * p.eye_spacing, -0.02, 0.25, p.eye_width * 1.15, scaled(p.skin, 0.9), into=soft)
             rosy = (p.skin[0] * (1 - 0.14 * p.blush), p.skin[1] * (1 - 0.12 * p.blush), p.skin[2])
-            self.dot(side * 0.55, 0.42, 0.2, 0.2, rosy, into=soft)
+            self.pen.dot(side * 0.55, 0.42, 0.2, 0.2, rosy, into=soft)
             flank = [
                 (0.06, -0.05),
                 (0.12 + 0.05 * p.nose_bridge, 0.1),
                 (p.nose_width * 1.15, p.nose_length - 0.05),
             ]
-            self.fill([(side * x, y) for x, y in [*flank, (0.04, p.nose_length - 0.1)]], 0.4, dark, soft)
+            self.pen.fill([(side * x, y) for x, y in [*flank, (0.04, p.nose_length - 0.1)]], 0.4, dark, soft)
         ridge = 0.05 + 0.03 * p.nose_bridge
-        self.fill(
+        self.pen.fill(
             [(-ridge, 0.0), (ridge, 0.0), (ridge, p.nose_length - 0.1), (-ridge, p.nose_length - 0.1)],
             0.5,
             light,
             soft,
         )
-        self.dot(0.0, p.nose_length - 0.07, 0.6, p.nose_width * 0.5, light, into=soft)
+        self.pen.dot(0.0, p.nose_length - 0.07, 0.6, p.nose_width * 0.5, light, into=soft)
         mouth = self._mouth_y()
-        self.fill([(-0.2, mouth + 0.13), (0.2, mouth + 0.13), (0.0, mouth + 0.24)], 0.3, dark, soft)
+        self.pen.fill([(-0.2, mouth + 0.13), (0.2, mouth + 0.13), (0.0, mouth + 0.24)], 0.3, dark, soft)
         if p.beard:
             right = [
                 (0.0, mouth + 0.1),
@@ -254,7 +154,7 @@ class Head:
                 (0.8 * p.jaw, 0.85),
             ]
             beard = mirrored([*right, (0.34 * p.chin_width, 1.22 * p.chin_length), (0.0, 1.31 * p.chin_length)])
-            self.fill(beard, 0.15, self._blend(p.skin, p.hair, p.beard), soft)
+            self.pen.fill(beard, 0.15, self._blend(p.skin, p.hair, p.beard), soft)
         if p.moustache:
             under = p.nose_length + 0.06
             lip = [
@@ -264,7 +164,7 @@ class Head:
                 (0.3, mouth - 0.02),
                 (0.0, mouth - 0.05),
             ]
-            self.fill(lip, 0.4, self._blend(p.skin, p.hair, p.moustache), soft)
+            self.pen.fill(lip, 0.4, self._blend(p.skin, p.hair, p.moustache), soft)
 
     @staticmethod
     def _blend(first: Bgr, second: Bgr, part: float) -> Bgr:
@@ -291,14 +191,14 @@ class Head:
                 closed=True,
                 steps=4,
             )
-            pixels = self.place(shape, 0.3)
+            pixels = self.pen.place(shape, 0.3)
             left, top = np.floor(pixels.min(axis=0)).astype(int) - 2
             right, bottom = np.ceil(pixels.max(axis=0)).astype(int) + 3
             height, width = self.picture.shape[:2]
             left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
             if right - left > 1 and bottom - top > 1:
                 eye = self.picture[top:bottom, left:right].copy()
-                inner = Head(self.person, self._shifted(left, top), eye)
+                inner = Pen(self._shifted(left, top), eye)
                 inner.fill(shape, 0.3, (232, 236, 238))
                 inner.fill(shape[: len(shape) // 2 + 2] + np.array([0.0, open_ * 0.18]), 0.3, (214, 220, 224))
                 gaze = x + self.pose.gaze * p.eye_width * 0.35
@@ -306,23 +206,23 @@ class Head:
                 inner.dot(gaze, -0.02, 0.3, p.iris_size * 0.5, (12, 12, 14))
                 inner.dot(gaze - 0.03, -0.05, 0.3, p.iris_size * 0.22, (245, 245, 245))
                 mask = np.zeros(eye.shape[:2], np.uint8)
-                fixed = np.round((pixels - (left, top)) * (1 << _SHIFT)).astype(np.int32)
-                cv2.fillPoly(mask, [fixed], (255,), cv2.LINE_AA, _SHIFT)
+                fixed = np.round((pixels - (left, top)) * (1 << SHIFT)).astype(np.int32)
+                cv2.fillPoly(mask, [fixed], (255,), cv2.LINE_AA, SHIFT)
                 weight = (mask.astype(np.float32) / 255.0)[..., None]
                 region = self.picture[top:bottom, left:right]
                 region[:] = (eye * weight + region * (1 - weight)).astype(np.uint8)
             upper = shape[: 4 * 4 + 1]
-            self.stroke(upper, 0.3, scaled(p.skin, 0.28), 0.028)
+            self.pen.stroke(upper, 0.3, scaled(p.skin, 0.28), 0.028)
             if p.lid > 0.35:
                 fold = upper + np.array([0.0, -0.05 - 0.03 * p.lid])
-                self.stroke(fold, 0.3, scaled(p.skin, 0.72), 0.016)
+                self.pen.stroke(fold, 0.3, scaled(p.skin, 0.72), 0.016)
             if p.age > 0.6:
                 bag = [
                     (x - 0.8 * p.eye_width, open_ + 0.06),
                     (x, open_ + 0.11),
                     (x + 0.8 * p.eye_width, open_ + 0.06),
                 ]
-                self.stroke(curve(bag, closed=False), 0.3, scaled(p.skin, 0.84), 0.02)
+                self.pen.stroke(curve(bag, closed=False), 0.3, scaled(p.skin, 0.84), 0.02)
             self._brow(side)
 
     def _shifted(self, left: int, top: int) -> Pose:
@@ -340,7 +240,7 @@ class Head:
         ring = np.concatenate(
             [np.column_stack([line_x, line_y - thick]), np.column_stack([line_x, line_y + thick])[::-1]]
         )
-        self.fill(ring, 0.33, self._blend(scaled(p.hair, 0.8), p.skin, 0.15))
+        self.pen.fill(ring, 0.33, self._blend(scaled(p.hair, 0.8), p.skin, 0.15))
 
     def _nose(self) -> None:
         p = self.person
@@ -352,9 +252,9 @@ class Head:
             (0.0, tip + 0.05),
         ]
         wings += [(-x, y) for x, y in reversed(wings[:-1])]
-        self.stroke(curve(wings, closed=False, steps=4), 0.48, scaled(p.skin, 0.66), 0.022)
+        self.pen.stroke(curve(wings, closed=False, steps=4), 0.48, scaled(p.skin, 0.66), 0.022)
         for side in (-1, 1):
-            self.dot(side * wide * 0.5, tip + 0.005, 0.5, 0.026, scaled(p.skin, 0.4))
+            self.pen.dot(side * wide * 0.5, tip + 0.005, 0.5, 0.026, scaled(p.skin, 0.4))
 
     def _mouth(self) -> None:
         p, smile = self.person, self.pose.smile
@@ -374,15 +274,15 @@ class Head:
             (0.0, y + p.lower_lip * 1.05),
             (-half * 0.55, y + p.lower_lip * 0.8),
         ]
-        self.fill(curve(middle + upper, closed=True, steps=4), 0.36, scaled(p.lips, 0.9))
-        self.fill(curve(middle + lower, closed=True, steps=4), 0.36, p.lips)
-        self.stroke(curve(middle, closed=False, steps=4), 0.36, scaled(p.lips, 0.5), 0.022)
+        self.pen.fill(curve(middle + upper, closed=True, steps=4), 0.36, scaled(p.lips, 0.9))
+        self.pen.fill(curve(middle + lower, closed=True, steps=4), 0.36, p.lips)
+        self.pen.stroke(curve(middle, closed=False, steps=4), 0.36, scaled(p.lips, 0.5), 0.022)
 
     def _marks(self) -> None:
         p = self.person
         for mole in p.moles:
             if abs(mole.x) < 0.66 or mole.y < 0.6:
-                self.dot(mole.x, mole.y, 0.25, mole.radius, scaled(p.skin, 0.36))
+                self.pen.dot(mole.x, mole.y, 0.25, mole.radius, scaled(p.skin, 0.36))
         if p.age > 0.45:
             for side in (-1, 1):
                 fold = [
@@ -391,7 +291,7 @@ class Head:
                     (0.44, self._mouth_y() + 0.02),
                 ]
                 line = curve([(side * x, y) for x, y in fold], closed=False)
-                self.stroke(line, 0.3, scaled(p.skin, 1.0 - 0.26 * p.age), 0.018)
+                self.pen.stroke(line, 0.3, scaled(p.skin, 1.0 - 0.26 * p.age), 0.018)
         if p.glasses:
             self._glasses()
 
@@ -405,11 +305,11 @@ class Head:
             round_x = np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** (2 / power)
             round_y = np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** (2 / power)
             rim = np.column_stack([x + size * round_x, 0.03 + size * 0.8 * round_y])
-            self.stroke(rim, 0.45, colour, 0.035, closed=True)
-            self.stroke([(x + side * size, -0.02), (side * 0.98 * p.cheeks, -0.06)], 0.3, colour, 0.03)
+            self.pen.stroke(rim, 0.45, colour, 0.035, closed=True)
+            self.pen.stroke([(x + side * size, -0.02), (side * 0.98 * p.cheeks, -0.06)], 0.3, colour, 0.03)
         inner = p.eye_spacing - size
         if inner > 0:
-            self.stroke([(-inner, -0.02), (0.0, -0.07), (inner, -0.02)], 0.5, colour, 0.035)
+            self.pen.stroke([(-inner, -0.02), (0.0, -0.07), (inner, -0.02)], 0.5, colour, 0.035)
 
     def _front_hair(self) -> None:
         p = self.person
@@ -464,7 +364,7 @@ class Head:
                 fringe += [(0.12, low + 0.12), (0.3, low - 0.1), (0.5, low + 0.08), (0.7, low - 0.05)]
         fringe.append((inner_x, side_y))
         ring = np.concatenate([curve(outer, closed=False, steps=5), curve(fringe, closed=False, steps=5)])
-        self.fill(ring, 0.2, p.hair)
+        self.pen.fill(ring, 0.2, p.hair)
         for part in (-0.35, 0.15, 0.5):
             strand = [(part - 0.1, top + 0.1), (part, (top + low) / 2 - 0.05), (part * 1.25, low - 0.08)]
-            self.stroke(curve(strand, closed=False, steps=4), 0.2, scaled(p.hair, 1.3), 0.02)
+            self.pen.stroke(curve(strand, closed=False, steps=4), 0.2, scaled(p.hair, 1.3), 0.02)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from sim.faces.draw import Floats, Head, Picture, Pose, Truth
+from sim.faces.draw import Head
+from sim.faces.pen import Floats, Picture, Pose, Truth
 from sim.faces.person import Bgr, Person
 
 

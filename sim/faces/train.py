@@ -20,8 +20,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sim.faces.draw import Floats, Picture, Truth
 from sim.faces.nets import ANCHORS, DIMENSION, STRIDES, Detector, Embedder, export
+from sim.faces.pen import Floats, Picture, Truth
 from sim.faces.people import GOLDEN, TRAINED
 from sim.faces.person import Person
 from sim.faces.scene import Nuisance, draw_photo, draw_scene, encode

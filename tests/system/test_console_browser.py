@@ -22,7 +22,7 @@ from lockerd.web.console_pages import said
 from lockerd.web.health import Check, HealthReport, Status
 from lockerd.web.logins import IDLE_SECONDS
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 DESK: ViewportSize = {"width": 1280, "height": 800}
 TABLET: ViewportSize = {"width": 820, "height": 1180}

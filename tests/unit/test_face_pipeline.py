@@ -90,11 +90,9 @@ def test_landmarks_lie_near_the_truth(pipeline: Pipeline) -> None:
 )
 def test_each_gate_has_its_reason(pipeline: Pipeline, change: dict[str, float], reason: FaceReason) -> None:
     seen = dataclasses.replace(GOOD, **change)  # type: ignore[arg-type]
-    for seed in (3, 4, 5):
+    for seed in (0, 3, 4):
         picture = draw_frame(Person.from_seed(seed), rng(seed), nuisance=seen)
-        assert pipeline.look(picture, pipeline.gates_live) in {reason, FaceReason.NO_FACE}
-    picture = draw_frame(Person.from_seed(8), rng(8), nuisance=seen)
-    assert pipeline.look(picture, pipeline.gates_live) is reason
+        assert pipeline.look(picture, pipeline.gates_live) is reason
 
 
 def test_nobody_and_two_people(pipeline: Pipeline) -> None:

@@ -146,6 +146,22 @@ async def test_a_hand_quicker_than_the_retraction_is_counted_and_nothing_moves()
     assert [motion for motion, _ in bench.mechanism.motions] == [Opcode.PRESENT]
 
 
+async def test_a_hand_quicker_than_the_rollers_of_the_retraction_is_counted() -> None:
+    bench = Bench(BenchMechanism(at=Position.TRANSPORT))
+    async with running(bench.unit):
+        await bench.make(Opcode.PRESENT)
+        bench.mechanism.pause = asyncio.Event()
+        bench.mechanism.midway.clear()
+        bench.mechanism.fault = Fault.NO_CARD
+        assert bench.command(Opcode.RETRACT) is None
+        await bench.mechanism.midway.wait()
+        bench.mechanism.at = None
+        bench.mechanism.pause.set()
+        await until(lambda: bench.status().state is State.READY)
+        status = bench.status()
+    assert (status.fault, status.dispensed, status.position) == (Fault.NO_CARD, 1, Position.NONE)
+
+
 async def test_a_card_taken_between_two_polls_is_counted_before_the_next_motion() -> None:
     bench = Bench(BenchMechanism(stocked=[3], at=Position.TRANSPORT))
     async with running(bench.unit):
