@@ -10,7 +10,7 @@ import stat
 import sys
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -59,6 +59,18 @@ class Tcp(Section, frozen=True, tag="tcp", tag_field="kind"):
 
     host: Annotated[str, _key("Name or address of the gateway.")]
     port: Annotated[Port, _key("TCP port of the gateway.")]
+
+
+class MailboxDispenser(Section, frozen=True, tag="mailbox", tag_field="kind"):
+    """One board on the bus that does all a dispenser does; the default."""
+
+
+class CrtDispenser(Section, frozen=True, tag="crt", tag_field="kind"):
+    """A bought module of the Creator CRT-571/591-M or Mutek MTK-F3x family before the carousel of the board on the bus."""
+
+    port: Annotated[str, _key("Serial port of the module.")]
+    baudrate: Annotated[Baud, _key("Bits per second; the module finds it by itself.")] = 38400
+    address: Annotated[Annotated[int, Meta(ge=0, le=15)], _key("Address on the module's switches.")] = 0
 
 
 class Readers(Section, frozen=True):
@@ -138,6 +150,7 @@ class Config(Section, frozen=True):
     kiosk: Kiosk
     console: Console
     health: Health
+    dispenser: MailboxDispenser | CrtDispenser = MailboxDispenser()
     patience: PatienceSeconds = PatienceSeconds()
 
     @property
@@ -285,7 +298,7 @@ def reference() -> str:
         "This page is printed by `python -m lockerd.config`.",
     ]
     for table in msgspec.structs.fields(Config):
-        kinds = (Rtu, Tcp) if table.name == "bus" else (table.type,)
+        kinds = get_args(table.type) or (table.type,)
         for kind in kinds:
             tag = kind.__struct_config__.tag
             title = f"[{table.name}] kind = {_toml(tag)}" if tag else f"[{table.name}]"
@@ -294,11 +307,10 @@ def reference() -> str:
                 f"## {title}",
                 "",
                 str(kind.__doc__),
-                "",
-                "| key | type | default | meaning |",
-                "|---|---|---|---|",
             ]
-            lines += [_row(field) for field in msgspec.structs.fields(kind)]
+            rows = [_row(field) for field in msgspec.structs.fields(kind)]
+            if rows:
+                lines += ["", "| key | type | default | meaning |", "|---|---|---|---|", *rows]
     return "\n".join([*lines, ""])
 
 

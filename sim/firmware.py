@@ -115,6 +115,11 @@ class UnitFirmware:
         """Whether the unit answers nothing: no power, a broken line, or its program does not run."""
         return not self._powered or self._muted or self._group is None
 
+    @property
+    def moving(self) -> bool:
+        """Whether a motion runs."""
+        return self._powered and self._state is State.RUNNING
+
     def mute(self, muted: bool) -> None:
         """Break or mend the unit's line to the bus; motions go on."""
         self._muted = muted

@@ -192,7 +192,7 @@ class Unit(ABC):
         leaves, arrives = _SEES.get(origin), _SEES.get(target)
         if leaves is not None and not seen & leaves:
             return Fault.SLOT_EMPTY if origin is Place.SLOT else Fault.NO_CARD
-        full = arrives is None and len(self.world.cards_at(target)) >= CAPACITY[target]
+        full = arrives is None and len(self.world.spots.at(target)) >= CAPACITY[target]
         return Fault.TARGET_OCCUPIED if full or (arrives is not None and seen & arrives) else Fault.NONE
 
     def _jams(self, opcode: Opcode) -> bool:
@@ -213,8 +213,8 @@ class Unit(ABC):
                 seen |= bit
         for bit, level in (
             (Sensor.SLOT, world.aligned is not None and world.card_in_slot(world.aligned) is not None),
-            (Sensor.RETRACT_FULL, len(world.cards_at(Place.RETRACT)) >= CAPACITY[Place.RETRACT]),
-            (Sensor.BIN_FULL, len(world.cards_at(Place.BIN)) >= CAPACITY[Place.BIN]),
+            (Sensor.RETRACT_FULL, len(world.spots.at(Place.RETRACT)) >= CAPACITY[Place.RETRACT]),
+            (Sensor.BIN_FULL, len(world.spots.at(Place.BIN)) >= CAPACITY[Place.BIN]),
             (Sensor.GATE_OPEN, world.gate_open),
             (Sensor.SHUTTER_OPEN, world.shutter_open),
             (Sensor.MAINS, world.powered),
@@ -234,7 +234,7 @@ class DispenserMechanism(Unit):
 
     def detail(self) -> tuple[int, ...]:
         """Registers of the dispenser: cards in the retract box."""
-        return _registers({DISPENSER_RETRACT_COUNT: len(self.world.cards_at(Place.RETRACT))})
+        return _registers({DISPENSER_RETRACT_COUNT: len(self.world.spots.at(Place.RETRACT))})
 
     async def _motion(self, opcode: Opcode, arg0: int, step: Step) -> Fault:
         if opcode in {Opcode.ALIGN, Opcode.PICK, Opcode.STORE}:
