@@ -164,6 +164,11 @@ class Config(Section, frozen=True):
         return self.machine.state_dir / "lockerd.db"
 
     @property
+    def tally(self) -> Path:
+        """File of what a bought dispenser's driver remembers for it."""
+        return self.machine.state_dir / "dispenser.json"
+
+    @property
     def listens(self) -> dict[str, str]:
         """HOST:PORT of each listener by its key."""
         return {
