@@ -7,7 +7,7 @@ from lockerd.model.custody import Fault, Motion, Place, Result
 from tests.crt_rig import Bench
 
 PATIENT = Timing(answer=5.0, motion=10.0, quiet=0.05)
-HASTY = Timing(answer=1.5, motion=2.0, quiet=0.05)
+HASTY = Timing(answer=0.6, motion=2.0, quiet=0.05)
 
 
 def is_move(data):

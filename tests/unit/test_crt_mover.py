@@ -268,6 +268,17 @@ def test_a_card_fed_in_place_of_the_taken_one_is_in_doubt(tmp_path):
     in_jumping_time(story)
 
 
+@pytest.mark.parametrize("place", [Place.TRANSPORT, Place.EXIT])
+def test_the_carousel_is_not_turned_while_a_card_is_in_the_channel(place, tmp_path):
+    async def story():
+        async with Bench(tmp_path).running() as bench:
+            await bench.bring("B", place)
+            assert (await bench.make(Motion.ALIGN, 2)).result is Result.NOT_MOVED
+            assert bench.world.aligned == 1
+
+    in_jumping_time(story)
+
+
 def test_a_card_that_may_be_the_one_in_the_channel_is_in_doubt(tmp_path):
     """The slot is empty and a card stands in the channel: picked by whatever, or another's; only its chip tells."""
 
