@@ -220,6 +220,9 @@ class CrtMover:
 
     async def _align(self, order: Order) -> Outcome | None:
         """Bring the slot to the picker; None when the board says that it stands there. Raises DeviceError."""
+        if not await self._channel_clear():
+            stands = (await self._board.observe()).slot == order.slot
+            return None if stands else Outcome(Result.NOT_MOVED, Fault.TARGET_OCCUPIED)
         turn = Order(order.unit, Motion.ALIGN, order.slot)
         outcome = await self._board.carry_out(await self._board.plan(turn))
         if outcome.result is Result.DONE and (await self._board.observe()).slot == order.slot:

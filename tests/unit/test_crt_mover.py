@@ -273,7 +273,9 @@ def test_the_carousel_is_not_turned_while_a_card_is_in_the_channel(place, tmp_pa
     async def story():
         async with Bench(tmp_path).running() as bench:
             await bench.bring("B", place)
-            assert (await bench.make(Motion.ALIGN, 2)).result is Result.NOT_MOVED
+            for motion in (Motion.ALIGN, Motion.PICK):
+                outcome = await bench.make(motion, 2)
+                assert (outcome.result, outcome.fault) == (Result.NOT_MOVED, Fault.TARGET_OCCUPIED)
             assert bench.world.aligned == 1
 
     in_jumping_time(story)
