@@ -10,7 +10,7 @@ import stat
 import sys
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -65,6 +65,18 @@ class Tcp(Section, frozen=True, tag="tcp", tag_field="kind"):
 
     host: Annotated[str, _key("Name or address of the gateway.")]
     port: Annotated[Port, _key("TCP port of the gateway.")]
+
+
+class MailboxDispenser(Section, frozen=True, tag="mailbox", tag_field="kind"):
+    """One board on the bus that does all a dispenser does; the default."""
+
+
+class CrtDispenser(Section, frozen=True, tag="crt", tag_field="kind"):
+    """A bought module of the Creator CRT-571/591-M or Mutek MTK-F3x family before the carousel of the board on the bus."""
+
+    port: Annotated[str, _key("Serial port of the module.")]
+    baudrate: Annotated[Baud, _key("Bits per second; the module finds it by itself.")] = 38400
+    address: Annotated[Annotated[int, Meta(ge=0, le=15)], _key("Address on the module's switches.")] = 0
 
 
 class Readers(Section, frozen=True):
@@ -144,6 +156,7 @@ class Config(Section, frozen=True):
     kiosk: Kiosk
     console: Console
     health: Health
+    dispenser: MailboxDispenser | CrtDispenser = MailboxDispenser()
     patience: PatienceSeconds = PatienceSeconds()
 
     @property
@@ -155,6 +168,11 @@ class Config(Section, frozen=True):
     def database(self) -> Path:
         """The state database's file."""
         return self.machine.state_dir / "lockerd.db"
+
+    @property
+    def tally(self) -> Path:
+        """File of what a bought dispenser's driver remembers for it."""
+        return self.machine.state_dir / "dispenser.json"
 
     @property
     def listens(self) -> dict[str, str]:
@@ -291,7 +309,7 @@ def reference() -> str:
         "This page is printed by `python -m lockerd.config`.",
     ]
     for table in msgspec.structs.fields(Config):
-        kinds = (Rtu, Tcp) if table.name == "bus" else (table.type,)
+        kinds = get_args(table.type) or (table.type,)
         for kind in kinds:
             tag = kind.__struct_config__.tag
             title = f"[{table.name}] kind = {_toml(tag)}" if tag else f"[{table.name}]"
@@ -300,11 +318,10 @@ def reference() -> str:
                 f"## {title}",
                 "",
                 str(kind.__doc__),
-                "",
-                "| key | type | default | meaning |",
-                "|---|---|---|---|",
             ]
-            lines += [_row(field) for field in msgspec.structs.fields(kind)]
+            rows = [_row(field) for field in msgspec.structs.fields(kind)]
+            if rows:
+                lines += ["", "| key | type | default | meaning |", "|---|---|---|---|", *rows]
     return "\n".join([*lines, ""])
 
 

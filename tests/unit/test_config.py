@@ -8,7 +8,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lockerd.config import Config, host_and_port, load_config, load_device_key, reference
+from lockerd.config import (
+    Config,
+    CrtDispenser,
+    MailboxDispenser,
+    host_and_port,
+    load_config,
+    load_device_key,
+    reference,
+)
 from lockerd.errors import ConfigError
 from sim.harness import Setting, configuration, free_addresses, toml_text
 
@@ -51,6 +59,49 @@ def test_two_listeners_need_two_ports(tmp_path: Path) -> None:
     file.write_text(toml_text(document), "utf-8")
     with pytest.raises(ConfigError, match=r"health\.listen.*kiosk\.listen"):
         load_config(file)
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        (None, MailboxDispenser()),
+        ({"kind": "mailbox"}, MailboxDispenser()),
+        ({"kind": "crt", "port": "/dev/module"}, CrtDispenser("/dev/module", 38400, 0)),
+        (
+            {"kind": "crt", "port": "/dev/module", "address": 15, "baudrate": 9600},
+            CrtDispenser("/dev/module", 9600, 15),
+        ),
+    ],
+)
+def test_the_dispenser_is_a_mailbox_unless_said(
+    tmp_path: Path, section: dict[str, str | int] | None, expected: object
+) -> None:
+    assert _with_dispenser(tmp_path, section).dispenser == expected
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"kind": "crt"},
+        {"kind": "other"},
+        {"kind": "mailbox", "port": "/dev/module"},
+        {"kind": "crt", "port": "/dev/module", "address": 16},
+        {"kind": "crt", "port": "/dev/module", "parity": "even"},
+    ],
+)
+def test_a_dispenser_that_cannot_be_is_refused(tmp_path: Path, section: dict[str, str | int]) -> None:
+    with pytest.raises(ConfigError, match="dispenser"):
+        _with_dispenser(tmp_path, section)
+
+
+def _with_dispenser(folder: Path, section: dict[str, str | int] | None) -> Config:
+    document = configuration(Setting(folder, free_addresses()))
+    del document["dispenser"]
+    if section is not None:
+        document["dispenser"] = section
+    file = folder / "lockerd.toml"
+    file.write_text(toml_text(document), "utf-8")
+    return load_config(file)
 
 
 @pytest.mark.parametrize(
