@@ -245,8 +245,8 @@ class DoneBeforeMotion(UnitFirmware):
 class ClaimsDoneWithoutCard(UnitFirmware):
     """Says DONE although there was no card."""
 
-    async def _move(self, opcode: Opcode, arg0: int, fault: Fault) -> None:
-        await super()._move(opcode, arg0, fault)
+    async def _move(self, opcode: Opcode, arg0: int, fault: Fault, *, held: bool) -> None:
+        await super()._move(opcode, arg0, fault, held=held)
         if self._record.fault in {Fault.NO_CARD, Fault.SLOT_EMPTY}:
             self._keep(replace(self._record, result=Result.DONE, fault=Fault.NONE))
 
@@ -254,11 +254,11 @@ class ClaimsDoneWithoutCard(UnitFirmware):
 class CountsBeforeMotion(UnitFirmware):
     """Counts a retained card when the motor starts."""
 
-    async def _move(self, opcode: Opcode, arg0: int, fault: Fault) -> None:
+    async def _move(self, opcode: Opcode, arg0: int, fault: Fault, *, held: bool) -> None:
         counting = opcode in {Opcode.CAPTURE, Opcode.RETAIN} and fault is Fault.NONE
         if counting:
             self._keep(replace(self._record, retained=self._record.retained + 1))
-        await super()._move(opcode, arg0, fault)
+        await super()._move(opcode, arg0, fault, held=held)
         if counting and self._record.result == Result.DONE:
             self._keep(replace(self._record, retained=self._record.retained - 1))
 
@@ -266,8 +266,8 @@ class CountsBeforeMotion(UnitFirmware):
 class CountsPresentedAsTaken(UnitFirmware):
     """Counts a card as dispensed when it is held out."""
 
-    async def _move(self, opcode: Opcode, arg0: int, fault: Fault) -> None:
-        await super()._move(opcode, arg0, fault)
+    async def _move(self, opcode: Opcode, arg0: int, fault: Fault, *, held: bool) -> None:
+        await super()._move(opcode, arg0, fault, held=held)
         if opcode in {Opcode.PRESENT, Opcode.RETURN} and self._record.result == Result.DONE:
             self._keep(replace(self._record, dispensed=self._record.dispensed + 1))
 
@@ -341,7 +341,7 @@ class ResumesAfterPowerCut(UnitFirmware):
         super().power_on(boot_id)
         if self._state is State.INTERRUPTED and self._group is not None:
             self._state = State.RUNNING
-            motion = self._move(Opcode(self._record.opcode), self._record.arg0, Fault.NONE)
+            motion = self._move(Opcode(self._record.opcode), self._record.arg0, Fault.NONE, held=False)
             self._motion = self._group.create_task(motion)
 
 

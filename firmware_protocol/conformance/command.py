@@ -73,7 +73,7 @@ def _examine(line: Line, arguments: argparse.Namespace) -> Report:
     try:
         identity = board.identity()
     except Finding as finding:
-        results.append(Result("identity", "identity block", Verdict.FAILED, finding.seen, finding.defect))
+        results.append(Result("identity", "8.1 identity block", Verdict.FAILED, finding.seen, finding.defect))
     else:
         board.patience = max(board.patience, 4 * identity.max_response_ms / 1000)
         checks = applicable(identity.kind, line.serial, arguments.only)
