@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 COMMANDS = {
+    "export": ("firmware_protocol.export.command", "write the C header, the register reference and the test vectors"),
     "conformance": ("firmware_protocol.conformance.command", "prove a live unit right, or name what is wrong with it"),
 }
 """Command -> its module and what it does."""

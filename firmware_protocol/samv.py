@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 
+from firmware_protocol.declaration import Described
 from firmware_protocol.framing import FrameError, FrameT, Framing, Parser, xor_of
 
 HEADER = bytes.fromhex("AAAAAA9669")
@@ -38,41 +38,44 @@ class SamvError(FrameError):
     """The bytes are no frame, or a reply's data has not the layout of its command."""
 
 
-class Command(IntEnum):
+class Command(Described):
     """CMD and PARA of a request as one number."""
 
-    RESET_SAM = 0x10FF
-    SAM_STATUS = 0x11FF
-    SAM_ID = 0x12FF
-    FIND = 0x2001
-    SELECT = 0x2002
-    READ_TEXT_PHOTO = 0x3001
-    READ_ADDED_ADDRESS = 0x3003
-    READ_TEXT_PHOTO_FINGERPRINT = 0x3010
-    SET_MAX_RF_BYTES = 0x61FF  # one byte of data: 0x50
+    RESET_SAM = 0x10FF, "reset the SAM"
+    SAM_STATUS = 0x11FF, "status of the SAM"
+    SAM_ID = 0x12FF, "identification of the SAM: 16 bytes"
+    FIND = 0x2001, "find a card; FOUND with 4 bytes of 0, or FIND_FAILED"
+    SELECT = 0x2002, "select the card found; OK with 8 bytes of 0, or SELECT_FAILED"
+    READ_TEXT_PHOTO = 0x3001, "read text (256 bytes) and photo (1024 bytes), two lengths before them"
+    READ_ADDED_ADDRESS = 0x3003, "read the added address: 70 bytes, no length before them"
+    READ_TEXT_PHOTO_FINGERPRINT = (
+        0x3010,
+        "the same and the fingerprint (0, 512 or 1024 bytes), three lengths before them",
+    )
+    SET_MAX_RF_BYTES = 0x61FF, "set the greatest number of bytes on the radio; one byte of data: 0x50"
 
 
-class Status(IntEnum):
+class Status(Described):
     """SW3, the reader's own status. 0x01-0x06 belong to PC libraries and never travel."""
 
-    OK = 0x90
-    FOUND = 0x9F
-    NO_CONTENT = 0x91
-    BAD_CHECKSUM = 0x10
-    BAD_LENGTH = 0x11
-    BAD_COMMAND = 0x21
-    UNAUTHORISED = 0x23
-    UNKNOWN = 0x24
-    CARD_TO_SAM_FAILED = 0x31  # the card did not accept the SAM
-    SAM_TO_CARD_FAILED = 0x32  # the SAM did not accept the card
-    VERIFICATION_FAILED = 0x33
-    UNKNOWN_CARD = 0x40
-    READ_FAILED = 0x41
-    RANDOM_FAILED = 0x47
-    SELF_TEST_FAILED = 0x60
-    SAM_UNAUTHORISED = 0x66
-    FIND_FAILED = 0x80
-    SELECT_FAILED = 0x81
+    OK = 0x90, "done"
+    FOUND = 0x9F, "a card is found"
+    NO_CONTENT = 0x91, "the card has no such content"
+    BAD_CHECKSUM = 0x10, "the request's check is wrong"
+    BAD_LENGTH = 0x11, "the request's length is wrong"
+    BAD_COMMAND = 0x21, "no such command"
+    UNAUTHORISED = 0x23, "not allowed"
+    UNKNOWN = 0x24, "unknown error"
+    CARD_TO_SAM_FAILED = 0x31, "the card did not accept the SAM"
+    SAM_TO_CARD_FAILED = 0x32, "the SAM did not accept the card"
+    VERIFICATION_FAILED = 0x33, "what was read is not authentic"
+    UNKNOWN_CARD = 0x40, "unknown type of card"
+    READ_FAILED = 0x41, "the card could not be read"
+    RANDOM_FAILED = 0x47, "no random number from the card"
+    SELF_TEST_FAILED = 0x60, "the SAM's self-test failed"
+    SAM_UNAUTHORISED = 0x66, "the SAM is not authorised"
+    FIND_FAILED = 0x80, "no card is found"
+    SELECT_FAILED = 0x81, "the card could not be selected"
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,6 @@ from lockerd.web.kiosk import Views, kiosk_app
 log = structlog.get_logger(__name__)
 
 TIDY_EVERY_SECONDS = 3600.0
-WAKE_LINK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +247,7 @@ def assemble(
             idle=lambda: session.idle,
         ),
         changed=lambda: session.condition_changed(),  # noqa: PLW0108 the session comes after
+        every=drivers.survey,
     )
     session = Session(
         doing=doing,
@@ -329,11 +329,12 @@ async def _keep_house(db: Database, stamp: Callable[[], Stamp]) -> None:
 
 
 async def _wake_link(db: Database, link: OfficeLink) -> None:
-    """Tell the link of new events soon after they are written."""
+    """Tell the link of new events as soon as they are written."""
     last = 0
     while True:
+        seen = db.written
         position = await db.transaction(journal.position)
         if position.last_seq != last:
             last = position.last_seq
             link.notify()
-        await asyncio.sleep(WAKE_LINK_SECONDS)
+        await db.more_written(seen)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter as Tally
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TypeVar
@@ -27,8 +26,7 @@ from lockerd.web.health import Check, HealthReport, Status
 
 T = TypeVar("T")
 
-SURVEY_SECONDS = 5.0  # between two rounds that ask every part while nobody is at the machine
-LOOK_SECONDS = 0.5  # between two looks at whether the answer became another
+LOOKS_A_ROUND = 10  # how often between two rounds it is looked at whether the answer became another
 
 NEEDED = frozenset({"store", "card_path", "dispenser", "reader.exit", "face"})
 """The checks without which nobody can collect a card; every other failure leaves a way and is a warning."""
@@ -61,8 +59,9 @@ class Parts:
 class Condition(Collector):
     """Reports from what was last heard: each part remembers it of its own use, and a round asks all while nobody is there."""
 
-    def __init__(self, parts: Parts, changed: Callable[[], None]) -> None:
+    def __init__(self, parts: Parts, changed: Callable[[], None], every: float) -> None:
         self._parts = parts
+        self._every = every
         self._changed = changed
         self._survey: Survey | None = None
         self._store_trouble = ""
@@ -77,12 +76,12 @@ class Condition(Collector):
                 if now != told:
                     told = now
                     self._changed()
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(self._every / LOOKS_A_ROUND)
 
     async def _survey_rounds(self) -> None:
         while True:
             await self._look()
-            await asyncio.sleep(SURVEY_SECONDS)
+            await asyncio.sleep(self._every)
 
     async def _look(self) -> None:
         parts = self._parts
@@ -243,4 +242,4 @@ async def _ask(question: Awaitable[T]) -> T | None:
 
 
 async def _counts(tx: Transaction) -> tuple[dict[SlotState, int], int]:
-    return dict(Tally(record.state for record in await ledger.slots(tx))), await ledger.bin_count(tx)
+    return await ledger.slot_counts(tx), await ledger.bin_count(tx)

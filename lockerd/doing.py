@@ -163,8 +163,9 @@ class Doing:
         async def look(tx: Transaction) -> bool:
             await journeys.attach(tx, journey.journey_id, claim.claim_id)
             place, slot = await ledger.place_of(tx, claim.claim_id)
-            states = {record.slot: record.state for record in await ledger.slots(tx)}
-            return place is Place.SLOT and slot is not None and states[slot] is SlotState.STOCKED
+            if place is not Place.SLOT or slot is None:
+                return False
+            return await ledger.slot_state(tx, slot) is SlotState.STOCKED
 
         if not await self._db.transaction(look):
             log.warning("claim not collectable", journey=journey.journey_id, claim=claim.claim_id)

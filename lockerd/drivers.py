@@ -60,7 +60,8 @@ class Drivers:
     """All that is outside. Serial lines and memory, the system's time and simulated time differ here only.
 
     `lines` opens the line of each of `READERS`; `monotonic` is the boot clock in seconds; `random` makes keys, pickup codes
-    and names, so in a real machine it is a CSPRNG; `connect` makes the connection to the database file.
+    and names, so in a real machine it is a CSPRNG; `connect` makes the connection to the database file; `survey` is the
+    time in seconds between two looks at all devices while nobody is there.
     """
 
     bus: Bus
@@ -72,6 +73,7 @@ class Drivers:
     monotonic: Callable[[], float]
     random: Random
     connect: Connect = aiosqlite.Connection
+    survey: float = 5.0
 
 
 def real_drivers(config: Config) -> Drivers:

@@ -17,11 +17,12 @@ from sim.kept import Kept, UnitMemory
 from sim.mechanisms import CabinetMechanism, DispenserMechanism, RecyclerMechanism, Sleep, Unit
 from sim.motions import MotionLog
 from sim.people import Card, Citizen
-from sim.world import Impossible, Place, World
+from sim.world import Impossible, Place, Spot, World
 
 READERS = ("reader-counter", "reader-throat", "reader-exit")
 CAMERA = "camera"
 _MAX_RESPONSE_MS = 100
+_AT_FIRST = {"new": Place.TRAY, "old": Place.PERSON}
 _MECHANISMS: dict[UnitKind, type[Unit]] = {
     UnitKind.DISPENSER: DispenserMechanism,
     UnitKind.RECYCLER: RecyclerMechanism,
@@ -36,14 +37,14 @@ def cards_of(town: Sequence[Citizen]) -> list[Card]:
 
 def fresh_world(town: Sequence[Citizen], slots: int) -> World:
     """A machine with an empty carousel; new cards are with the staff, old ones with their citizens."""
-    where = {"new": Place.TRAY, "old": Place.PERSON}
-    return World(slots, {card.card_id: where[card.role] for card in cards_of(town)})
+    return World(slots, {card.card_id: _AT_FIRST[card.role] for card in cards_of(town)})
 
 
 class Machine:
     """All parts of one machine around `kept.world`. It has power once `boot` was called; `run` gives the units life.
 
-    `clock` (seconds, monotonic) times motions and silences; `speed` divides the duration of every motion.
+    `clock` (seconds, monotonic) times motions and silences; `speed` divides the duration of every motion;
+    `poll_interval` is the firmware's pause in seconds between two looks at its sensors when nobody asks.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Machine:
         clock: Callable[[], float],
         sleep: Sleep = asyncio.sleep,
         speed: float = 1.0,
+        poll_interval: float = 0.05,
     ) -> None:
         self.world = kept.world
         self.log = MotionLog(clock)
@@ -71,7 +73,7 @@ class Machine:
             capacity = self.world.slots if kind is UnitKind.DISPENSER else 0
             identity = IdentityBlock(kind, capacity, kept.seed & 0xFFFFFFFF, _MAX_RESPONSE_MS)
             self.units[unit.name] = unit
-            self.firmware[kind] = UnitFirmware(identity, unit, UnitMemory(kept, unit.name))
+            self.firmware[kind] = UnitFirmware(identity, unit, UnitMemory(kept, unit.name), poll_interval=poll_interval)
 
     async def run(self) -> None:
         """Run all units until cancelled, which is a power cut for them."""
@@ -97,7 +99,7 @@ class Machine:
         if not self.world.powered:
             raise Impossible("the power is off")
         self.world.powered = False
-        self.world.lights = 0
+        self.world.lights = self.world.fan = self.world.heater = 0
         for firmware in self.firmware.values():
             firmware.power_off()
         self._readers = {}
@@ -159,6 +161,22 @@ class Machine:
         return chip
 
     # What a run may know and do
+
+    def add(self, one: Citizen) -> None:
+        """Somebody more with their cards: the new one with the staff, the old one in their hand."""
+        self._faces[one.person_id] = one.face_seed
+        for card in cards_of([one]):
+            self._cards[card.card_id] = card
+            self.world.spots[card.card_id] = Spot(_AT_FIRST[card.role])
+
+    def remove(self, one: Citizen) -> None:
+        """Somebody leaves the story with all their cards; raises Impossible while one is in the machine."""
+        for card in cards_of([one]):
+            if self.world.spots[card.card_id].place not in {Place.PERSON, Place.TRAY}:
+                raise Impossible(f"card {card.card_id} is in the machine")
+        del self._faces[one.person_id]
+        for card in cards_of([one]):
+            del self._cards[card.card_id], self.world.spots[card.card_id]
 
     def changed(self) -> None:
         """Keep the world after somebody changed it."""

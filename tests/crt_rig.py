@@ -148,7 +148,7 @@ class Bench:
             self.device.power_on()
             if over_pty:
                 tasks.append(group.create_task(serve_pty(link, self.device.handle)))
-                while not link.is_symlink():  # noqa: ASYNC110 - the link itself is the signal
+                while not link.is_symlink():
                     await asyncio.sleep(0)
                 self.open_line = lambda: open_serial(str(link), 38_400, device="dispenser")
             else:

@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from firmware_protocol.blocks import VERSION_MAJOR, VERSION_MINOR, IdentityBlock
+from firmware_protocol.blocks import IdentityBlock
 from firmware_protocol.conformance.bench import Bench
 from firmware_protocol.conformance.board import Board
 from firmware_protocol.conformance.findings import Finding
@@ -16,6 +16,7 @@ from firmware_protocol.conformance.hands import BenchControl, Hands, NoHands, Pe
 from firmware_protocol.conformance.lines import Line, LineError, TcpLine, open_serial
 from firmware_protocol.conformance.plan import PLAN, applicable, carry_out
 from firmware_protocol.conformance.report import Report, Result, Verdict
+from firmware_protocol.declaration import VERSION
 
 KIT = "conformance kit 1"
 _UNDECIDED = 2
@@ -85,7 +86,7 @@ def _examine(line: Line, arguments: argparse.Namespace) -> Report:
             print(f"{result.verdict:8} {result.check}", file=sys.stderr, flush=True)
     return Report(
         kit=KIT,
-        protocol=f"{VERSION_MAJOR}.{VERSION_MINOR}",
+        protocol=str(VERSION),
         date=arguments.date or datetime.now(UTC).date().isoformat(),
         line=f"serial line, {arguments.baudrate} baud, 8N1" if line.serial else "TCP",
         unit=arguments.unit,

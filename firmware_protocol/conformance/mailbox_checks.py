@@ -16,6 +16,8 @@ from firmware_protocol.units import OPCODES, SLOT_OPCODES, Opcode, Result, Senso
 _WATCH = 0.3  # seconds in which a motion that should not be must not be seen
 _TRIES = 3
 
+_VERSION = VERSION.major << 8 | VERSION.minor
+
 
 def _harmless(bench: Bench) -> tuple[Opcode, int, Opcode, int]:
     """Two commands of the unit with different, visible effects, and which carry no card."""
@@ -76,7 +78,7 @@ def newer_minor(bench: Bench) -> str:
     """A command of a newer minor version is accepted."""
     _, command = _after(bench)
     registers = command.to_registers()
-    registers[1] = VERSION + 1
+    registers[1] = _VERSION + 1
     refusal = _write(bench, _resealed(registers))
     if refusal is not None:
         raise Finding(Defect.REFUSES_GOOD_COMMAND, f"minor version {registers[1] & 0xFF}: {refusal}")
@@ -100,7 +102,7 @@ def bad_crc(bench: Bench) -> str:
 def foreign_version(bench: Bench) -> str:
     """A command block with another magic or major version is refused."""
     before, command = _after(bench)
-    for index, value in ((0, MAGIC ^ 0x0001), (1, VERSION + 0x0100), (1, VERSION - 0x0100)):
+    for index, value in ((0, MAGIC ^ 0x0001), (1, _VERSION + 0x0100), (1, _VERSION - 0x0100)):
         registers = command.to_registers()
         registers[index] = value
         what = f"register {index} is {value:#06x}"

@@ -177,7 +177,7 @@ async def shown(page: Page, views: Views) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 the condition is another task's state, which nothing signals
+        while not condition():
             await asyncio.sleep(0.02)
 
 

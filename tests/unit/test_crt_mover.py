@@ -18,7 +18,7 @@ def in_jumping_time(story):
 
 
 async def until(holds):
-    while not holds():  # noqa: ASYNC110 - the world has no events
+    while not holds():
         await asyncio.sleep(0.0005)
 
 
