@@ -75,7 +75,7 @@ def test_names_of_checks_are_unique_for_a_unit() -> None:
             names = [check.name for check in applicable(kind, serial)]
             assert len(names) == len(set(names))
             assert ("line-crc" in names) is serial
-            assert ("slots" in names) is (kind is UnitKind.DISPENSER)
+            assert ("arguments" in names) is (kind is not UnitKind.RECYCLER)
 
 
 def test_the_kit_shares_no_code_with_simulator_and_daemon() -> None:
