@@ -2,21 +2,26 @@
 # make test         all checks and tests
 # make setup        .venv only
 # make picture      docs/kiosk.png again, from a real run
-.PHONY: setup test demo lint lock picture
+# make bench-wires  the bus owner against bare pymodbus and against the wire's limit
+# make fuzz         coverage-guided fuzzing of every parser (SECONDS=60 each)
+.PHONY: setup test demo lint lock picture bench-wires fuzz
 .DEFAULT_GOAL := demo
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 READY := $(VENV)/.ready
 
 setup: $(READY)
 
 $(READY): requirements.lock pyproject.toml .ci/packages
-	bash .ci/packages runtime
+	PYTHON="$(PYTHON)" bash .ci/packages runtime
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "Installing requirements.lock into $(VENV)"
+	@$(PIP) --require-hashes --requirement requirements.lock || { echo "!! Not everything in requirements.lock could be \
+	installed. Is the package index reachable? After that: make setup" >&2; exit 1; }
+	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
 
 demo: $(READY)
@@ -35,6 +40,15 @@ lint: $(READY)
 test: $(READY) lint
 	bash .ci/packages test
 	$(BIN)/python -m pytest
+
+bench-wires: $(READY)
+	$(BIN)/python -m tests.bench.wires
+
+# atheris is no part of the lock: it comes into .venv here only, and without it the fuzzer says that it works blindly.
+fuzz: $(READY)
+	$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  "$$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["fuzz"])')" || true
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)
 
 # The lock again after a change of pyproject.toml; needs uv.
 lock:
