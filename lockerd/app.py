@@ -29,7 +29,7 @@ from lockerd.devices.serial_line import open_serial
 from lockerd.devices.units import MailboxCabinet, MailboxMover
 from lockerd.doing import Doing, Readers
 from lockerd.errors import StartFailed
-from lockerd.face.messages import FaceSettings
+from lockerd.face.messages import FaceSettings, SourceSettings
 from lockerd.face.pack import load_pack
 from lockerd.face.verifier import FaceClient
 from lockerd.intake import Intake, send_messages
@@ -85,7 +85,11 @@ class Listener:
 
 def preflight(path: Path, config: Config) -> None:
     """Check what must be there before anything starts. Raises ConfigError (pack) or StartFailed (ports, folders)."""
-    load_pack(config.face.pack, production=config.production)
+    pack = load_pack(
+        config.face.pack, production=config.production, models=config.face.models, signed_by=config.face.signed_by
+    )
+    for kind in {"photo", *([config.face.second_source.reference_kind] if config.face.second_source else [])}:
+        pack.threshold(kind)
     ports = {f"readers.{name}": getattr(config.readers, name) for name in ("counter", "throat", "exit")}
     if isinstance(config.bus, Rtu):
         ports["bus.port"] = config.bus.port
@@ -199,14 +203,7 @@ def assemble(
     cabinet = MailboxCabinet(MailboxUnit(bus, UnitKind.CABINET, "cabinet"))
     readers = {name: _reader(name, getattr(config.readers, name)) for name in ("counter", "throat", "exit")}
     by_place = Readers(**readers)
-    face = FaceClient(
-        FaceSettings(
-            pack=str(config.face.pack),
-            source=config.face.source,
-            address=config.face.address,
-            production=config.production,
-        )
-    )
+    face = FaceClient(face_settings(config))
     motions = Motions(db, units, stamp)
     new_journey_id = partial(secrets.token_hex, 8)
     doing = Doing(db=db, vault=vault, motions=motions, readers=by_place, stamp=stamp)
@@ -292,6 +289,21 @@ def assemble(
             ),
             Listener("health", health_app(report=condition.report, registry=registry), config.health.listen),
         ],
+    )
+
+
+def face_settings(config: Config) -> FaceSettings:
+    """What the face worker needs of the configuration."""
+    face, second = config.face, config.face.second_source
+    return FaceSettings(
+        pack=str(face.pack),
+        source=SourceSettings(face.source, face.address),
+        models=str(face.models or ""),
+        signed_by=face.signed_by,
+        production=config.production,
+        second=second and SourceSettings(second.source, second.address, second.reference_kind),
+        challenges=face.challenges,
+        span=face.span,
     )
 
 

@@ -48,12 +48,30 @@ class Readers(Section, frozen=True):
     exit: str
 
 
+class SecondSource(Section, frozen=True):
+    """A second camera (infrared) that must agree; `reference_kind` names the threshold of its pictures."""
+
+    source: Literal["camera", "file"]
+    address: str
+    reference_kind: str = "photo"
+
+
 class Face(Section, frozen=True):
-    """Model pack and picture source; `address` is a device index or path, or the file that is replaced."""
+    """Model pack and picture source; `address` is a device index or path, or the file that is replaced.
+
+    `pack` is a pack's folder, its manifest, or the name of a known pack whose weights lie in `models`. `signed_by` is the
+    Ed25519 public key (64 hex digits) that packs are signed with. `span` is the least time of a transaction in seconds.
+    One of `challenges` is asked for by chance.
+    """
 
     pack: Path
     source: Literal["camera", "file"]
     address: str
+    models: Path | None = None
+    signed_by: str = ""
+    span: float = 1.0
+    challenges: tuple[Literal["closer", "turn"], ...] = ()
+    second_source: SecondSource | None = None
 
 
 class Office(Section, frozen=True):
@@ -187,6 +205,10 @@ def _check(path: Path, config: Config) -> None:
             raise ConfigError(
                 f"{path}: key 'patience.{name}': must be above 0 and at most 3600 seconds; correct its value"
             )
+    if not 0 < config.face.span <= 10 or (config.production and config.face.span < 1.0):
+        raise ConfigError(f"{path}: key 'face.span': must be 1 to 10 seconds in production; correct its value")
+    if config.production and not config.face.signed_by:
+        raise ConfigError(f"{path}: key 'face.signed_by': is missing; write the public key that packs are signed with")
     if config.production and config.kiosk.framed_by is not None:
         raise ConfigError(f"{path}: key 'kiosk.framed_by': is for the simulator only; remove it in production")
     if config.production and not config.office.url.startswith("https://"):

@@ -63,7 +63,8 @@ def write_manifest(pack: Path, version: str, threshold: dict[str, Any], date: st
     `golden.json` comes from the training: the picture's vector as PyTorch gave it, so that lockerd's start
     checks the exported models and its own alignment against those that were trained.
     """
-    common = {"sha256": "", "licence": LICENCE, "source": "python -m sim.faces train", "colour_order": "RGB"}
+    common: dict[str, Any] = {"sha256": "", "licence": LICENCE, "commercial_use": True}
+    common |= {"source": "python -m sim.faces train", "colour_order": "RGB"}
     models: list[dict[str, Any]] = [
         {"role": "detector", "file": "detector.onnx", "adapter": "scrfd", "input_size": [320, 256]}
         | common

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from lockerd.errors import FaceUnavailable
-from lockerd.face.messages import FaceSettings
+from lockerd.face.messages import FaceSettings, SourceSettings
 from lockerd.face.verifier import FaceClient
 from lockerd.model.identity import FaceReason, FaceTemplate, FaceVerdict
 from sim.faces import Nuisance, Person, draw_frame, draw_portrait, encode
@@ -77,7 +77,9 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
 
 @pytest.fixture
 def settings(scene: Scene) -> FaceSettings:
-    return FaceSettings(str(PACK), "file", str(scene.file), production=False, stale_after=1.0)
+    return FaceSettings(
+        str(PACK), SourceSettings("file", str(scene.file)), production=False, span=0.5, stale_after=1.0
+    )
 
 
 @pytest.fixture
@@ -268,8 +270,8 @@ async def test_no_process_is_left_behind(settings: FaceSettings) -> None:
 
 async def test_a_pack_that_cannot_be_used_is_said(settings: FaceSettings, tmp_path: Path) -> None:
     for bad, said in (
-        (FaceSettings(str(tmp_path / "none"), "file", settings.address), "missing"),
-        (FaceSettings(str(PACK), "file", settings.address, production=True), "simulator only"),
+        (FaceSettings(str(tmp_path / "none"), settings.source), "missing"),
+        (FaceSettings(str(PACK), settings.source, production=True), "simulator only"),
     ):
         client = FaceClient(bad)
         async with running(client.run()):
