@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import signal
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from random import SystemRandom
 
 import structlog
 from aiohttp import web
@@ -22,16 +19,13 @@ from prometheus_client import CollectorRegistry
 from firmware_protocol.units import UnitKind
 from lockerd.condition import Condition, Parts
 from lockerd.config import Config, Rtu, host_and_port
-from lockerd.devices.bus import ModbusBus, RtuSettings, TcpSettings
 from lockerd.devices.id_reader import SamvReader
 from lockerd.devices.mailbox import MailboxUnit
-from lockerd.devices.serial_line import open_serial
 from lockerd.devices.units import MailboxCabinet, MailboxMover
 from lockerd.doing import Doing, Readers
+from lockerd.drivers import READERS, Drivers, real_drivers
 from lockerd.errors import StartFailed
-from lockerd.face.messages import FaceSettings, SourceSettings
 from lockerd.face.pack import load_pack
-from lockerd.face.verifier import FaceClient
 from lockerd.intake import Intake, send_messages
 from lockerd.loading import Loading
 from lockerd.maintenance import Maintenance
@@ -40,7 +34,6 @@ from lockerd.model.view import Progress, Screen, View
 from lockerd.motions import Motions
 from lockerd.office.events import cloud_event
 from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
-from lockerd.office.sms import FileSms
 from lockerd.ports import Mover
 from lockerd.recovery import Recovery
 from lockerd.session import Session
@@ -59,19 +52,6 @@ log = structlog.get_logger(__name__)
 
 TIDY_EVERY_SECONDS = 3600.0
 WAKE_LINK_SECONDS = 1.0
-
-
-class SystemClock:
-    """Wall time of the system; implements ports.Clock."""
-
-    def now(self) -> float:
-        """UTC seconds."""
-        return time.time()
-
-
-def boot_identity() -> str:
-    """A name for this run of the daemon, new at each start."""
-    return secrets.token_hex(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,31 +109,53 @@ async def _listening(path: Path, listeners: list[Listener]) -> AsyncIterator[Non
 async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supervisor) -> None:
     """Run the machine until SIGTERM or SIGINT. Raises ConfigError, StartFailed, StoreError."""
     preflight(path, config)
-    boot = boot_identity()
-    stamp = Stamper(SystemClock(), time.monotonic, boot).now
-    vault = Vault(device_key, entropy=os.urandom)
-    db = Database(config.machine.state_dir / "lockerd.db")
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with (
+        opened(config, device_key, real_drivers(config)) as machine,
+        _listening(path, machine.listeners),
+        working({**machine.work, "watchdog": supervisor.watch}),
+    ):
+        supervisor.notify(READY="1", STATUS="serving")
+        log.info("ready", boot=machine.boot, pid=os.getpid())
+        await stop.wait()
+        supervisor.notify(STOPPING="1", STATUS="stopping")
+        log.info("stopping")
+
+
+@asynccontextmanager
+async def opened(config: Config, device_key: bytes, drivers: Drivers) -> AsyncIterator[Assembled]:
+    """The machine on its open database; nothing of it works yet. Raises StoreError, in a group while it is in use."""
+    boot = drivers.random.randbytes(8).hex()
+    stamp = Stamper(drivers.clock, drivers.monotonic, boot).now
+    vault = Vault(device_key, entropy=drivers.random.randbytes)
+    db = Database(config.machine.state_dir / "lockerd.db", entropy=drivers.random.randbytes, connect=drivers.connect)
     async with asyncio.TaskGroup() as storage:
         owner = storage.create_task(db.run(), name="database")
         try:
             await db.ready()
             epoch = await db.transaction(lambda tx: _open_store(tx, vault, stamp()))
-            machine = assemble(config, db=db, vault=vault, boot=boot, epoch=epoch, stamp=stamp)
-            async with _listening(path, machine.listeners), asyncio.TaskGroup() as group:
-                children = [group.create_task(work(), name=name) for name, work in machine.work.items()]
-                children.append(group.create_task(supervisor.watch(), name="watchdog"))
-                supervisor.notify(READY="1", STATUS="serving")
-                log.info("ready", boot=boot, pid=os.getpid())
-                await stop.wait()
-                supervisor.notify(STOPPING="1", STATUS="stopping")
-                log.info("stopping")
-                for child in children:
-                    child.cancel()
+            yield assemble(config, drivers, db=db, vault=vault, boot=boot, epoch=epoch, stamp=stamp)
         finally:
             owner.cancel()
+
+
+@asynccontextmanager
+async def working(work: Mapping[str, Work]) -> AsyncIterator[None]:
+    """All tasks of the machine run meanwhile; then they end in order."""
+    async with asyncio.TaskGroup() as group:
+        children = {name: group.create_task(task(), name=name) for name, task in work.items()}
+        yield
+        await _end(children.pop("session"), children.pop("maintenance"))
+        await _end(*children.values())
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks and wait for them. Who moves cards ends first: a motion in hand needs the bus until its outcome is durable."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 async def _open_store(tx: Transaction, vault: Vault, stamp: Stamp) -> str:
@@ -181,31 +183,33 @@ Work = Callable[[], Coroutine[None, None, None]]
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """Everything that runs: long tasks by name, and listeners."""
+    """Everything that runs: long tasks by name, and listeners. `boot` names this run; the rooms are what listeners reach."""
 
+    boot: str
     work: dict[str, Work]
     listeners: list[Listener]
+    session: Session
+    views: Views
+    maintenance: Maintenance
 
 
 def assemble(
-    config: Config, *, db: Database, vault: Vault, boot: str, epoch: str, stamp: Callable[[], Stamp]
+    config: Config, drivers: Drivers, *, db: Database, vault: Vault, boot: str, epoch: str, stamp: Callable[[], Stamp]
 ) -> Assembled:
     """Put the machine together; nothing runs yet."""
-    bus = ModbusBus(
-        RtuSettings(config.bus.port, config.bus.baudrate)
-        if isinstance(config.bus, Rtu)
-        else TcpSettings(config.bus.host, config.bus.port)
-    )
+    bus, face, random = drivers.bus, drivers.face, drivers.random
     units: dict[Unit, Mover] = {
         unit: MailboxMover(MailboxUnit(bus, kind, unit.value), unit)
         for unit, kind in ((Unit.DISPENSER, UnitKind.DISPENSER), (Unit.RECYCLER, UnitKind.RECYCLER))
     }
     cabinet = MailboxCabinet(MailboxUnit(bus, UnitKind.CABINET, "cabinet"))
-    readers = {name: _reader(name, getattr(config.readers, name)) for name in ("counter", "throat", "exit")}
+    readers = {name: SamvReader(name, drivers.lines[name]) for name in READERS}
     by_place = Readers(**readers)
-    face = FaceClient(face_settings(config))
     motions = Motions(db, units, stamp)
-    new_journey_id = partial(secrets.token_hex, 8)
+
+    def new_journey_id() -> str:
+        return random.randbytes(8).hex()
+
     doing = Doing(db=db, vault=vault, motions=motions, readers=by_place, stamp=stamp)
     recovery = Recovery(
         db=db, vault=vault, motions=motions, units=units, readers=by_place, stamp=stamp, new_journey_id=new_journey_id
@@ -220,8 +224,9 @@ def assemble(
         load_cursor=lambda: db.transaction(journal.load_down_cursor),
         save_cursor=lambda cursor: db.transaction(lambda tx: journal.save_down_cursor(tx, cursor)),
         status=lambda: office_status(condition.report()),
-        clock=SystemClock(),
-        random=SystemRandom(),
+        clock=drivers.clock,
+        random=random,
+        transport=drivers.office,
     )
     condition = Condition(
         Parts(
@@ -248,18 +253,21 @@ def assemble(
         reader_available=condition.reader_available,
         face_available=condition.face_available,
     )
-    loading = Loading(db, vault, motions, by_place, stamp, new_code=lambda: codes.new_code(secrets.randbelow))
+    loading = Loading(db, vault, motions, by_place, stamp, new_code=lambda: codes.new_code(random.randrange))
     maintenance = Maintenance(db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp)
     registry = CollectorRegistry()
     registry.register(condition)
-    sender = FileSms(config.sms.directory, SystemClock())
     return Assembled(
+        boot=boot,
+        session=session,
+        views=views,
+        maintenance=maintenance,
         work={
             "bus": bus.run,
             "face": face.run,
             "office": link.run,
             "outbox": lambda: _wake_link(db, link),
-            "messages": lambda: send_messages(db, vault, sender, stamp),
+            "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
             "housekeeping": lambda: _keep_house(db, stamp),
             "condition": condition.run,
             "maintenance": maintenance.run,
@@ -282,33 +290,14 @@ def assemble(
                 console_app(
                     maintenance=maintenance,
                     health=condition.report,
-                    new_token=partial(secrets.token_urlsafe, 32),
-                    now=time.monotonic,
+                    new_token=lambda: random.randbytes(32).hex(),
+                    now=drivers.monotonic,
                 ),
                 config.console.listen,
             ),
             Listener("health", health_app(report=condition.report, registry=registry), config.health.listen),
         ],
     )
-
-
-def face_settings(config: Config) -> FaceSettings:
-    """What the face worker needs of the configuration."""
-    face, second = config.face, config.face.second_source
-    return FaceSettings(
-        pack=str(face.pack),
-        source=SourceSettings(face.source, face.address),
-        models=str(face.models or ""),
-        signed_by=face.signed_by,
-        production=config.production,
-        second=second and SourceSettings(second.source, second.address, second.reference_kind),
-        challenges=face.challenges,
-        span=face.span,
-    )
-
-
-def _reader(name: str, port: str) -> SamvReader:
-    return SamvReader(name, lambda: open_serial(port, 115200, device=f"reader.{name}"))
 
 
 def office_status(report: HealthReport) -> dict[str, object]:

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from lockerd.devices.bus import ModbusBus
 from lockerd.devices.id_reader import SamvReader
+from lockerd.drivers import Bus
 from lockerd.errors import DeviceError
 from lockerd.face.verifier import FaceStatus
 from lockerd.model.custody import CabinetObservation, Observation, Sensor, SlotState, Unit
@@ -40,7 +40,7 @@ class Parts:
     """The parts whose condition is told."""
 
     db: Database
-    bus: ModbusBus
+    bus: Bus
     motions: Motions
     cabinet: Cabinet
     readers: dict[str, SamvReader]

@@ -18,7 +18,7 @@ from lockerd.model.cards import Claim, ClaimState
 from lockerd.model.custody import Intent, Motion, Observation, Order, Place, Result, Sensor, Unit
 from lockerd.model.view import FaultKind
 from lockerd.motions import Motions, settle
-from lockerd.pickup.state import Effect, Journey, Move, Record, Stage
+from lockerd.pickup.state import Effect, IssueTicket, Journey, Move, Record, Stage
 from lockerd.pickup.table import chip_is_predecessor
 from lockerd.ports import Mover
 from lockerd.store import claims, codes, journeys, ledger
@@ -271,8 +271,8 @@ class Recovery:
             fault=FaultKind.POWER,
         )
         if place is Place.THROAT:
-            return Resume(replace(journey, stage=Stage.AWAIT_GIVEN_BACK), ())
+            return Resume(replace(journey, stage=Stage.AWAIT_GIVEN_BACK), (IssueTicket(),))
         if claim is not None and claim.state is ClaimState.COLLECTED:
             keep = Move(Motion.RETAIN, (Record.OLD_KEPT,))
             return Resume(replace(journey, stage=Stage.KEEPING_OLD, new_place=Place.TAKEN, fault=None), (keep,))
-        return Resume(journey, (Move(Motion.RETURN),))
+        return Resume(journey, (IssueTicket(), Move(Motion.RETURN)))

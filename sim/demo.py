@@ -6,8 +6,9 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -60,9 +61,10 @@ class Demo:
                     print(f"Staff load the first {FIRST_LOAD} cards ...", flush=True)
                     staff = Staff(harness.console, harness.world)
                     await staff.load([p.new_card.card_id for p in people[:FIRST_LOAD]], STAFF_NAME, STAFF_PIN)
-                    await newest_code(harness.inbox, people[0].phone, 30.0)
+                    for person in people[:FIRST_LOAD]:
+                        await newest_code(harness.inbox, person.phone, 30.0)
                 known = await harness.inbox.messages()
-                print(self._where(known[-1]["text"] if known else "none yet"), flush=True)
+                print(self._where(_words(known[-1]) if known else "none yet"), flush=True)
                 await _tell_news(harness, {message["id"] for message in known})
             finally:
                 await runner.cleanup()
@@ -89,8 +91,12 @@ async def _tell_news(harness: Harness, known: set[str]) -> None:
         for message in await harness.inbox.messages():
             if message["id"] not in known:
                 known.add(message["id"])
-                print(f"  SMS to {message['phone']}: {message['text']}", flush=True)
+                print(f"  Newest SMS   {_words(message)}", flush=True)
         await asyncio.sleep(1.0)
+
+
+def _words(message: Mapping[str, Any]) -> str:
+    return f"to {message['phone']}: {message['text']}"
 
 
 async def _whole(work: Awaitable[None]) -> None:

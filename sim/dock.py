@@ -12,7 +12,7 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import web
 
-from sim.harness import Harness
+from sim.harness import STAFF_NAME, STAFF_PIN, Harness
 from sim.people import Citizen
 
 DARK_SECONDS: Final = 2.0
@@ -95,11 +95,18 @@ class Dock:
             }
             for person in self.people
         ]
-        return web.json_response({"people": people, "kiosk": f"http://{at.kiosk}/", "console": f"http://{at.console}/"})
+        return web.json_response(
+            {
+                "people": people,
+                "kiosk": f"http://{at.kiosk}/",
+                "console": f"http://{at.console}/",
+                "staff": {"name": STAFF_NAME, "pin": STAFF_PIN},
+            }
+        )
 
     async def _live(self, _: web.Request) -> web.Response:
         truth = await self.harness.world.truth()
-        truth["motions"] = truth["motions"][-6:]
+        truth["motions"] = [motion for motion in truth["motions"] if motion["unit"] != "cabinet"][-6:]
         messages = await self.harness.inbox.messages()
         return web.json_response({"truth": truth, "messages": messages[-30:], "dark": self.dark})
 

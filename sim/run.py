@@ -160,7 +160,9 @@ def steps_of(scene: Scene, truth: dict[str, Any]) -> tuple[StepTime, ...]:
         return ()
     marks = [Mark(page.at, step_of(page.view, page.progress)) for page in pages]
     motors = [
-        Interval(motion["began"], ended if motion["ended"] is None else motion["ended"]) for motion in truth["motions"]
+        Interval(motion["began"], ended if motion["ended"] is None else motion["ended"])
+        for motion in truth["motions"]
+        if motion["unit"] != "cabinet"  # a light is no mechanics
     ]
     return attribute(Interval(began, ended), marks, scene.body.intervals, motors)
 
@@ -200,7 +202,8 @@ def interruptible(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     async def main() -> T:
         task = asyncio.current_task()
         assert task is not None, "a coroutine runs in a task"
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         return await work()
 
     try:

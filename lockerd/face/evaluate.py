@@ -120,9 +120,7 @@ def report(pack: Pack, found: Gathered, reference: ReferenceKind, fuse: int) -> 
         failure_to_acquire=found.not_acquired / max(1, found.probed),
         rejections=dict(found.rejections.most_common()),
         fnmr_at_fmr=rates(scores),
-        milliseconds={
-            name: round(1000 * seconds / max(1, found.pictures), 3) for name, seconds in found.spent.items()
-        },
+        milliseconds={name: round(1000 * seconds / max(1, found.pictures), 3) for name, seconds in found.spent.items()},
     ), scores
 
 

@@ -99,9 +99,7 @@ def covering(crop: Picture, template: npt.NDArray[np.float64]) -> float:
     return float(np.hypot(*(_colour(crop, low, high) - bridge)))
 
 
-def _colour(
-    crop: Picture, low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def _colour(crop: Picture, low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The median a* and b* of a rectangle of the crop."""
     (left, top), (right, bottom) = np.maximum(low, 0).astype(int), np.ceil(high).astype(int)
     lab = cv2.cvtColor(crop[top : bottom + 1, left : right + 1], cv2.COLOR_BGR2LAB)

@@ -51,9 +51,10 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of weights and how its input is made.
 
     `input_size` is (width, height) in pixels. An input value is (pixel - mean) / deviation. `template` holds the
-    five landmarks in an embedder's crop; `dimension` is the length of its embedding; `mirrored` adds the embedding
-    of the mirrored crop. `crop_scale` is how many times the face's box a liveness model sees. `adapter` names the code that reads its outputs (lockerd.face.adapters).
-    `address` is where the very file that has this sha256 can be downloaded; empty where there is no such place.
+    five landmarks in an embedder's crop; `dimension` is the length of its embedding; `mirrored` adds the embedding of
+    the mirrored crop. `crop_scale` is how many times the face's box a liveness model sees. `adapter` names the code
+    that reads its outputs (lockerd.face.adapters). `address` is where the very file that has this sha256 can be
+    downloaded; empty where there is no such place.
     """
 
     role: Role

@@ -254,9 +254,7 @@ def main() -> int:
     except ConfigError as error:
         wire.send(Refused(str(error)))
         return EX_CONFIG
-    sources = tuple(
-        open_source(kind.kind, kind.address, settings.stale_after) for kind in source_settings(settings)
-    )
+    sources = tuple(open_source(kind.kind, kind.address, settings.stale_after) for kind in source_settings(settings))
     try:
         for source in sources:
             source.newest()

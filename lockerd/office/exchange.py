@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -97,12 +98,50 @@ class _Now(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class _Raw:
+class Raw:
+    """An answer before anything of it is understood; `retry_after` is that header, None where it is absent."""
+
     status: int
     body: bytes
+    retry_after: str | None = None
 
 
 T = TypeVar("T")
+
+
+class Transport(Protocol):
+    """The small transport that the exchange sees; HTTP and memory differ only in the composition root."""
+
+    async def request(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Raw:
+        """Send one request and give its whole answer, however long that takes. Raises LinkError."""
+
+
+OpenTransport = Callable[[], AbstractAsyncContextManager[Transport]]
+"""Opens the transport for the life of the link."""
+
+
+@asynccontextmanager
+async def http_transport() -> AsyncIterator[Transport]:
+    """The real one: one session without cookies."""
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), raise_for_status=False) as session:
+        yield HttpTransport(session)
+
+
+class HttpTransport:
+    """A `Transport` over an aiohttp session."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def request(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Raw:
+        """See `Transport.request`."""
+        try:
+            async with self._session.request(
+                method, url, data=body, headers=headers, allow_redirects=False
+            ) as response:
+                return Raw(response.status, await _bounded(response), response.headers.get("Retry-After"))
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise LinkError(f"the office could not be reached ({type(error).__name__})") from error
 
 
 class Exchange:
@@ -111,8 +150,8 @@ class Exchange:
     Every method raises LinkError, and only that, for whatever the network or the office does.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, locker_id: str, now: Callable[[], float]) -> None:
-        self._session = session
+    def __init__(self, transport: Transport, url: str, locker_id: str, now: Callable[[], float]) -> None:
+        self._transport = transport
         self._root = url.rstrip("/") + "/v1"
         self._locker = f"{self._root}/lockers/{quote(locker_id, safe='')}"
         self._now = now
@@ -159,27 +198,23 @@ class Exchange:
         headers: Mapping[str, str] | None = None,
         expected: tuple[int, ...] = (200,),
         seconds: float = REQUEST_SECONDS,
-    ) -> _Raw:
+    ) -> Raw:
         sent = {"Content-Type": "application/json", **(headers or {})} if body is not None else {}
         if body is not None and len(body) >= GZIP_FROM:
             body = gzip.compress(body, compresslevel=6, mtime=0)
             sent["Content-Encoding"] = "gzip"
         try:
-            async with (
-                asyncio.timeout(seconds),
-                self._session.request(method, url, data=body, headers=sent, allow_redirects=False) as response,
-            ):
-                if response.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-                    raise OfficeBusy(response.status, retry_after(response.headers.get("Retry-After"), self._now()))
-                if response.status == HTTPStatus.FORBIDDEN:
-                    raise NotRegistered("the office asks for a hello")
-                if response.status not in expected:
-                    raise LinkError(f"the office answered {response.status} to {method}")
-                return _Raw(response.status, await _bounded(response))
+            async with asyncio.timeout(seconds):
+                raw = await self._transport.request(method, url, body, sent)
         except TimeoutError as error:
             raise LinkError(f"the office gave no answer within {seconds:g} s") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise LinkError(f"the office could not be reached ({type(error).__name__})") from error
+        if raw.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+            raise OfficeBusy(raw.status, retry_after(raw.retry_after, self._now()))
+        if raw.status == HTTPStatus.FORBIDDEN:
+            raise NotRegistered("the office asks for a hello")
+        if raw.status not in expected:
+            raise LinkError(f"the office answered {raw.status} to {method}")
+        return raw
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
@@ -191,7 +226,7 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     return bytes(parts)
 
 
-def _decoded(raw: _Raw, kind: type[T]) -> T:
+def _decoded(raw: Raw, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw.body, type=kind)
     except BAD_JSON:

@@ -12,12 +12,21 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
-import aiohttp
 import structlog
 
 from lockerd.errors import LinkError, LockerError
 from lockerd.office.events import batch
-from lockerd.office.exchange import Answer, Exchange, Hello, Intervals, NotRegistered, OfficeBusy, Registration
+from lockerd.office.exchange import (
+    Answer,
+    Exchange,
+    Hello,
+    Intervals,
+    NotRegistered,
+    OfficeBusy,
+    OpenTransport,
+    Registration,
+    http_transport,
+)
 from lockerd.office.manifest import DownItem, Refused, decode
 from lockerd.ports import Clock, Outbox
 
@@ -124,8 +133,10 @@ class OfficeLink:
         status: Callable[[], Mapping[str, object]],
         clock: Clock,
         random: Random,
+        transport: OpenTransport = http_transport,
     ) -> None:
         self._settings = settings
+        self._transport = transport
         self._identity = identity
         self._outbox = outbox
         self._on_item = on_item
@@ -154,8 +165,8 @@ class OfficeLink:
 
     async def run(self) -> None:
         """Keep the link until cancelled; whatever else happens is logged and tried again."""
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), raise_for_status=False) as session:
-            exchange = Exchange(session, self._settings.url, self._identity.locker_id, self._clock.now)
+        async with self._transport() as transport:
+            exchange = Exchange(transport, self._settings.url, self._identity.locker_id, self._clock.now)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._repeat(self._register, exchange), name="office-hello")
                 group.create_task(self._repeat(self._drain, exchange), name="office-drain")

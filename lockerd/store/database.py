@@ -20,6 +20,9 @@ import aiosqlite
 from lockerd.errors import StoreError
 from lockerd.store.opening import open_database, translated
 
+Connect = Callable[[Callable[[], sqlite3.Connection], int], aiosqlite.Connection]
+"""Makes the connection that runs a connector in a thread of its own: `aiosqlite.Connection`, or one that can fail."""
+
 T = TypeVar("T")
 Value = str | bytes | int | float | None
 Row = sqlite3.Row
@@ -77,12 +80,19 @@ class Database:
     """The database file and its owner.
 
     `entropy` gives that many random bytes; it makes the epoch of a fresh database. `run` must be started as a task of the
-    application before anything else here can end.
+    application before anything else here can end. `connect` makes the connection.
     """
 
-    def __init__(self, path: Path, *, entropy: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        entropy: Callable[[int], bytes] = os.urandom,
+        connect: Connect = aiosqlite.Connection,
+    ) -> None:
         self._path = path
         self._entropy = entropy
+        self._connect = connect
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
         self._settled = asyncio.Event()
         self._connection: aiosqlite.Connection | None = None
@@ -96,7 +106,7 @@ class Database:
         Raises StoreError when the file cannot be used, or when a commit failed in a way that leaves unknown what the disk
         holds: only a restart can tell then.
         """
-        connection = aiosqlite.Connection(self._connector, 64)
+        connection = self._connect(self._connector, 64)
         try:
             await _to_the_end(_opened(connection))
             if self._end is not None:

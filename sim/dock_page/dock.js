@@ -30,17 +30,17 @@ function say(text) {
   say.timer = setTimeout(() => ($("said").textContent = ""), 4000);
 }
 
-async function post(path, body) {
+async function post(path, body, then = "") {
   const answer = await fetch(path, {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
   }).catch(() => null);
   if (!answer) return say("The dock does not answer.");
   const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) say(told.error ?? `Refused (${answer.status}).`);
+  say(answer.ok ? then : told.error ?? `Refused (${answer.status}).`);
   return look();
 }
 
-const act = (what, more = {}) => post("act", { do: what, ...more });
+const act = (what, more = {}, then = "") => post("act", { do: what, ...more }, then);
 
 // Draw a part again only when what it shows has changed, so that buttons stay under the finger.
 function draw(part, shown, make) {
@@ -154,7 +154,7 @@ function drawStaff(truth) {
   const button = $("tray");
   button.textContent = tray.length ? `Place tray (${Math.min(tray.length, 5)} of ${tray.length} cards)` : "Tray is empty";
   button.disabled = tray.length === 0;
-  button.onclick = () => act("place_tray", { cards: tray.slice(0, 5) });
+  button.onclick = () => act("place_tray", { cards: tray.slice(0, 5) }, "Placed. Now load it: staff console.");
 }
 
 function drawMessages(messages) {
@@ -186,10 +186,11 @@ async function begin() {
   chosen = people[0]?.person_id ?? null;
   $("kiosk").src = town.kiosk;
   $("console").href = town.console;
+  $("staff").textContent = `(${town.staff.name}, PIN ${town.staff.pin})`;
   for (const button of document.querySelectorAll("button[data-act]")) {
-    const { act: what, ...more } = button.dataset;
+    const { act: what, then, ...more } = button.dataset;
     if ("person" in more) more.person = more.person || null;
-    button.addEventListener("click", () => act(what, more));
+    button.addEventListener("click", () => act(what, more, then));
   }
   $("power").addEventListener("click", () => post("power", {}));
   for (;;) {

@@ -45,7 +45,7 @@ def draw_people(folder: Path, seeds: tuple[int, int], *, frames: int = FRAMES, s
 
 def run_report(pack: Path, images: Path, fuse: int) -> dict[str, Any]:
     """The report of lockerd's own evaluation."""
-    command = [sys.executable, "-m", "lockerd.face.evaluate"]
+    command = [sys.executable, "-m", "lockerd", "face", "evaluate", "--json"]
     command += ["--pack", str(pack), "--images", str(images), "--fuse", str(fuse)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     report: dict[str, Any] = json.loads(done.stdout)

@@ -77,9 +77,7 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
 
 @pytest.fixture
 def settings(scene: Scene) -> FaceSettings:
-    return FaceSettings(
-        str(PACK), SourceSettings("file", str(scene.file)), production=False, span=0.5, stale_after=1.0
-    )
+    return FaceSettings(str(PACK), SourceSettings("file", str(scene.file)), production=False, span=0.5, stale_after=1.0)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from sim.clients import Impossible, Inbox, Kiosk, Page, TooLate, World
+from sim.clients import Impossible, Inbox, Kiosk, Page, TooLate, World, eventually
 from sim.robot import newest_code
 
 
@@ -99,9 +99,16 @@ async def test_a_tap_on_a_page_that_was_only_renumbered_is_made_again() -> None:
     screen = Screen()
     async with followed(screen) as kiosk:
         old = await kiosk.page("first", 10.0, _shows("code"))
+        screen.seq += 1  # the browser has not heard of it yet
+        tapping = asyncio.create_task(kiosk.tap(old, "code", "12345678"))
+
+        async def refused() -> bool | None:
+            return True if screen.taps else None
+
+        await eventually("a refused tap", 10.0, refused)
         screen.show("code")
-        await kiosk.tap(old, "code", "12345678")
-        assert [tap["seq"] for tap in screen.taps] == [1, 2]
+        await tapping
+        assert [tap["seq"] for tap in screen.taps] == [1, 3]
         assert len(kiosk.pages) == 1
 
 

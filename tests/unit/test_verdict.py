@@ -132,7 +132,12 @@ def _database(path: Path, *, journal: tuple[int, ...] = (1, 2)) -> None:
             database.execute(
                 "INSERT INTO claim (claim_id, kind, state, since) VALUES (?, 'renewal', ?, 0)", (claim, state)
             )
-        cards = [("N1", "new", "N1", "taken"), ("N2", "new", "N2", "slot"), ("old-1", "old", "N1", "bin")]
+        cards = [
+            ("N1", "new", "N1", "taken"),
+            ("N2", "new", "N2", "slot"),
+            ("old-1", "old", "N1", "bin"),
+            ("old-2", "old", "N2", "taken"),
+        ]
         database.executemany("INSERT INTO card (card_id, role, claim_id, place, since) VALUES (?, ?, ?, ?, 0)", cards)
         database.execute("INSERT INTO slot VALUES (6, 'blocked', NULL, 'jam', 0), (7, 'stocked', 'N2', NULL, 0)")
         columns = "(seq, type, data, wall, mono, boot_id)"

@@ -1,0 +1,111 @@
+"""How the daemon reaches whatever is outside it: devices, office, time and randomness, handed in as one value."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from random import Random, SystemRandom
+from typing import Protocol
+
+import aiosqlite
+
+from lockerd.config import Config, Rtu
+from lockerd.devices.bus import LinkStatistics, ModbusBus, RtuSettings, TcpSettings
+from lockerd.devices.mailbox import Registers
+from lockerd.devices.serial_line import OpenLine, open_serial
+from lockerd.face.messages import FaceSettings, SourceSettings
+from lockerd.face.verifier import FaceClient, FaceStatus
+from lockerd.office.exchange import OpenTransport, http_transport
+from lockerd.office.sms import FileSms
+from lockerd.ports import Clock, FaceVerifier, SmsSender
+from lockerd.store.database import Connect
+
+READER_BAUDRATE = 115200
+READERS = ("counter", "throat", "exit")
+
+
+class Bus(Registers, Protocol):
+    """The line to the units, with a life of its own."""
+
+    def statistics(self, unit: int) -> LinkStatistics:
+        """Counters of the link to a unit."""
+
+    async def run(self) -> None:
+        """Own the line until cancelled."""
+
+
+class FaceWorker(FaceVerifier, Protocol):
+    """Face verification, with a life of its own."""
+
+    @property
+    def status(self) -> FaceStatus:
+        """What health says of it."""
+
+    async def run(self) -> None:
+        """Keep a worker until cancelled."""
+
+
+class SystemClock:
+    """Wall time of the system; implements ports.Clock."""
+
+    def now(self) -> float:
+        """UTC seconds."""
+        return time.time()
+
+
+@dataclass(frozen=True, slots=True)
+class Drivers:
+    """All that is outside. Serial lines and memory, the system's time and simulated time differ here only.
+
+    `lines` opens the line of each of `READERS`; `monotonic` is the boot clock in seconds; `random` makes keys, pickup codes
+    and names, so in a real machine it is a CSPRNG; `connect` makes the connection to the database file.
+    """
+
+    bus: Bus
+    lines: Mapping[str, OpenLine]
+    face: FaceWorker
+    sms: SmsSender
+    office: OpenTransport
+    clock: Clock
+    monotonic: Callable[[], float]
+    random: Random
+    connect: Connect = aiosqlite.Connection
+
+
+def real_drivers(config: Config) -> Drivers:
+    """The drivers of a machine as its configuration describes it; nothing is opened yet."""
+    clock = SystemClock()
+    return Drivers(
+        bus=ModbusBus(
+            RtuSettings(config.bus.port, config.bus.baudrate)
+            if isinstance(config.bus, Rtu)
+            else TcpSettings(config.bus.host, config.bus.port)
+        ),
+        lines={
+            name: partial(open_serial, getattr(config.readers, name), READER_BAUDRATE, device=f"reader.{name}")
+            for name in READERS
+        },
+        face=FaceClient(face_settings(config)),
+        sms=FileSms(config.sms.directory, clock),
+        office=http_transport,
+        clock=clock,
+        monotonic=time.monotonic,
+        random=SystemRandom(),
+    )
+
+
+def face_settings(config: Config) -> FaceSettings:
+    """What the face worker needs of the configuration."""
+    face, second = config.face, config.face.second_source
+    return FaceSettings(
+        pack=str(face.pack),
+        source=SourceSettings(face.source, face.address),
+        models=str(face.models or ""),
+        signed_by=face.signed_by,
+        production=config.production,
+        second=SourceSettings(second.source, second.address, second.reference_kind) if second else None,
+        challenges=face.challenges,
+        span=face.span,
+    )
