@@ -1,5 +1,7 @@
 """Downloads the weights of a known pack: pinned addresses, pinned sha256, resumed where a connection was cut."""
 
+# ruff: noqa: ASYNC240  # a command of its own: nothing else runs on this loop
+
 from __future__ import annotations
 
 import asyncio
