@@ -17,6 +17,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from lockerd.errors import ConfigError
+from lockerd.face import insight
 from lockerd.face.pack import Model, Pack
 from lockerd.face.picture import Picture
 
@@ -47,12 +48,7 @@ T = TypeVar("T")
 
 def open_session(data: bytes, threads: int) -> onnxruntime.InferenceSession:
     """Parse checked ONNX bytes; `threads` 1..2. Raises ConfigError where onnxruntime refuses them."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Waiting threads that spin take the core from the threads that work.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4
+    options = _session_options(threads)
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no base but Exception
@@ -61,16 +57,40 @@ def open_session(data: bytes, threads: int) -> onnxruntime.InferenceSession:
         ) from error
 
 
-def open_detector(pack: Pack, threads: int) -> Detector:
-    """The detector of a pack. Raises ConfigError for an adapter that does not exist."""
-    model = pack.model("detector")
-    return _known(_DETECTORS, model)(model, open_session(pack.read(model), threads))
+def _session_options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Waiting threads that spin take the core from the threads that work.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4
+    return options
 
 
-def open_embedder(pack: Pack, threads: int) -> Embedder:
-    """The embedder of a pack. Raises ConfigError for an adapter that does not exist."""
-    model = pack.model("embedder")
-    return _known(_EMBEDDERS, model)(model, open_session(pack.read(model), threads))
+def open_models(pack: Pack, threads: int) -> tuple[Detector, Embedder]:
+    """Detector and embedder of a pack. Raises ConfigError for an adapter that does not exist."""
+    detector, embedder = pack.model("detector"), pack.model("embedder")
+    if insight.ADAPTER in (detector.adapter, embedder.adapter):
+        if detector.adapter != embedder.adapter:
+            raise ConfigError(f"{pack.folder}: adapter {insight.ADAPTER!r} is for both models or none; correct it")
+        return _insightface(pack, threads)
+    return (
+        _known(_DETECTORS, detector)(detector, open_session(pack.read(detector), threads)),
+        _known(_EMBEDDERS, embedder)(embedder, open_session(pack.read(embedder), threads)),
+    )
+
+
+def _insightface(pack: Pack, threads: int) -> tuple[Detector, Embedder]:
+    models = insight.open_insight(pack, _session_options(threads), MIN_SCORE)
+
+    def detect(picture: Picture) -> list[Face]:
+        boxes, marks = models.detect(picture)
+        return [
+            Face(box[:4].astype(np.float32), mark.astype(np.float32), float(box[4]))
+            for box, mark in zip(boxes, marks, strict=True)
+        ]
+
+    return detect, models.embed
 
 
 def open_liveness(pack: Pack, threads: int) -> Liveness | None:

@@ -173,7 +173,12 @@ def load_pack(path: Path, *, production: bool, models: Path | None = None, signe
     folder = models or file.parent
     if not path.exists() and file == path:
         raise ConfigError(f"{path}: face pack is missing; install the pack or correct face.pack")
-    manifest = read_manifest(file, signed_by=signed_by)
+    if path.is_dir() and not production and not signed_by and is_insightface(path):
+        from lockerd.face.insight import describe
+
+        manifest = describe(path)
+    else:
+        manifest = read_manifest(file, signed_by=signed_by)
     _check(file, manifest)
     if production:
         _check_production(file, manifest)
@@ -190,9 +195,20 @@ def load_pack(path: Path, *, production: bool, models: Path | None = None, signe
     return Pack(folder, manifest, f"{manifest.name}/{manifest.version}/{identity.hexdigest()[:12]}")
 
 
+def is_insightface(folder: Path) -> bool:
+    """Whether a folder is a pack in InsightFace's own layout: its manifest has a version, or there is none."""
+    file = folder / MANIFEST
+    if not file.is_file():
+        return any(folder.glob("*.onnx"))
+    try:
+        return "manifest_version" in msgspec.json.decode(read_whole(file, MAX_MANIFEST_BYTES), type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
 def read_manifest(file: Path, *, signed_by: str = "") -> Manifest:
     """The manifest in a file, its signature checked where a key is given. Raises ConfigError."""
-    raw = _read(file, MAX_MANIFEST_BYTES)
+    raw = read_whole(file, MAX_MANIFEST_BYTES)
     if signed_by:
         _check_signature(file, raw, signed_by)
     try:
@@ -212,7 +228,7 @@ def _check_signature(file: Path, raw: bytes, signed_by: str) -> None:
     if not beside.is_file():
         raise ConfigError(f"{file}: is not signed ({beside.name} is missing); sign it or install a signed pack")
     try:
-        key.verify(_read(beside, 64), raw)
+        key.verify(read_whole(beside, 64), raw)
     except InvalidSignature:
         raise ConfigError(
             f"{file}: its signature is not by face.signed_by, or the file was changed; install the pack again"
@@ -265,13 +281,13 @@ def read_checked(folder: Path, entry: Model | Golden) -> bytes:
     file = folder / entry.file
     if "\0" in entry.file or not file.resolve().is_relative_to(folder.resolve()):
         raise _wrong(folder, "file", f"{entry.file!r} lies outside the pack", "keep all files in the pack's folder")
-    data = _read(file, MAX_FILE_BYTES)
+    data = read_whole(file, MAX_FILE_BYTES)
     if hashlib.sha256(data).hexdigest() != entry.sha256.lower():
         raise ConfigError(f"{file}: sha256 is not the manifest's; install the pack again")
     return data
 
 
-def _read(file: Path, most: int) -> bytes:
+def read_whole(file: Path, most: int) -> bytes:
     """A whole file of at most `most` bytes. Raises ConfigError."""
     try:
         if file.stat().st_size > most:

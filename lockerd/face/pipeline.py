@@ -20,9 +20,8 @@ from lockerd.face.adapters import (
     Face,
     Floats,
     Liveness,
-    open_detector,
-    open_embedder,
     open_liveness,
+    open_models,
 )
 from lockerd.face.gates import eye_distance, gate_crop, gate_geometry, one_face, turn
 from lockerd.face.pack import Gates, Pack
@@ -97,10 +96,11 @@ class Pipeline:
 def open_pipeline(pack: Pack, threads: int = 1) -> Pipeline:
     """Load a pack's models (about 0.2 s). Raises ConfigError."""
     embedder = pack.model("embedder")
+    detect, embed = open_models(pack, threads)
     return Pipeline(
         model_id=pack.model_id,
-        detect=open_detector(pack, threads),
-        embed=open_embedder(pack, threads),
+        detect=detect,
+        embed=embed,
         liveness=open_liveness(pack, threads),
         template=np.array(embedder.template, np.float64),
         crop_size=embedder.input_size,
