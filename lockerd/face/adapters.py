@@ -138,10 +138,12 @@ def _boxed(picture: Picture, width: int, height: int) -> tuple[Picture, float]:
 
 
 def _trimmed(picture: Picture, width: int, height: int) -> tuple[Picture, float]:
-    """The picture at its own scale, or scaled down into (width, height), padded to the coarsest stride."""
-    scale = min(1.0, width / picture.shape[1], height / picture.shape[0])
+    """The picture scaled down into (width, height) or up into half of it, padded to the coarsest stride."""
+    fit = min(width / picture.shape[1], height / picture.shape[0])
+    scale = fit if fit < 1.0 else max(1.0, fit / 2)
     inside = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-    small = picture if scale == 1.0 else cv2.resize(picture, inside, interpolation=cv2.INTER_AREA)
+    how = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_LINEAR
+    small = picture if scale == 1.0 else cv2.resize(picture, inside, interpolation=how)
     step = _STRIDES[-1]
     return _padded(small, -(-inside[0] // step) * step, -(-inside[1] // step) * step), scale  # type: ignore[arg-type]  # uint8 in, uint8 out
 
@@ -188,8 +190,7 @@ def _scrfd(model: Model, session: onnxruntime.InferenceSession) -> Detector:
 def _yunet(model: Model, session: onnxruntime.InferenceSession) -> Detector:
     """YuNet's outputs (OpenCV zoo): `cls`, `obj`, `bbox`, `kps` of each stride; one anchor a cell.
 
-    Where the file's input has no fixed size, `input_size` is the largest: a small picture is looked at as it is, for
-    enlarging it costs time and moves the landmarks.
+    Where the file's input has no fixed size, `input_size` is the largest: a small picture costs less time.
     """
     width, height = model.input_size
     entry = session.get_inputs()[0]

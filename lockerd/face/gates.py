@@ -13,6 +13,7 @@ from lockerd.face.pack import Gates
 from lockerd.face.picture import Picture
 from lockerd.model.identity import FaceReason
 
+_LEAST_CHROMA = 10.0  # skin that is greyer tells nothing
 _PASSER_BY = 0.5  # a face narrower than this share of the nearest one is somebody in the street
 
 
@@ -27,11 +28,13 @@ def one_face(_picture: Picture, faces: Sequence[Face]) -> Face | FaceReason:
 
 
 def middle_face(picture: Picture, faces: Sequence[Face]) -> Face | FaceReason:
-    """The face nearest the picture's middle, as data sets label their pictures; for measuring only."""
+    """The face nearest the picture's middle of those that are large, as data sets label pictures; for measuring only."""
     if not faces:
         return FaceReason.NO_FACE
     middle = np.array([picture.shape[1], picture.shape[0]]) / 2
-    return min(faces, key=lambda face: float(np.hypot(*((face.box[:2] + face.box[2:]) / 2 - middle))))
+    widest = max(_width(face) for face in faces)
+    large = [face for face in faces if _width(face) >= _PASSER_BY * widest]
+    return min(large, key=lambda face: float(np.hypot(*((face.box[:2] + face.box[2:]) / 2 - middle))))
 
 
 def _width(face: Face) -> float:
@@ -85,10 +88,10 @@ def gate_crop(crop: Picture, template: npt.NDArray[np.float64], gates: Gates) ->
 
 
 def covering(crop: Picture, template: npt.NDArray[np.float64]) -> float:
-    """How far the colour around the mouth lies from that between the eyes: distance in a* and b* (CIE 1976).
+    """How far the colour around the mouth lies from that between the eyes: distance in a* and b* by the latter's chroma.
 
-    Skin beside skin is near 0, also in shadow and with lips; a white, black or blue mask is not. A picture without
-    colour gives 0.
+    Skin beside skin is near 0, also in shadow and with lips; a white or black mask gives 1, a blue one more. A picture
+    without colour gives 0.
     """
     eyes, nose, mouth = template[:2].mean(axis=0), template[2], template[3:].mean(axis=0)
     half = 0.14 * float(np.hypot(*(template[1] - template[0])))
@@ -96,7 +99,7 @@ def covering(crop: Picture, template: npt.NDArray[np.float64]) -> float:
     bridge = _colour(crop, eyes - half, eyes + half)
     low = np.array([template[3][0], nose[1] + 0.4 * down[1]])
     high = np.array([template[4][0], mouth[1] + 0.5 * down[1]])
-    return float(np.hypot(*(_colour(crop, low, high) - bridge)))
+    return float(np.hypot(*(_colour(crop, low, high) - bridge)) / max(float(np.hypot(*bridge)), _LEAST_CHROMA))
 
 
 def _colour(crop: Picture, low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -104,4 +107,4 @@ def _colour(crop: Picture, low: npt.NDArray[np.float64], high: npt.NDArray[np.fl
     (left, top), (right, bottom) = np.maximum(low, 0).astype(int), np.ceil(high).astype(int)
     lab = cv2.cvtColor(crop[top : bottom + 1, left : right + 1], cv2.COLOR_BGR2LAB)
     middle: npt.NDArray[np.float64] = np.median(lab[..., 1:].reshape(-1, 2).astype(np.float64), axis=0)
-    return middle
+    return middle - 128.0

@@ -95,7 +95,9 @@ def _manifest(name: str, detector: _Task, embedder: _Task) -> Manifest:
                 embedder,
                 127.5,
                 input_size=embedder.input_size,
-                template=tuple((x * embedder.input_size[0] / 112, y * embedder.input_size[1] / 112) for x, y in TEMPLATE),
+                template=tuple(
+                    (x * embedder.input_size[0] / 112, y * embedder.input_size[1] / 112) for x, y in TEMPLATE
+                ),
                 dimension=embedder.embedding_dimension,
             ),
         ),

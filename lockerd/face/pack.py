@@ -33,7 +33,7 @@ class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `eye_distance` in pixels; `darkest` and `brightest` mean luminance of the aligned crop, 0..255; `sharpness`
     variance of its Laplacian; `turn` how far the nose tip lies beside the middle of the eyes, in eye distances;
     `nod_low`..`nod_high` where it lies between the line of the eyes (0) and that of the mouth (1); `roll` in
-    degrees; `covering` how far the colour around the mouth may lie from that between the eyes (`lockerd.face.gates`).
+    degrees; `covering` how far the colour around the mouth may lie from that between the eyes (0 same, 1 grey beside skin).
     """
 
     eye_distance: float = 60.0
@@ -44,7 +44,7 @@ class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nod_low: float = 0.25
     nod_high: float = 0.85
     roll: float = 25.0
-    covering: float = 255.0
+    covering: float = 100.0
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -201,7 +201,9 @@ def is_insightface(folder: Path) -> bool:
     if not file.is_file():
         return any(folder.glob("*.onnx"))
     try:
-        return "manifest_version" in msgspec.json.decode(read_whole(file, MAX_MANIFEST_BYTES), type=dict[str, msgspec.Raw])
+        return "manifest_version" in msgspec.json.decode(
+            read_whole(file, MAX_MANIFEST_BYTES), type=dict[str, msgspec.Raw]
+        )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
 

@@ -111,6 +111,17 @@ def open_pipeline(pack: Pack, threads: int = 1) -> Pipeline:
 
 def self_test(pack: Pack, pipeline: Pipeline) -> None:
     """Warm the models up and check that the golden picture still gives its vector. Raises ConfigError."""
+    try:
+        _self_test(pack, pipeline)
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever a foreign model's outputs break
+        raise ConfigError(
+            f"{pack.folder}: self-test: a model cannot be run ({type(error).__name__}); install another pack"
+        ) from error
+
+
+def _self_test(pack: Pack, pipeline: Pipeline) -> None:
     blank = np.full((480, 640, 3), 127, np.uint8)
     crop = np.full((*pipeline.crop_size[::-1], 3), 127, np.uint8)
     for _ in range(WARM_UP):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -151,7 +152,7 @@ def test_a_chip_photo_is_small_and_keeps_the_face() -> None:
 def test_the_curve_falls() -> None:
     rng = np.random.default_rng(2)
     curve = det_curve(rng.normal(0.6, 0.1, 500).astype(np.float32), rng.normal(0, 0.1, 5000).astype(np.float32))
-    assert all(a[0] < b[0] and a[1] >= b[1] for a, b in zip(curve, curve[1:], strict=False))
+    assert all(a[0] < b[0] and a[1] >= b[1] for a, b in pairwise(curve))
     assert curve[-1] == (1.0, 0.0)
     assert "<polyline" in det_svg(curve, "a < b & c")
     ET.fromstring(det_svg(curve, "a < b & c"))

@@ -119,5 +119,3 @@ def test_a_manifest_v2_that_does_not_vouch(tmp_path: Path, changes: dict[str, An
 def test_production_takes_no_pack_without_our_manifest(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="manifest"):
         load_pack(v2(tmp_path / "pack"), production=True, signed_by="00" * 32)
-
-

@@ -147,7 +147,7 @@ def test_a_mask_is_seen_by_its_colour(colour: tuple[int, int, int], covered: boo
         np.uint8
     )
     crop[66:] = colour
-    reason = gate(crop, Gates(covering=14.0, darkest=0.0, brightest=255.0))
+    reason = gate(crop, Gates(covering=0.8, darkest=0.0, brightest=255.0))
     assert reason is (FaceReason.MASKED if covered else None)
     assert gate(crop, Gates(darkest=0.0, brightest=255.0)) is None, "a pack may leave the gate open"
 
