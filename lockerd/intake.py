@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,7 +20,6 @@ from lockerd.store.vault import Vault
 
 log = structlog.get_logger(__name__)
 
-SMS_LOOK_SECONDS = 1.0
 SMS_RETRY_SECONDS = 30.0
 
 
@@ -48,9 +48,13 @@ class Intake:
 async def send_messages(db: Database, vault: Vault, sender: SmsSender, stamp: Callable[[], Stamp]) -> None:
     """Hand queued messages to the sender, oldest first, until cancelled; what fails is tried again later."""
     while True:
+        seen = db.written
         message = await db.transaction(lambda tx: messages.next_due(tx, vault, stamp().wall))
         if message is None:
-            await asyncio.sleep(SMS_LOOK_SECONDS)
+            waiting = await db.transaction(messages.any_waiting)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SMS_RETRY_SECONDS if waiting else None):
+                    await db.more_written(seen)
             continue
         try:
             await sender.send(message.message_id, message.phone, message.text)

@@ -345,8 +345,9 @@ TABLE: tuple[Row, ...] = (
     Row(_S.FACE, FaceDecided, _S.FACE, "not verified, try again", _face_tries_left, _count_face),
     Row(_S.FACE, FaceDecided, _S.FAULT, "not verified", change=_fault_of(FaultKind.NO_MATCH),
         do=_effects(IssueTicket())),
-    Row(_S.FACE, Tapped, _S.FAULT, "another way", _tapped(Action.CANCEL), _fault_of(FaultKind.CANCELLED),
+    Row(_S.FACE, Tapped, _S.FAULT, "another way", _tapped(Action.OTHER_WAY), _fault_of(FaultKind.OTHER_WAY),
         _effects(IssueTicket())),
+    Row(_S.FACE, Tapped, _S.IDLE, "cancelled", _tapped(Action.CANCEL), do=_ends("left")),
     # confirm
     Row(_S.CONFIRM, Tapped, _S.OPENING, "confirmed, renewal", _all(_tapped(Action.CONFIRM), _wants_old),
         do=_effects(Move(Motion.OPEN))),

@@ -64,6 +64,17 @@ async def slots(tx: Transaction) -> list[SlotRecord]:
     return [SlotRecord(row["slot"], SlotState(row["state"]), row["card_id"], row["since"]) for row in found]
 
 
+async def slot_state(tx: Transaction, slot: int) -> SlotState:
+    """The state of one slot. Raises StoreError when there is no such slot."""
+    return SlotState((await rows.slot(tx, slot))["state"])
+
+
+async def slot_counts(tx: Transaction) -> dict[SlotState, int]:
+    """How many slots are in each state; a state of none is not named."""
+    found = await tx.all("SELECT state, count(*) AS n FROM slot GROUP BY state")
+    return {SlotState(row["state"]): row["n"] for row in found}
+
+
 async def free_slot(tx: Transaction) -> int | None:
     """The lowest free slot, None when there is none."""
     row = await tx.one("SELECT min(slot) AS slot FROM slot WHERE state = 'free'")
@@ -312,6 +323,16 @@ async def note_totals(tx: Transaction, seen: Observation) -> None:
     )
 
 
+async def account_dispensed(tx: Transaction, dispensed: int) -> None:
+    """All cards that the dispenser counted as taken until now are accounted for; whatever it counts next is the next card."""
+    await tx.execute("UPDATE unit_total SET dispensed = ? WHERE unit = 'dispenser'", (dispensed,))
+
+
+async def count_taken(tx: Transaction) -> None:
+    """Account for one new card that a hand took out of the dispenser."""
+    await tx.execute("UPDATE unit_total SET dispensed = dispensed + 1 WHERE unit = 'dispenser'")
+
+
 async def totals(tx: Transaction, unit: Unit) -> Totals | None:
     """The totals last kept for a unit; None before the first."""
     row = await tx.one("SELECT dispensed, retained FROM unit_total WHERE unit = ?", (unit,))
@@ -320,7 +341,9 @@ async def totals(tx: Transaction, unit: Unit) -> Totals | None:
 
 async def bin_count(tx: Transaction) -> int:
     """Number of old cards recorded in the recycling bin."""
-    return len(await cards_at(tx, Place.BIN))
+    row = await tx.one("SELECT count(*) AS n FROM card WHERE place = 'bin'")
+    assert row is not None
+    return int(row["n"])
 
 
 async def empty_bin(tx: Transaction, staff: str, counted: int, stamp: Stamp) -> int:

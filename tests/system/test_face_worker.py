@@ -53,7 +53,7 @@ class Scene:
 
 async def until(condition: Callable[[], bool], within: float = 10.0) -> None:
     async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110  # what is waited for happens in another process
+        while not condition():  # what is waited for happens in another process
             await asyncio.sleep(0.01)
 
 
