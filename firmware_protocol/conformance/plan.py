@@ -52,7 +52,7 @@ PLAN: tuple[Check, ...] = (
     Check("unit-addresses", "1.2 unit addresses", wires.unit_addresses, moves=False),
     Check("line-crc", "1.5 frames with a wrong CRC", wires.line_crc, wire=Wire.SERIAL, moves=False),
     Check("garbage", "1.5 frames that break off", wires.garbage, wire=Wire.SERIAL, moves=False),
-    Check("tcp-header", "1.1 Modbus TCP", wires.tcp_header, wire=Wire.TCP, moves=False),
+    Check("tcp-header", "1.1 Modbus TCP: streams that are none", wires.tcp_header, wire=Wire.TCP, moves=False),
     Check("accepted", "5 ACCEPT; 8.3 accepted_seq, done_seq", mailbox.accepted),
     Check("newer-minor", "3 versions: a newer minor", mailbox.newer_minor),
     Check("bad-crc", "5 BAD_BLOCK: CRC", mailbox.bad_crc),

@@ -464,6 +464,7 @@ int main(int argc, char **argv)
         if (line == NULL || modbus_set_slave(line, LK_KIND_DISPENSER) != 0 || modbus_connect(line) != 0) {
             die("open");
         }
+        modbus_set_byte_timeout(line, 0, 20000); /* a frame that pauses for so long has broken off (clause 1.5) */
         client = modbus_get_socket(line);
     }
     printf("ready\n");
@@ -506,6 +507,8 @@ int main(int argc, char **argv)
             } else if (size < 0 && tcp) {
                 close(client);
                 client = -1;
+            } else if (size < 0) {
+                modbus_flush(line);
             }
         }
     }

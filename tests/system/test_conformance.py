@@ -16,7 +16,7 @@ from firmware_protocol.units import UnitKind
 from sim.defects import DEFECTS
 from sim.processes import ROOT
 
-AT_ONCE = 6
+AT_ONCE = 8
 SPEED = "10"
 ADDRESSES = {"dispenser": "1", "recycler": "2", "cabinet": "3"}
 
