@@ -10,7 +10,7 @@ import stat
 import sys
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -44,7 +44,13 @@ class Machine(Section, frozen=True):
         _key("`production` serves real people: HTTPS, a model pack of real faces and a guarded key are then required."),
     ]
     state_dir: Annotated[Path, _key("Folder of the database, on a local disk; made with mode 0700 if it is missing.")]
-    key_file: Annotated[Path, _key("File with the machine's key: 32 random bytes as 64 hexadecimal digits.")]
+    key_file: Annotated[
+        Path,
+        _key(
+            "File with the machine's key: 32 random bytes as 64 hexadecimal digits. A relative name is that of a credential"
+            " of the service, in `$CREDENTIALS_DIRECTORY`."
+        ),
+    ]
 
 
 class Rtu(Section, frozen=True, tag="rtu", tag_field="kind"):
@@ -59,6 +65,18 @@ class Tcp(Section, frozen=True, tag="tcp", tag_field="kind"):
 
     host: Annotated[str, _key("Name or address of the gateway.")]
     port: Annotated[Port, _key("TCP port of the gateway.")]
+
+
+class MailboxDispenser(Section, frozen=True, tag="mailbox", tag_field="kind"):
+    """One board on the bus that does all a dispenser does; the default."""
+
+
+class CrtDispenser(Section, frozen=True, tag="crt", tag_field="kind"):
+    """A bought module of the Creator CRT-571/591-M or Mutek MTK-F3x family before the carousel of the board on the bus."""
+
+    port: Annotated[str, _key("Serial port of the module.")]
+    baudrate: Annotated[Baud, _key("Bits per second; the module finds it by itself.")] = 38400
+    address: Annotated[Annotated[int, Meta(ge=0, le=15)], _key("Address on the module's switches.")] = 0
 
 
 class Readers(Section, frozen=True):
@@ -138,6 +156,7 @@ class Config(Section, frozen=True):
     kiosk: Kiosk
     console: Console
     health: Health
+    dispenser: MailboxDispenser | CrtDispenser = MailboxDispenser()
     patience: PatienceSeconds = PatienceSeconds()
 
     @property
@@ -149,6 +168,11 @@ class Config(Section, frozen=True):
     def database(self) -> Path:
         """The state database's file."""
         return self.machine.state_dir / "lockerd.db"
+
+    @property
+    def tally(self) -> Path:
+        """File of what a bought dispenser's driver remembers for it."""
+        return self.machine.state_dir / "dispenser.json"
 
     @property
     def listens(self) -> dict[str, str]:
@@ -248,13 +272,13 @@ _MAKE_KEY = "make one with: (umask 077; openssl rand -hex 32 > FILE)"
 _OTHERS = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO
 
 
-def load_device_key(path: Path, config: Config) -> bytes:
-    """The machine's 32-byte key. Raises ConfigError.
+def load_device_key(path: Path, config: Config, credentials: Path) -> bytes:
+    """The machine's 32-byte key; a relative name is looked up in the folder `credentials`. Raises ConfigError.
 
     In production no one but its owner may read it; a file of root's may be readable by its group, for that is how a
     service manager that hands credentials over through an access list shows it (systemd.exec(5), LoadCredential=).
     """
-    file = config.machine.key_file
+    file = credentials / config.machine.key_file
     where = f"{path}: key 'machine.key_file': {file}"
     try:
         with file.open("rb") as stream:
@@ -285,7 +309,7 @@ def reference() -> str:
         "This page is printed by `python -m lockerd.config`.",
     ]
     for table in msgspec.structs.fields(Config):
-        kinds = (Rtu, Tcp) if table.name == "bus" else (table.type,)
+        kinds = get_args(table.type) or (table.type,)
         for kind in kinds:
             tag = kind.__struct_config__.tag
             title = f"[{table.name}] kind = {_toml(tag)}" if tag else f"[{table.name}]"
@@ -294,11 +318,10 @@ def reference() -> str:
                 f"## {title}",
                 "",
                 str(kind.__doc__),
-                "",
-                "| key | type | default | meaning |",
-                "|---|---|---|---|",
             ]
-            lines += [_row(field) for field in msgspec.structs.fields(kind)]
+            rows = [_row(field) for field in msgspec.structs.fields(kind)]
+            if rows:
+                lines += ["", "| key | type | default | meaning |", "|---|---|---|---|", *rows]
     return "\n".join([*lines, ""])
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import aiosqlite
 
-from lockerd.config import Config, Rtu
+from lockerd.config import Config, CrtDispenser, Rtu
 from lockerd.devices.bus import LinkStatistics, ModbusBus, RtuSettings, TcpSettings
 from lockerd.devices.mailbox import Registers
 from lockerd.devices.serial_line import OpenLine, open_serial
@@ -24,6 +24,7 @@ from lockerd.store.database import Connect
 
 READER_BAUDRATE = 115200
 READERS = ("counter", "throat", "exit")
+MODULE = "dispenser"
 
 
 class Bus(Registers, Protocol):
@@ -59,9 +60,9 @@ class SystemClock:
 class Drivers:
     """All that is outside. Serial lines and memory, the system's time and simulated time differ here only.
 
-    `lines` opens the line of each of `READERS`; `monotonic` is the boot clock in seconds; `random` makes keys, pickup codes
-    and names, so in a real machine it is a CSPRNG; `connect` makes the connection to the database file; `survey` is the
-    time in seconds between two looks at all devices while nobody is there.
+    `lines` opens the line of each of `READERS`, and of `MODULE` where the dispenser is a bought one; `monotonic` is the boot
+    clock in seconds; `random` makes keys, pickup codes and names, so in a real machine it is a CSPRNG; `connect` makes the
+    connection to the database file; `survey` is the time in seconds between two looks at all devices while nobody is there.
     """
 
     bus: Bus
@@ -79,16 +80,19 @@ class Drivers:
 def real_drivers(config: Config) -> Drivers:
     """The drivers of a machine as its configuration describes it; nothing is opened yet."""
     clock = SystemClock()
+    lines: dict[str, OpenLine] = {
+        name: partial(open_serial, getattr(config.readers, name), READER_BAUDRATE, device=f"reader.{name}")
+        for name in READERS
+    }
+    if isinstance(config.dispenser, CrtDispenser):
+        lines[MODULE] = partial(open_serial, config.dispenser.port, config.dispenser.baudrate, device=MODULE)
     return Drivers(
         bus=ModbusBus(
             RtuSettings(config.bus.port, config.bus.baudrate)
             if isinstance(config.bus, Rtu)
             else TcpSettings(config.bus.host, config.bus.port)
         ),
-        lines={
-            name: partial(open_serial, getattr(config.readers, name), READER_BAUDRATE, device=f"reader.{name}")
-            for name in READERS
-        },
+        lines=lines,
         face=FaceClient(
             FaceSettings(
                 pack=str(config.face.pack),
