@@ -82,6 +82,7 @@ PLAN: tuple[Check, ...] = (
     Check("power-idle", "6.1, 6.2, 6.4 what survives a power cut", power.idle),
     Check("power-taken", "6.3 taken while the power was off", power.taken_meanwhile, kinds=_MOVERS),
     Check("power-interrupted", "5.1 INTERRUPTED; 6.1", power.interrupted, kinds=_MOVERS),
+    Check("boot-time", "2.5 answers within 5 seconds of power", power.boot_time),
     Check("timing", "2.2 max_response_ms", wires.timing, moves=False),
 )
 
