@@ -2,7 +2,9 @@
 # make test         all checks and tests
 # make setup        .venv only
 # make picture      docs/kiosk.png again, from a real run
-.PHONY: setup test demo lint lock picture
+# make bench-wires  the bus owner against bare pymodbus and against the wire's limit
+# make fuzz         coverage-guided fuzzing of every parser (SECONDS=60 each)
+.PHONY: setup test demo lint lock picture bench-wires fuzz
 .DEFAULT_GOAL := demo
 
 PYTHON ?= python3
@@ -38,6 +40,15 @@ lint: $(READY)
 test: $(READY) lint
 	bash .ci/packages test
 	$(BIN)/python -m pytest
+
+bench-wires: $(READY)
+	$(BIN)/python -m tests.bench.wires
+
+# atheris is no part of the lock: it comes into .venv here only, and without it the fuzzer says that it works blindly.
+fuzz: $(READY)
+	$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  "$$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["fuzz"])')" || true
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)
 
 # The lock again after a change of pyproject.toml; needs uv.
 lock:

@@ -230,6 +230,10 @@ _PROMPTS = {
     FaceReason.TOO_BRIGHT: Notice.FACE_LIGHT,
     FaceReason.BLURRED: Notice.FACE_STILL,
     FaceReason.TURNED_AWAY: Notice.FACE_TURN,
+    FaceReason.MASKED: Notice.FACE_MASK,
+    FaceReason.MOVE_CLOSER: Notice.FACE_CLOSER,
+    FaceReason.TURN_LEFT: Notice.FACE_TURN_LEFT,
+    FaceReason.TURN_RIGHT: Notice.FACE_TURN_RIGHT,
 }
 
 
