@@ -25,9 +25,10 @@ from sim.firmware import UnitFirmware
 from tests.bench.virtual_line import CountingMechanism, Faults, FaultyLine, run_virtually
 from tests.modbus_rig import Flash, identity
 
-MOTIONS_A_BOARD = 500
+MOTIONS_A_BOARD = 100
 CAPACITY = 1000
 MOTION_SECONDS = 20.0
+TRIES = 1000
 AGAIN = 0.2  # seconds before a silent board is asked again
 
 
@@ -80,14 +81,14 @@ async def _board(number: int, motions: int, faults: Faults, random: Random, tall
         for task in tasks:
             task.cancel()
     line.close()
-    _judge(results, mechanism, tally)
+    judge(results, mechanism, tally)
     tally.faults.update(line.counted)
     tally.link.update(asdict(bus.statistics(UnitKind.DISPENSER)) | asdict(bus.line_statistics()))
 
 
 async def _planned(unit: MailboxUnit, slot: int) -> str:
     """The token of the next motion; a board that was interrupted is reset first."""
-    while True:
+    for _ in range(TRIES):
         try:
             return await unit.plan(Opcode.ALIGN, slot)
         except DeviceError:
@@ -96,6 +97,7 @@ async def _planned(unit: MailboxUnit, slot: int) -> str:
             await unit.carry_out(await unit.plan(Opcode.RESET), MOTION_SECONDS)
         except DeviceError:
             await asyncio.sleep(AGAIN)
+    raise RuntimeError("the board cannot be brought to take a motion")
 
 
 async def _trouble(board: UnitFirmware, line: FaultyLine, faults: Faults, random: Random) -> None:
@@ -113,7 +115,8 @@ async def _trouble(board: UnitFirmware, line: FaultyLine, faults: Faults, random
         board.power_on(random.getrandbits(32))
 
 
-def _judge(results: list[Result], mechanism: CountingMechanism, tally: Tally) -> None:
+def judge(results: list[Result], mechanism: CountingMechanism, tally: Tally) -> None:
+    """Add the reports of motions 0, 1, … to the tally, beside what the mechanism counted for them."""
     for motion, result in enumerate(results):
         begun, finished = mechanism.begun[motion], mechanism.finished[motion]
         tally.reported[result.value] += 1
@@ -126,7 +129,7 @@ def _judge(results: list[Result], mechanism: CountingMechanism, tally: Tally) ->
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.line_faults", description=__doc__)
     parser.add_argument("--motions", type=int, default=10_000)
-    parser.add_argument("--loss", type=float, default=Faults.loss, help="chance of a lost exchange (default 0.1)")
+    parser.add_argument("--loss", type=float, default=Faults().loss, help="chance of a lost exchange (default 0.1)")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
@@ -141,7 +144,7 @@ def main() -> int:
     print(f"  {'of those in doubt, moved':24}{tally.in_doubt_moved:>10,}\n\nnever")
     for name in ("made_twice", "done_not_made", "not_moved_but_made"):
         print(f"  {name.replace('_', ' '):24}{getattr(tally, name):>10,}")
-    print(json.dumps({"seed": given.seed, "loss": given.loss} | asdict(tally)))
+    print(json.dumps({"seed": given.seed, "loss": given.loss} | vars(tally)))
     return 0 if tally.honest else 1
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
-from pymodbus.transport.transport import NullModem
+from pymodbus.transport.transport import NULLMODEM_HOST, NullModem
 
 from firmware_protocol.blocks import DETAIL_COUNT
 from firmware_protocol.units import Fault, Opcode, Sensor
@@ -60,7 +60,7 @@ class Faults:
     duplicate: float = 0.02  # one byte comes twice, in each direction
     stray: float = 0.02  # bytes that nobody sent, before the answer
     reset: float = 0.03  # the board loses its power for a moment, at any time
-    line_break: float = 0.003  # the adapter is pulled and put back
+    line_break: float = 0.01  # the adapter is pulled and put back
 
 
 class FaultyLine:
@@ -74,7 +74,7 @@ class FaultyLine:
     LATENCY = 0.3
 
     def __init__(self, number: int, board: UnitFirmware, faults: Faults, random: Random, *, echo: bool) -> None:
-        self.port = f"nullmodem:{number}"
+        self.port = f"socket://{NULLMODEM_HOST}:{number}"
         self.counted: Counter[str] = Counter()
         self._number = number
         self._slave = RtuSlave({1: board})
