@@ -1,65 +1,208 @@
-"""The three register blocks of every unit and their exact layout, as holding registers.
+"""The three register blocks of every unit, declared once, and their values as dataclasses.
 
 A block is written or read whole (FC16, FC3) and ends with a CRC-16/MODBUS over all registers before it, so a torn or
-stale block is seen as such. 32-bit values stand high word first.
+stale block is seen as such. Where each value stands is said by `IDENTITY`, `COMMAND`, `STATUS` and `DETAILS` alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
-from firmware_protocol.crc import crc16_of_registers
-from firmware_protocol.units import Fault, Position, Result, Sensor, State, UnitKind
+from firmware_protocol.declaration import (
+    MAGIC,
+    MAX_ANSWER_MS,
+    V1_0,
+    V1_1,
+    VERSION,
+    Access,
+    Block,
+    BlockError,
+    Register,
+    WireType,
+    decode,
+    encode,
+)
+from firmware_protocol.units import (
+    MAX_SLOTS,
+    NO_SLOT,
+    Fault,
+    Light,
+    Position,
+    Result,
+    Sensor,
+    State,
+    UnitKind,
+)
 
-MAGIC = 0x4C4B  # "LK"
-VERSION_MAJOR = 1
-VERSION_MINOR = 0
-VERSION = VERSION_MAJOR << 8 | VERSION_MINOR
+__all__ = [
+    "BLOCKS",
+    "CABINET_BATTERY",
+    "CABINET_FAN",
+    "CABINET_HEATER",
+    "CABINET_LIGHTS",
+    "CABINET_TEMPERATURE",
+    "COMMAND",
+    "COMMAND_ADDRESS",
+    "COMMAND_COUNT",
+    "DETAILS",
+    "DETAIL_COUNT",
+    "DISPENSER_RETRACT_COUNT",
+    "IDENTITY",
+    "IDENTITY_ADDRESS",
+    "IDENTITY_COUNT",
+    "MAGIC",
+    "NO_SLOT",
+    "RECYCLER_BIN_COUNT",
+    "STATUS",
+    "STATUS_ADDRESS",
+    "STATUS_COUNT",
+    "VERSION",
+    "BlockError",
+    "CommandBlock",
+    "IdentityBlock",
+    "StatusBlock",
+]
 
-IDENTITY_ADDRESS = 0x0000
-IDENTITY_COUNT = 12
-COMMAND_ADDRESS = 0x0100
-COMMAND_COUNT = 12
-STATUS_ADDRESS = 0x0200
-STATUS_COUNT = 32
-NO_SLOT = 0xFFFF
-DETAIL_COUNT = 10
+IDENTITY = Block(
+    "identity",
+    0x0000,
+    12,
+    Access.READ,
+    "Who answers. Constant from one boot to the next.",
+    (
+        Register("kind", 2, WireType.U16, "Which unit this is; equals its Modbus address.", values=UnitKind),
+        Register("capacity", 3, WireType.U16, "Slots of the carousel, 0 in a unit without one.", "slots", 0, MAX_SLOTS),
+        Register("serial", 4, WireType.U32, "Serial number of the board."),
+        Register(
+            "max_response_ms",
+            6,
+            WireType.U16,
+            "Longest time from the end of a request to the beginning of its answer, at any load.",
+            "ms",
+            1,
+            MAX_ANSWER_MS,
+        ),
+    ),
+)
 
-# Meaning of StatusBlock.detail by unit kind; registers not named are 0.
-DISPENSER_RETRACT_COUNT = 0  # cards in the retract position
-RECYCLER_BIN_COUNT = 0  # cards in the bin since it was last emptied
-CABINET_TEMPERATURE = 0  # 0.1 degrees Celsius, two's complement
-CABINET_BATTERY = 1  # per cent
-CABINET_LIGHTS = 2  # bits of `Light`
+COMMAND = Block(
+    "command",
+    0x0100,
+    12,
+    Access.WRITE,
+    "One command, written in one FC16. It cannot be read back: the status tells what became of it.",
+    (
+        Register("boot_id", 2, WireType.U32, "The unit's boot_id in the status that the host planned with."),
+        Register("seq", 4, WireType.U32, "accepted_seq of that status + 1; after 0xFFFFFFFF comes 1."),
+        Register("opcode", 6, WireType.U16, "What to do. One that the unit does not have is refused."),
+        Register("arg0", 7, WireType.U16, "Its argument, see the opcodes."),
+        Register("arg1", 8, WireType.U16, "Reserved, 0."),
+        Register("arg2", 9, WireType.U16, "Reserved, 0."),
+    ),
+)
+
+_DETAIL_OFFSET = 21
+DETAIL_COUNT = 7
+
+STATUS = Block(
+    "status",
+    0x0200,
+    32,
+    Access.READ,
+    "All that a unit says of itself, of one moment.",
+    (
+        Register(
+            "boot_id", 2, WireType.U32, "Another one at each boot: drawn at random, or counted in non-volatile memory."
+        ),
+        Register("state", 4, WireType.U16, "What the firmware is doing.", values=State),
+        Register("accepted_seq", 5, WireType.U32, "seq of the last accepted command; non-volatile."),
+        Register("done_seq", 7, WireType.U32, "seq of the last finished command; non-volatile."),
+        Register("done_opcode", 9, WireType.U16, "opcode of the last finished command; non-volatile."),
+        Register("result", 10, WireType.U16, "How the last finished command ended; non-volatile.", values=Result),
+        Register("step", 11, WireType.U16, "Sub-steps of the running motion so far: progress, never evidence."),
+        Register(
+            "position",
+            12,
+            WireType.U16,
+            "Where the path sensors see the unit's one card outside the storage.",
+            values=Position,
+        ),
+        Register("slot", 13, WireType.U16, f"Slot that stands at the picker; {NO_SLOT:#x}: none, or not known."),
+        Register("sensors", 14, WireType.U32, "Level of every sensor now.", values=Sensor),
+        Register(
+            "fault",
+            16,
+            WireType.U16,
+            "Why the last finished command ended early; non-volatile.",
+            values=Fault,
+            stand_in=Fault.OTHER,
+        ),
+        Register(
+            "dispensed",
+            17,
+            WireType.U32,
+            "Cards that a hand took, at EXIT, or at THROAT after RETURN; non-volatile, never reset.",
+            "cards",
+        ),
+        Register(
+            "retained",
+            19,
+            WireType.U32,
+            "Cards that went into the retract position or the bin; non-volatile, never reset.",
+            "cards",
+        ),
+        Register("detail", _DETAIL_OFFSET, WireType.U16, "Values of this kind of unit, see below.", count=DETAIL_COUNT),
+        Register("accepted_opcode", 28, WireType.U16, "opcode of the last accepted command; non-volatile.", since=V1_1),
+        Register("accepted_arg0", 29, WireType.U16, "arg0 of the last accepted command; non-volatile.", since=V1_1),
+        Register("done_arg0", 30, WireType.U16, "arg0 of the last finished command; non-volatile.", since=V1_1),
+    ),
+)
+
+DETAILS: Mapping[UnitKind, tuple[Register, ...]] = MappingProxyType(
+    {
+        UnitKind.DISPENSER: (
+            Register("retract_count", 21, WireType.U16, "Cards in the retract position now.", "cards"),
+        ),
+        UnitKind.RECYCLER: (
+            Register("bin_count", 21, WireType.U16, "Cards in the bin since EMPTY_BIN; non-volatile.", "cards"),
+        ),
+        UnitKind.CABINET: (
+            Register("temperature", 21, WireType.S16, "Temperature inside.", "0.1 °C", -400, 1000),
+            Register("battery", 22, WireType.U16, "Charge of the battery.", "%", 0, 100),
+            Register("lights", 23, WireType.U16, "Lights that are on.", values=Light),
+            Register("fan", 24, WireType.U16, "Speed that the fan was told to run at.", "%", 0, 100, since=V1_1),
+            Register("heater", 25, WireType.U16, "Whether the heater is on.", "", 0, 1, since=V1_1),
+        ),
+    }
+)
+"""What `detail` means in each kind of unit; offsets count from the status block's address."""
+
+BLOCKS = (IDENTITY, COMMAND, STATUS)
+
+IDENTITY_ADDRESS, IDENTITY_COUNT = IDENTITY.address, IDENTITY.count
+COMMAND_ADDRESS, COMMAND_COUNT = COMMAND.address, COMMAND.count
+STATUS_ADDRESS, STATUS_COUNT = STATUS.address, STATUS.count
 
 
-class BlockError(ValueError):
-    """The registers are no block of this protocol: wrong length, magic, major version, CRC or an undefined value."""
+def _detail(kind: UnitKind, name: str) -> int:
+    return next(one.offset for one in DETAILS[kind] if one.name == name) - _DETAIL_OFFSET
 
 
-def _high_low(value: int) -> tuple[int, int]:
-    return value >> 16 & 0xFFFF, value & 0xFFFF
+# Where a value stands in StatusBlock.detail.
+DISPENSER_RETRACT_COUNT = _detail(UnitKind.DISPENSER, "retract_count")
+RECYCLER_BIN_COUNT = _detail(UnitKind.RECYCLER, "bin_count")
+CABINET_TEMPERATURE = _detail(UnitKind.CABINET, "temperature")
+CABINET_BATTERY = _detail(UnitKind.CABINET, "battery")
+CABINET_LIGHTS = _detail(UnitKind.CABINET, "lights")
+CABINET_FAN = _detail(UnitKind.CABINET, "fan")
+CABINET_HEATER = _detail(UnitKind.CABINET, "heater")
 
 
-def _sealed(body: list[int]) -> list[int]:
-    return [*body, crc16_of_registers(body)]
-
-
-def _open(registers: Sequence[int], count: int) -> Sequence[int]:
-    """Check length, range, CRC, magic and major version; raise BlockError."""
-    if len(registers) != count:
-        raise BlockError(f"{len(registers)} registers instead of {count}")
-    if any(not 0 <= register <= 0xFFFF for register in registers):
-        raise BlockError("a register is outside 16 bits")
-    if crc16_of_registers(registers[:-1]) != registers[-1]:
-        raise BlockError("CRC is wrong")
-    if registers[0] != MAGIC:
-        raise BlockError(f"magic is {registers[0]:#06x} instead of {MAGIC:#06x}")
-    major = registers[1] >> 8
-    if major != VERSION_MAJOR:
-        raise BlockError(f"firmware speaks protocol {major}, this side speaks {VERSION_MAJOR}")
-    return registers
+def _values(block: Block, source: object) -> dict[str, Any]:
+    return {one.name: getattr(source, one.name) for one in block.registers}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,27 +215,14 @@ class IdentityBlock:
     max_response_ms: int
 
     def to_registers(self) -> list[int]:
-        """IDENTITY_COUNT registers, CRC included."""
-        body = [
-            MAGIC,
-            VERSION,
-            self.kind,
-            self.capacity,
-            *_high_low(self.serial),
-            self.max_response_ms,
-            *[0] * 4,
-        ]
-        return _sealed(body)
+        """IDENTITY_COUNT registers, CRC included; raises BlockError for a value outside its range."""
+        return encode(IDENTITY, _values(IDENTITY, self))
 
     @classmethod
     def from_registers(cls, registers: Sequence[int]) -> IdentityBlock:
         """Decode IDENTITY_COUNT registers; raises BlockError."""
-        r = _open(registers, IDENTITY_COUNT)
-        try:
-            kind = UnitKind(r[2])
-        except ValueError as error:
-            raise BlockError(f"unit kind {r[2]} is not defined") from error
-        return cls(kind, r[3], r[4] << 16 | r[5], r[6])
+        values: dict[str, Any] = decode(IDENTITY, registers)
+        return cls(**values | {"kind": UnitKind(values["kind"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,25 +237,14 @@ class CommandBlock:
     arg2: int = 0
 
     def to_registers(self) -> list[int]:
-        """COMMAND_COUNT registers, CRC included."""
-        body = [
-            MAGIC,
-            VERSION,
-            *_high_low(self.boot_id),
-            *_high_low(self.seq),
-            self.opcode,
-            self.arg0,
-            self.arg1,
-            self.arg2,
-            0,
-        ]
-        return _sealed(body)
+        """COMMAND_COUNT registers, CRC included; raises BlockError for a value outside its range."""
+        return encode(COMMAND, _values(COMMAND, self))
 
     @classmethod
     def from_registers(cls, registers: Sequence[int]) -> CommandBlock:
         """Decode COMMAND_COUNT registers; raises BlockError. The opcode may be one that the unit does not have."""
-        r = _open(registers, COMMAND_COUNT)
-        return cls(r[2] << 16 | r[3], r[4] << 16 | r[5], r[6], r[7], r[8], r[9])
+        values: dict[str, Any] = decode(COMMAND, registers)
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +253,7 @@ class StatusBlock:
 
     `dispensed` counts cards taken by a hand (at EXIT, or at THROAT after RETURN); `retained` counts cards that went into
     RETRACT or BIN. Both are non-volatile and never reset. `step` counts the sub-steps of a running motion.
-    `slot` is the slot at the picker or NO_SLOT.
+    `slot` is the slot at the picker or NO_SLOT. The last three are None from a firmware older than 1.1.
     """
 
     boot_id: int
@@ -151,52 +270,27 @@ class StatusBlock:
     dispensed: int
     retained: int
     detail: tuple[int, ...] = (0,) * DETAIL_COUNT
+    accepted_opcode: int | None = None
+    accepted_arg0: int | None = None
+    done_arg0: int | None = None
 
     def to_registers(self) -> list[int]:
-        """STATUS_COUNT registers, CRC included."""
-        body = [
-            MAGIC,
-            VERSION,
-            *_high_low(self.boot_id),
-            self.state,
-            *_high_low(self.accepted_seq),
-            *_high_low(self.done_seq),
-            self.done_opcode,
-            self.result,
-            self.step,
-            self.position,
-            self.slot,
-            *_high_low(self.sensors),
-            self.fault,
-            *_high_low(self.dispensed),
-            *_high_low(self.retained),
-            *self.detail,
-        ]
-        return _sealed(body)
+        """STATUS_COUNT registers, CRC included; raises BlockError for a value outside its range."""
+        version = V1_0 if self.accepted_opcode is None else VERSION
+        return encode(STATUS, _values(STATUS, self), version)
 
     @classmethod
     def from_registers(cls, registers: Sequence[int]) -> StatusBlock:
-        """Decode STATUS_COUNT registers; raises BlockError. Unknown sensor bits of a newer minor version are dropped."""
-        r = _open(registers, STATUS_COUNT)
-        try:
-            return cls(
-                boot_id=r[2] << 16 | r[3],
-                state=State(r[4]),
-                accepted_seq=r[5] << 16 | r[6],
-                done_seq=r[7] << 16 | r[8],
-                done_opcode=r[9],
-                result=Result(r[10]),
-                step=r[11],
-                position=Position(r[12]),
-                slot=r[13],
-                sensors=Sensor((r[14] << 16 | r[15]) & _KNOWN_SENSORS),
-                fault=Fault(r[16]),
-                dispensed=r[17] << 16 | r[18],
-                retained=r[19] << 16 | r[20],
-                detail=tuple(r[21:31]),
-            )
-        except ValueError as error:
-            raise BlockError(f"undefined value: {error}") from error
+        """Decode STATUS_COUNT registers; raises BlockError.
 
-
-_KNOWN_SENSORS = sum(Sensor)
+        From a newer minor version, unknown sensor bits are dropped and an unknown fault reads `Fault.OTHER`.
+        """
+        values: dict[str, Any] = decode(STATUS, registers)
+        named = {
+            "state": State(values["state"]),
+            "result": Result(values["result"]),
+            "position": Position(values["position"]),
+            "sensors": Sensor(values["sensors"]),
+            "fault": Fault(values["fault"]),
+        }
+        return cls(**values | named)

@@ -4,48 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, IntEnum, auto
+from enum import Enum, auto
 
 from firmware_protocol.blocks import BlockError, CommandBlock, StatusBlock
-from firmware_protocol.units import OPCODES, SLOT_OPCODES, Opcode, State, UnitKind
+from firmware_protocol.line import ExceptionCode
+from firmware_protocol.units import OPCODES, RULES, Argument, Opcode, State, UnitKind
 
-
-class ExceptionCode(IntEnum):
-    """Modbus exception codes that a unit answers with (MODBUS Application Protocol V1.1b3, clause 7)."""
-
-    ILLEGAL_FUNCTION = 1
-    ILLEGAL_DATA_ADDRESS = 2
-    ILLEGAL_DATA_VALUE = 3
-    SERVER_DEVICE_FAILURE = 4
-    SERVER_DEVICE_BUSY = 6
+__all__ = ["Conclusion", "ExceptionCode", "Judgement", "Verdict", "conclude", "judge", "next_seq"]
 
 
 class Verdict(Enum):
     """What a unit does with a written command block; `exception` is the Modbus exception code or None."""
 
-    ACCEPT = auto()  # persist {accepted_seq, opcode, args}, then power the motor
-    REPEATED = auto()  # seq is the accepted one: acknowledge, do nothing
-    BAD_BLOCK = auto()
-    BAD_ARGUMENT = auto()
-    FOREIGN_BOOT = auto()
-    OUT_OF_ORDER = auto()  # seq is not accepted_seq + 1
-    BUSY = auto()  # a motion is running, or interrupted and the command is not RESET
+    ACCEPT = 1, None, "persist accepted_seq, opcode and args, then power the motor"
+    REPEATED = 2, None, "seq is accepted_seq: acknowledge, do nothing"
+    BAD_BLOCK = 3, ExceptionCode.ILLEGAL_DATA_VALUE, "no whole block with a good CRC, magic and major version"
+    BAD_ARGUMENT = 4, ExceptionCode.ILLEGAL_DATA_VALUE, "the unit has no such opcode, or arg0 is outside its range"
+    FOREIGN_BOOT = 5, ExceptionCode.SERVER_DEVICE_FAILURE, "boot_id is not this boot's"
+    OUT_OF_ORDER = 6, ExceptionCode.SERVER_DEVICE_BUSY, "seq is not accepted_seq + 1"
+    BUSY = 7, ExceptionCode.SERVER_DEVICE_BUSY, "RUNNING; or INTERRUPTED, and the command is not RESET"
 
-    @property
-    def exception(self) -> ExceptionCode | None:
-        """The Modbus exception code to answer with; None means a normal FC16 response."""
-        return _EXCEPTIONS[self]
-
-
-_EXCEPTIONS: dict[Verdict, ExceptionCode | None] = {
-    Verdict.ACCEPT: None,
-    Verdict.REPEATED: None,
-    Verdict.BAD_BLOCK: ExceptionCode.ILLEGAL_DATA_VALUE,
-    Verdict.BAD_ARGUMENT: ExceptionCode.ILLEGAL_DATA_VALUE,
-    Verdict.FOREIGN_BOOT: ExceptionCode.SERVER_DEVICE_FAILURE,
-    Verdict.OUT_OF_ORDER: ExceptionCode.SERVER_DEVICE_BUSY,
-    Verdict.BUSY: ExceptionCode.SERVER_DEVICE_BUSY,
-}
+    def __init__(self, number: int, exception: ExceptionCode | None, meaning: str) -> None:
+        self.number = number
+        self.exception = exception
+        self.meaning = meaning
 
 
 def next_seq(seq: int) -> int:
@@ -95,7 +77,10 @@ def _verdict(
         return Verdict.BUSY
     if command.opcode not in OPCODES[kind]:
         return Verdict.BAD_ARGUMENT
-    if command.opcode in SLOT_OPCODES and command.arg0 >= capacity:
+    argument = RULES[Opcode(command.opcode)].argument
+    if argument is Argument.SLOT and command.arg0 >= capacity:
+        return Verdict.BAD_ARGUMENT
+    if argument.high is not None and command.arg0 > argument.high:
         return Verdict.BAD_ARGUMENT
     return Verdict.ACCEPT
 
@@ -107,15 +92,25 @@ class Conclusion(Enum):
     RUNNING = auto()
     DONE = auto()  # take the result
     INTERRUPTED = auto()  # in doubt; sensors decide
-    LOCKED_OUT = auto()  # the unit has gone past this seq: another host, or a lost history; in doubt
+    LOCKED_OUT = auto()  # the unit went past this seq, or took another command under it; in doubt
 
 
-def conclude(seq: int, status: StatusBlock) -> Conclusion:
-    """Conclude from `status` what became of the command `seq`."""
-    if status.done_seq == seq:
-        return Conclusion.DONE
-    if status.accepted_seq == seq:
+def conclude(command: CommandBlock, status: StatusBlock) -> Conclusion:
+    """Conclude from `status` what became of `command`.
+
+    Another host may have used the same seq: opcode and arg0 must be the command's own (arg0 as far as the firmware tells).
+    """
+    if status.done_seq == command.seq:
+        own = _is_own(command, status.done_opcode, status.done_arg0)
+        return Conclusion.DONE if own else Conclusion.LOCKED_OUT
+    if status.accepted_seq == command.seq:
+        if not _is_own(command, status.accepted_opcode, status.accepted_arg0):
+            return Conclusion.LOCKED_OUT
         return Conclusion.INTERRUPTED if status.state is State.INTERRUPTED else Conclusion.RUNNING
-    if next_seq(status.accepted_seq) == seq:
+    if next_seq(status.accepted_seq) == command.seq:
         return Conclusion.NOT_ACCEPTED
     return Conclusion.LOCKED_OUT
+
+
+def _is_own(command: CommandBlock, opcode: int | None, arg0: int | None) -> bool:
+    return opcode in (None, command.opcode) and arg0 in (None, command.arg0)

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import Generic, TypeVar
+
+from firmware_protocol.declaration import Described
+from firmware_protocol.framing import FrameError, FrameT, Framing, Parser, xor_of
 
 HEADER = bytes.fromhex("AAAAAA9669")
 PREFIX_LENGTH = len(HEADER) + 2
@@ -33,45 +34,48 @@ REPLY_LENGTHS = (4, 4 + 6 + TEXT_LENGTH + PHOTO_LENGTH + FINGERPRINT_LENGTHS[-1]
 """Least and greatest `length` of a reply; the longest is text, photo and 1024 bytes of fingerprint."""
 
 
-class SamvError(ValueError):
+class SamvError(FrameError):
     """The bytes are no frame, or a reply's data has not the layout of its command."""
 
 
-class Command(IntEnum):
+class Command(Described):
     """CMD and PARA of a request as one number."""
 
-    RESET_SAM = 0x10FF
-    SAM_STATUS = 0x11FF
-    SAM_ID = 0x12FF
-    FIND = 0x2001
-    SELECT = 0x2002
-    READ_TEXT_PHOTO = 0x3001
-    READ_ADDED_ADDRESS = 0x3003
-    READ_TEXT_PHOTO_FINGERPRINT = 0x3010
-    SET_MAX_RF_BYTES = 0x61FF  # one byte of data: 0x50
+    RESET_SAM = 0x10FF, "reset the SAM"
+    SAM_STATUS = 0x11FF, "status of the SAM"
+    SAM_ID = 0x12FF, "identification of the SAM: 16 bytes"
+    FIND = 0x2001, "find a card; FOUND with 4 bytes of 0, or FIND_FAILED"
+    SELECT = 0x2002, "select the card found; OK with 8 bytes of 0, or SELECT_FAILED"
+    READ_TEXT_PHOTO = 0x3001, "read text (256 bytes) and photo (1024 bytes), two lengths before them"
+    READ_ADDED_ADDRESS = 0x3003, "read the added address: 70 bytes, no length before them"
+    READ_TEXT_PHOTO_FINGERPRINT = (
+        0x3010,
+        "the same and the fingerprint (0, 512 or 1024 bytes), three lengths before them",
+    )
+    SET_MAX_RF_BYTES = 0x61FF, "set the greatest number of bytes on the radio; one byte of data: 0x50"
 
 
-class Status(IntEnum):
+class Status(Described):
     """SW3, the reader's own status. 0x01-0x06 belong to PC libraries and never travel."""
 
-    OK = 0x90
-    FOUND = 0x9F
-    NO_CONTENT = 0x91
-    BAD_CHECKSUM = 0x10
-    BAD_LENGTH = 0x11
-    BAD_COMMAND = 0x21
-    UNAUTHORISED = 0x23
-    UNKNOWN = 0x24
-    CARD_TO_SAM_FAILED = 0x31  # the card did not accept the SAM
-    SAM_TO_CARD_FAILED = 0x32  # the SAM did not accept the card
-    VERIFICATION_FAILED = 0x33
-    UNKNOWN_CARD = 0x40
-    READ_FAILED = 0x41
-    RANDOM_FAILED = 0x47
-    SELF_TEST_FAILED = 0x60
-    SAM_UNAUTHORISED = 0x66
-    FIND_FAILED = 0x80
-    SELECT_FAILED = 0x81
+    OK = 0x90, "done"
+    FOUND = 0x9F, "a card is found"
+    NO_CONTENT = 0x91, "the card has no such content"
+    BAD_CHECKSUM = 0x10, "the request's check is wrong"
+    BAD_LENGTH = 0x11, "the request's length is wrong"
+    BAD_COMMAND = 0x21, "no such command"
+    UNAUTHORISED = 0x23, "not allowed"
+    UNKNOWN = 0x24, "unknown error"
+    CARD_TO_SAM_FAILED = 0x31, "the card did not accept the SAM"
+    SAM_TO_CARD_FAILED = 0x32, "the SAM did not accept the card"
+    VERIFICATION_FAILED = 0x33, "what was read is not authentic"
+    UNKNOWN_CARD = 0x40, "unknown type of card"
+    READ_FAILED = 0x41, "the card could not be read"
+    RANDOM_FAILED = 0x47, "no random number from the card"
+    SELF_TEST_FAILED = 0x60, "the SAM's self-test failed"
+    SAM_UNAUTHORISED = 0x66, "the SAM is not authorised"
+    FIND_FAILED = 0x80, "no card is found"
+    SELECT_FAILED = 0x81, "the card could not be selected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,93 +151,22 @@ def decode_card_blocks(command: Command, data: bytes) -> CardBlocks:
     )
 
 
-FrameT = TypeVar("FrameT", Request, Reply)
-
-
-class Parser(Generic[FrameT]):
-    """Finds frames in a stream, whatever else is in it; holds no clock and does no I/O. Never raises for what it is fed.
-
-    Every byte fed ends as part of a frame, is counted in `dropped_bytes`, or waits in a buffer of at most `bound` bytes.
-    A candidate with a wrong length or checksum costs one byte: the search goes on right behind it, so a true frame inside
-    a false one is found. `bad_frames` counts candidates whose header and length were right and whose checksum was not.
-    """
-
-    def __init__(self, decode_body: Callable[[bytes], FrameT], lengths: tuple[int, int]) -> None:
-        self._decode_body: Callable[[bytes], FrameT] = decode_body
-        self._least, self._greatest = lengths
-        self._buffer = bytearray()
-        self.frames = 0
-        self.bad_frames = 0
-        self.dropped_bytes = 0
-
-    @property
-    def bound(self) -> int:
-        """Greatest number of bytes that wait between two calls."""
-        return PREFIX_LENGTH + self._greatest - 1
-
-    @property
-    def waiting(self) -> int:
-        """Number of bytes that wait for the rest of their frame."""
-        return len(self._buffer)
-
-    def feed(self, data: bytes) -> list[FrameT]:
-        """Take the next bytes of the stream, in any split; returns the frames that they complete, in order."""
-        self._buffer += data
-        return self._take(at_end=False)
-
-    def flush(self) -> list[FrameT]:
-        """Tell that the line fell silent: what waits will not be completed. Returns the frames found behind it."""
-        return self._take(at_end=True)
-
-    def _take(self, *, at_end: bool) -> list[FrameT]:
-        found: list[FrameT] = []
-        buffer = self._buffer
-        position = 0
-        while True:
-            start = buffer.find(HEADER, position)
-            if start < 0:
-                start = len(buffer) if at_end else max(position, len(buffer) - _header_begun(buffer))
-                self.dropped_bytes += start - position
-                position = start
-                break
-            self.dropped_bytes += start - position
-            position = start
-            end = self._end_of_frame(start)
-            if end is not None and end > len(buffer):
-                if not at_end:
-                    break
-                end = None
-            if end is None:
-                self.dropped_bytes += 1
-                position += 1
-            elif _xor(buffer[start + len(HEADER) : end]):
-                self.bad_frames += 1
-                self.dropped_bytes += 1
-                position += 1
-            else:
-                self.frames += 1
-                found.append(self._decode_body(bytes(buffer[start + PREFIX_LENGTH : end - 1])))
-                position = end
-        del buffer[:position]
-        return found
-
-    def _end_of_frame(self, start: int) -> int | None:
-        """Where the frame at `start` ends, beyond the buffer when more is needed, None when its length cannot be."""
-        prefix_end = start + PREFIX_LENGTH
-        if prefix_end > len(self._buffer):
-            return prefix_end
-        length = int.from_bytes(self._buffer[prefix_end - 2 : prefix_end], "big")
-        return prefix_end + length if self._least <= length <= self._greatest else None
-
-
 def request_parser() -> Parser[Request]:
     """Parser of the reader's side: finds requests."""
-    return Parser(_request, REQUEST_LENGTHS)
+    return Parser(_framing(decode_request, REQUEST_LENGTHS))
 
 
 def reply_parser() -> Parser[Reply]:
     """Parser of the host's side: finds replies."""
-    return Parser(_reply, REPLY_LENGTHS)
+    return Parser(_framing(decode_reply, REPLY_LENGTHS))
+
+
+def _framing(decode: Callable[[bytes], FrameT], lengths: tuple[int, int]) -> Framing[FrameT]:
+    def size_of(prefix: bytes) -> int | None:
+        length = int.from_bytes(prefix[len(HEADER) :], "big")
+        return PREFIX_LENGTH + length if lengths[0] <= length <= lengths[1] else None
+
+    return Framing(HEADER, PREFIX_LENGTH, PREFIX_LENGTH + lengths[1], size_of, decode)
 
 
 def _number(value: int, size: int) -> bytes:
@@ -248,7 +181,7 @@ def _frame(body: bytes, lengths: tuple[int, int]) -> bytes:
     if not lengths[0] <= length <= lengths[1]:
         raise SamvError(f"a frame of length {length} cannot be")
     checked = _number(length, 2) + body
-    return HEADER + checked + bytes([_xor(checked)])
+    return HEADER + checked + bytes([xor_of(checked)])
 
 
 def _body(frame: bytes, lengths: tuple[int, int]) -> bytes:
@@ -262,7 +195,7 @@ def _body(frame: bytes, lengths: tuple[int, int]) -> bytes:
         raise SamvError(f"a frame of length {length} cannot be")
     if len(frame) != PREFIX_LENGTH + length:
         raise SamvError(f"{len(frame) - PREFIX_LENGTH} bytes where the length says {length}")
-    if _xor(frame[len(HEADER) :]):
+    if xor_of(frame[len(HEADER) :]):
         raise SamvError("the checksum is wrong")
     return frame[PREFIX_LENGTH:-1]
 
@@ -273,20 +206,3 @@ def _request(body: bytes) -> Request:
 
 def _reply(body: bytes) -> Reply:
     return Reply(body[2], body[3:], int.from_bytes(body[:2], "big"))
-
-
-def _header_begun(buffer: bytearray) -> int:
-    """Length of the longest start of a header that ends the buffer."""
-    return next((n for n in range(len(HEADER) - 1, 0, -1) if buffer.endswith(HEADER[:n])), 0)
-
-
-def _xor(data: bytes | bytearray) -> int:
-    """XOR of all bytes; over a frame's checked part and its check it is 0."""
-    # Folding one big number halves the work at each step; byte by byte, garbage full of headers would hold the loop up.
-    value = int.from_bytes(data, "big")
-    size = len(data)
-    while size > 1:
-        half = (size + 1) // 2
-        value = (value >> 8 * half) ^ (value & (1 << 8 * half) - 1)
-        size = half
-    return value

@@ -1,4 +1,4 @@
-"""The command line: `lockerd --config FILE run | check | staff add NAME`."""
+"""The command line: `lockerd --config FILE run | check | staff add NAME`, `lockerd models …`, `lockerd face …`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from lockerd.app import preflight, run
+from lockerd.app import make_state_dir, run
 from lockerd.config import Config, load_config, load_device_key
 from lockerd.drivers import SystemClock
-from lockerd.errors import ConfigError, LockerError
+from lockerd.errors import ConfigError, LockerError, StartFailed
+from lockerd.face import commands as face_commands
 from lockerd.log import configure
+from lockerd.preflight import preflight
 from lockerd.store import staff
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamper
@@ -35,39 +38,56 @@ def main(argv: list[str] | None = None) -> int:
     accounts = commands.add_parser("staff", help="staff accounts").add_subparsers(dest="staff_command", required=True)
     add = accounts.add_parser("add", help="make an account, or change its PIN; the PIN is read from standard input")
     add.add_argument("name")
+    face_commands.add_models(commands.add_parser("models", help="packs of face models"))
+    face_commands.add_face(commands.add_parser("face", help="measure a pack of face models"))
     arguments = parser.parse_args(argv)
     configure(sys.stderr)
     status = EX_OK
     try:
+        match arguments.command:
+            case "models":
+                signed_by = load_config(arguments.config).face.signed_by if arguments.config.is_file() else ""
+                return face_commands.run_models(arguments, signed_by=signed_by)
+            case "face":
+                return face_commands.run_face(arguments)
         config = load_config(arguments.config)
-        key = load_device_key(arguments.config, config)
+        key = load_device_key(arguments.config, config, Path(os.environ.get("CREDENTIALS_DIRECTORY", "")))
         match arguments.command:
             case "run":
+                preflight(arguments.config, config)
                 asyncio.run(run(arguments.config, config, key, supervisor=Supervisor(os.environ)))
             case "check":
                 preflight(arguments.config, config)
                 print(f"{arguments.config}: good")
             case "staff":
-                asyncio.run(_add_staff(config, key, arguments.name, sys.stdin.readline().strip()))
+                asyncio.run(_add_staff(arguments.config, config, key, arguments.name, sys.stdin.readline().strip()))
     except* ConfigError as group:
-        status = _failed(group, EX_CONFIG)
+        status = _failed(arguments.config, group, EX_CONFIG)
     except* LockerError as group:
-        status = status or _failed(group, EX_FAILED)
+        status = status or _failed(arguments.config, group, EX_FAILED)
     return status
 
 
-def _failed(group: BaseExceptionGroup[BaseException], status: int) -> int:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    print(f"lockerd: {error}", file=sys.stderr)
+def _failed(path: Path, group: BaseExceptionGroup[BaseException], status: int) -> int:
+    """Say the plainest of the errors in one line: the task that failed and the one that waited for it fail together."""
+    found = sorted(_leaves(group), key=lambda error: not isinstance(error, StartFailed))
+    words = " ".join(str(found[0]).split())
+    print(f"lockerd: {words}" if str(path) in words else f"lockerd: {path}: {words}", file=sys.stderr)
     return status
 
 
-async def _add_staff(config: Config, key: bytes, name: str, pin: str) -> None:
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+async def _add_staff(path: Path, config: Config, key: bytes, name: str, pin: str) -> None:
     """Write one account; the daemon must not be running, for the database has one owner."""
-    config.machine.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    db = Database(config.machine.state_dir / "lockerd.db")
+    make_state_dir(path, config)
+    db = Database(config.database)
     vault = Vault(key, entropy=os.urandom)
     stamp = Stamper(SystemClock(), time.monotonic, "command-line").now()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,16 +17,18 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from firmware_protocol.units import UnitKind
-from lockerd.condition import Condition, Parts
-from lockerd.config import Config, Rtu, host_and_port
+from lockerd.condition import Condition, Parts, standing
+from lockerd.config import Config, CrtDispenser, host_and_port
+from lockerd.devices.crt import CrtMover
+from lockerd.devices.crt_module import CrtModule
+from lockerd.devices.crt_tally import TallyFile
 from lockerd.devices.id_reader import SamvReader
 from lockerd.devices.mailbox import MailboxUnit
 from lockerd.devices.units import MailboxCabinet, MailboxMover
 from lockerd.doing import Doing, Readers
-from lockerd.drivers import READERS, Drivers, real_drivers
-from lockerd.errors import StartFailed
-from lockerd.face.pack import load_pack
-from lockerd.intake import Intake, send_messages
+from lockerd.drivers import MODULE, READERS, Drivers, real_drivers
+from lockerd.errors import StartFailed, StoreError
+from lockerd.intake import Intake, keep_templates, send_messages
 from lockerd.loading import Loading
 from lockerd.maintenance import Maintenance
 from lockerd.model.custody import Unit
@@ -35,6 +37,7 @@ from lockerd.motions import Motions
 from lockerd.office.events import cloud_event
 from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
 from lockerd.ports import Mover
+from lockerd.preflight import cannot_listen
 from lockerd.recovery import Recovery
 from lockerd.session import Session
 from lockerd.store import codes, journal
@@ -42,7 +45,7 @@ from lockerd.store.database import Database, Transaction
 from lockerd.store.housekeeping import tidy
 from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
 from lockerd.store.vault import Vault
-from lockerd.supervise import Supervisor
+from lockerd.supervise import Standing, Supervisor
 from lockerd.watching import Watching
 from lockerd.web.console import console_app
 from lockerd.web.health import HealthReport, health_app
@@ -51,7 +54,6 @@ from lockerd.web.kiosk import Views, kiosk_app
 log = structlog.get_logger(__name__)
 
 TIDY_EVERY_SECONDS = 3600.0
-WAKE_LINK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +63,6 @@ class Listener:
     key: str
     app: web.Application
     listen: str
-
-
-def preflight(path: Path, config: Config) -> None:
-    """Check what must be there before anything starts. Raises ConfigError (pack) or StartFailed (ports, folders)."""
-    load_pack(config.face.pack, production=config.production)
-    ports = {f"readers.{name}": getattr(config.readers, name) for name in ("counter", "throat", "exit")}
-    if isinstance(config.bus, Rtu):
-        ports["bus.port"] = config.bus.port
-    for key, port in ports.items():
-        try:
-            os.close(os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))
-        except OSError as error:
-            raise StartFailed(
-                f"{path}: key '{key}': port {port} cannot be opened ({error.strerror}); connect the device or correct the key"
-            ) from error
-    try:
-        config.machine.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StartFailed(
-            f"{path}: key 'machine.state_dir': {config.machine.state_dir} cannot be made ({error.strerror}); correct the key"
-        ) from error
 
 
 @asynccontextmanager
@@ -95,43 +76,46 @@ async def _listening(path: Path, listeners: list[Listener]) -> AsyncIterator[Non
             try:
                 await web.TCPSite(runner, host, port).start()
             except OSError as error:
-                raise StartFailed(
-                    f"{path}: key '{listener.key}.listen': cannot listen on {listener.listen} ({error.strerror}); "
-                    "stop what uses it or choose another port"
-                ) from error
+                raise cannot_listen(path, f"{listener.key}.listen", listener.listen, error) from error
         yield
 
 
 async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supervisor) -> None:
-    """Run the machine until SIGTERM or SIGINT. Raises ConfigError, StartFailed, StoreError."""
-    preflight(path, config)
+    """Run the machine until SIGTERM or SIGINT, after `preflight`. Raises StartFailed, StoreError."""
+    make_state_dir(path, config)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with (
         opened(config, device_key, real_drivers(config)) as machine,
         _listening(path, machine.listeners),
-        working({**machine.work, "watchdog": supervisor.watch}),
+        working(
+            {
+                **machine.work,
+                "status": lambda: supervisor.tell(machine.standing),
+                "watchdog": lambda: supervisor.watch(machine.alive),
+            }
+        ),
     ):
-        supervisor.notify(READY="1", STATUS="serving")
-        log.info("ready", boot=machine.boot, pid=os.getpid())
+        log.info("listening", boot=machine.boot, pid=os.getpid())
         await stop.wait()
-        supervisor.notify(STOPPING="1", STATUS="stopping")
-        log.info("stopping")
+        supervisor.stopping()
 
 
 @asynccontextmanager
 async def opened(config: Config, device_key: bytes, drivers: Drivers) -> AsyncIterator[Assembled]:
-    """The machine on its open database; nothing of it works yet. Raises StoreError, in a group while it is in use."""
+    """The machine on its open database; nothing of it works yet.
+
+    Raises StartFailed, or StoreError while it is in use, in a group.
+    """
     boot = drivers.random.randbytes(8).hex()
     stamp = Stamper(drivers.clock, drivers.monotonic, boot).now
     vault = Vault(device_key, entropy=drivers.random.randbytes)
-    db = Database(config.machine.state_dir / "lockerd.db", entropy=drivers.random.randbytes, connect=drivers.connect)
+    db = Database(config.database, entropy=drivers.random.randbytes, connect=drivers.connect)
     async with asyncio.TaskGroup() as storage:
         owner = storage.create_task(db.run(), name="database")
         try:
-            await db.ready()
-            epoch = await db.transaction(lambda tx: _open_store(tx, vault, stamp()))
+            epoch = await _open_store(config, db, vault, stamp)
             yield assemble(config, drivers, db=db, vault=vault, boot=boot, epoch=epoch, stamp=stamp)
         finally:
             owner.cancel()
@@ -154,11 +138,35 @@ async def _end(*tasks: asyncio.Task[None]) -> None:
     await asyncio.wait(tasks)
 
 
-async def _open_store(tx: Transaction, vault: Vault, stamp: Stamp) -> str:
-    """Check the key against the database and journal the start; returns the database's epoch."""
-    await vault.verify(tx)
-    await journal.append(tx, "lockerd.machine.started", {"version": version("lockerd")}, stamp=stamp)
-    return await journal.epoch(tx)
+def make_state_dir(path: Path, config: Config) -> None:
+    """Make the folder of the database where it is missing. Raises StartFailed."""
+    try:
+        config.machine.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartFailed(
+            f"{path}: key 'machine.state_dir': {config.machine.state_dir} cannot be made ({error.strerror}); correct the key"
+        ) from error
+
+
+async def _open_store(config: Config, db: Database, vault: Vault, stamp: Callable[[], Stamp]) -> str:
+    """Check the key against the database and journal the start; returns the database's epoch. Raises StartFailed."""
+
+    async def begin(tx: Transaction) -> str:
+        await journal.append(tx, "lockerd.machine.started", {"version": version("lockerd")}, stamp=stamp())
+        return await journal.epoch(tx)
+
+    try:
+        await db.ready()
+    except StoreError as error:
+        raise StartFailed(f"key 'machine.state_dir': {error}") from error
+    try:
+        await db.transaction(vault.verify)
+    except StoreError as error:
+        raise StartFailed(
+            f"key 'machine.key_file': {config.machine.key_file} does not open {config.database} ({error}); "
+            "put back the key that this database was made with"
+        ) from error
+    return await db.transaction(begin)
 
 
 def _envelope(row: JournalRow, locker_id: str) -> bytes:
@@ -179,7 +187,10 @@ Work = Callable[[], Coroutine[None, None, None]]
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """Everything that runs: long tasks by name, and listeners. `boot` names this run; the rooms are what listeners reach."""
+    """Everything that runs: long tasks by name, and listeners. `boot` names this run; the rooms are what listeners reach.
+
+    `standing` says at once what the machine is doing; `alive` tells whether database and session get on.
+    """
 
     boot: str
     work: dict[str, Work]
@@ -187,6 +198,8 @@ class Assembled:
     session: Session
     views: Views
     maintenance: Maintenance
+    standing: Callable[[], Standing]
+    alive: Callable[[], Awaitable[bool]]
 
 
 def assemble(
@@ -198,6 +211,9 @@ def assemble(
         unit: MailboxMover(MailboxUnit(bus, kind, unit.value), unit)
         for unit, kind in ((Unit.DISPENSER, UnitKind.DISPENSER), (Unit.RECYCLER, UnitKind.RECYCLER))
     }
+    if isinstance(config.dispenser, CrtDispenser):
+        module = CrtModule(MODULE, drivers.lines[MODULE], address=config.dispenser.address)
+        units[Unit.DISPENSER] = CrtMover(module, units[Unit.DISPENSER], TallyFile(config.tally, MODULE))
     cabinet = MailboxCabinet(MailboxUnit(bus, UnitKind.CABINET, "cabinet"))
     readers = {name: SamvReader(name, drivers.lines[name]) for name in READERS}
     by_place = Readers(**readers)
@@ -236,7 +252,8 @@ def assemble(
             fit=lambda: session.fit,
             idle=lambda: session.idle,
         ),
-        changed=lambda: session.publish(),  # noqa: PLW0108 the session comes after
+        changed=lambda: session.condition_changed(),  # noqa: PLW0108 the session comes after
+        every=drivers.survey,
     )
     session = Session(
         doing=doing,
@@ -246,11 +263,15 @@ def assemble(
         show=views.publish,
         patience=config.patience_seconds(),
         new_journey_id=new_journey_id,
-        reader_available=condition.reader_available,
-        face_available=condition.face_available,
+        ways=condition.ways,
     )
     loading = Loading(db, vault, motions, by_place, stamp, new_code=lambda: codes.new_code(random.randrange))
     maintenance = Maintenance(db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp)
+
+    async def alive() -> bool:
+        await db.transaction(journal.position)
+        return not session.stuck()
+
     registry = CollectorRegistry()
     registry.register(condition)
     return Assembled(
@@ -258,12 +279,15 @@ def assemble(
         session=session,
         views=views,
         maintenance=maintenance,
+        standing=lambda: standing(condition.report(), session.recovered, recovery.waiting_for),
+        alive=alive,
         work={
             "bus": bus.run,
             "face": face.run,
             "office": link.run,
             "outbox": lambda: _wake_link(db, link),
             "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
+            "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp),
             "housekeeping": lambda: _keep_house(db, stamp),
             "condition": condition.run,
             "maintenance": maintenance.run,
@@ -312,11 +336,12 @@ async def _keep_house(db: Database, stamp: Callable[[], Stamp]) -> None:
 
 
 async def _wake_link(db: Database, link: OfficeLink) -> None:
-    """Tell the link of new events soon after they are written."""
+    """Tell the link of new events as soon as they are written."""
     last = 0
     while True:
+        seen = db.written
         position = await db.transaction(journal.position)
         if position.last_seq != last:
             last = position.last_seq
             link.notify()
-        await asyncio.sleep(WAKE_LINK_SECONDS)
+        await db.more_written(seen)

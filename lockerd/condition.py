@@ -1,35 +1,42 @@
-"""How the machine is: surveyed in the background, answered at once to health, metrics, office and screen."""
+"""How the machine is: told by whatever was last heard of each part, so that everybody is answered at once."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter as Tally
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
+from typing import TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from lockerd.devices.id_reader import SamvReader
 from lockerd.drivers import Bus
-from lockerd.errors import DeviceError
+from lockerd.errors import DeviceError, StoreError
 from lockerd.face.verifier import FaceStatus
 from lockerd.model.custody import CabinetObservation, Observation, Sensor, SlotState, Unit
+from lockerd.model.view import Ways
 from lockerd.motions import Motions
 from lockerd.office.link import LinkStatus
 from lockerd.ports import Cabinet
 from lockerd.store import ledger
 from lockerd.store.database import Database, Transaction
+from lockerd.supervise import Standing
 from lockerd.web.health import Check, HealthReport, Status
 
-SURVEY_SECONDS = 5.0
+T = TypeVar("T")
+
+LOOKS_A_ROUND = 10  # how often between two rounds it is looked at whether the answer became another
+SOONER = 5  # how many times sooner the next round comes while something is wrong
+
+NEEDED = frozenset({"store", "card_path", "dispenser", "reader.exit", "face"})
+"""The checks without which nobody can collect a card; every other failure leaves a way and is a warning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What the last round saw; None is a unit that does not answer."""
+    """What only a round tells: the cabinet (None while it is silent) and what the ledger counts."""
 
-    units: dict[Unit, Observation | None]
     cabinet: CabinetObservation | None
     slots: dict[SlotState, int]
     bin_count: int
@@ -51,76 +58,80 @@ class Parts:
 
 
 class Condition(Collector):
-    """Surveys the parts every few seconds while no journey runs; reports from what it saw last."""
+    """Reports from what was last heard: each part remembers it of its own use, and a round asks all while nobody is there."""
 
-    def __init__(self, parts: Parts, changed: Callable[[], None]) -> None:
+    def __init__(self, parts: Parts, changed: Callable[[], None], every: float) -> None:
         self._parts = parts
+        self._every = every
         self._changed = changed
         self._survey: Survey | None = None
+        self._store_trouble = ""
 
     async def run(self) -> None:
-        """Survey until cancelled; `changed` is told when the answer became another."""
+        """Survey until cancelled; `changed` is told when the answer became another, whoever noticed it first."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._survey_rounds(), name="survey")
+            told = None
+            while True:
+                now = self.report()
+                if now != told:
+                    told = now
+                    self._changed()
+                await asyncio.sleep(self._every / LOOKS_A_ROUND)
+
+    async def _survey_rounds(self) -> None:
         while True:
-            before = self.report()
             await self._look()
-            if self.report() != before:
-                self._changed()
-            await asyncio.sleep(SURVEY_SECONDS)
+            well = all(check.status is Status.PASS for check in self._checks())
+            await asyncio.sleep(self._every if well else self._every / SOONER)
 
     async def _look(self) -> None:
         parts = self._parts
+        cabinet = None if self._survey is None else self._survey.cabinet
         if parts.idle() or self._survey is None:
-            units = {unit: await self._observe(unit) for unit in Unit}
+            for unit in Unit:
+                await _ask(parts.motions.observe(unit))
             for reader in parts.readers.values():
-                await _probe(reader)
-            try:
-                cabinet = await parts.cabinet.observe()
-            except DeviceError:
-                cabinet = None
-        else:
-            units, cabinet = self._survey.units, self._survey.cabinet
-        slots, bin_count = await parts.db.transaction(_counts)
-        self._survey = Survey(units, cabinet, slots, bin_count)
-
-    async def _observe(self, unit: Unit) -> Observation | None:
+                await _ask(reader.probe())
+            cabinet = await _ask(parts.cabinet.observe())
         try:
-            return await self._parts.motions.observe(unit)
-        except DeviceError:
-            return None
+            slots, bin_count = await parts.db.transaction(_counts)
+        except StoreError as error:
+            self._store_trouble = str(error)
+            return
+        self._store_trouble = ""
+        self._survey = Survey(cabinet, slots, bin_count)
 
-    def reader_available(self) -> bool:
-        """Whether the counter reader answers."""
-        return self._parts.readers["counter"].last_answer_ok
-
-    def face_available(self) -> bool:
-        """Whether faces can be verified."""
-        status = self._parts.face()
-        return status.worker_up and status.camera_up
+    def ways(self) -> Ways:
+        """What a citizen can do at the machine now."""
+        bad = {check.name for check in self._checks() if check.status is not Status.PASS}
+        return Ways(
+            serving=self.report().serving,
+            reader="reader.counter" not in bad,
+            face="face" not in bad,
+            renewal=not bad & {"recycler", "reader.throat", "bin"},
+        )
 
     def report(self) -> HealthReport:
         """The health answer; `serving` is False only if nobody can collect a card now."""
         checks = tuple(self._checks())
-        needed = {"store", "dispenser", "reader.exit", "face", "card_path"}
-        return HealthReport(
-            serving=all(check.status is not Status.FAIL for check in checks if check.name in needed), checks=checks
-        )
+        return HealthReport(all(check.status is not Status.FAIL for check in checks), checks)
 
     def _checks(self) -> Iterator[Check]:
         survey = self._survey
         parts = self._parts
-        yield _check("store", survey is not None, "the database is being opened", "wait; then look at the log")
         if survey is None:
+            yield Check("store", Status.FAIL, "the parts are asked for the first time", "wait a moment")
             return
-        yield _check("card_path", parts.fit(), "the card path is not at rest", "clear it, then settle at the console")
+        yield _check("store", not self._store_trouble, self._store_trouble, "look at the disk, then at the log")
+        yield _check("card_path", parts.fit(), "is not at rest", "clear it, then settle at the console")
         for unit in Unit:
-            seen = survey.units[unit]
-            name = unit.value
+            seen = parts.motions.last(unit)
             if seen is None:
-                yield Check(name, Status.FAIL, "does not answer", "check its power and the bus line")
-            elif seen.fault is not None:
-                yield Check(name, Status.FAIL, f"reports {seen.fault}", "clear it, then settle at the console")
+                yield _check(unit.value, False, "does not answer", "check its power and the bus line")
             else:
-                yield Check(name, Status.PASS)
+                fault = f"reports {seen.fault}"
+                yield _check(unit.value, seen.fault is None, fault, "clear it, then settle at the console")
         for name, reader in parts.readers.items():
             yield _check(f"reader.{name}", reader.last_answer_ok, "does not answer", "check its cable and power")
         face = parts.face()
@@ -142,7 +153,7 @@ class Condition(Collector):
             yield Check(
                 "clock", Status.WARN, "differs from the office's by more than 30 s", "check time synchronisation"
             )
-        yield from _supplies(survey)
+        yield from _supplies(survey, parts.motions.last(Unit.RECYCLER))
 
     def collect(self) -> Iterator[Metric]:
         """Metrics of this moment, for a Prometheus registry."""
@@ -158,8 +169,17 @@ class Condition(Collector):
                 slots.add_metric([state.value], self._survey.slots.get(state, 0))
             yield slots
             yield GaugeMetricFamily("lockerd_bin_cards", "Old cards in the bin.", self._survey.bin_count)
-            yield from _totals(self._survey)
+        yield from self._totals()
         yield from self._links()
+
+    def _totals(self) -> Iterator[Metric]:
+        totals = CounterMetricFamily("lockerd_unit_cards", "Non-volatile totals of the units.", labels=["unit", "kind"])
+        for unit in Unit:
+            seen = self._parts.motions.last(unit)
+            if seen is not None:
+                totals.add_metric([unit.value, "dispensed"], seen.dispensed)
+                totals.add_metric([unit.value, "retained"], seen.retained)
+        yield totals
 
     def _links(self) -> Iterator[Metric]:
         link = self._parts.link()
@@ -174,16 +194,30 @@ class Condition(Collector):
         yield bus
 
 
+def standing(report: HealthReport, recovered: bool, waiting_for: Unit | None) -> Standing:
+    """The health answer in one line, for the service manager; a start is over when all is settled and was asked once."""
+    if waiting_for is not None:
+        return Standing(f"waiting for {waiting_for}", False)
+    if not recovered or len(report.checks) == 1:
+        return Standing("settling what a restart left open", False)
+    wanted = Status.WARN if report.serving else Status.FAIL
+    troubles = "; ".join(f"{check.name} {check.what}" for check in report.checks if check.status is wanted)
+    if not report.serving:
+        return Standing(f"out of service: {troubles}", True)
+    return Standing(f"serving; {troubles}" if troubles else "serving", True)
+
+
 def _check(name: str, good: bool, what: str, remedy: str) -> Check:
-    return Check(name, Status.PASS) if good else Check(name, Status.FAIL, what, remedy)
+    if good:
+        return Check(name, Status.PASS)
+    return Check(name, Status.FAIL if name in NEEDED else Status.WARN, what, remedy)
 
 
 def _face_words(status: FaceStatus) -> str:
-    return "the face worker is not running" if not status.worker_up else "the camera gives no picture"
+    return "has no worker yet" if not status.worker_up else "gets no picture from the camera"
 
 
-def _supplies(survey: Survey) -> Iterator[Check]:
-    recycler = survey.units[Unit.RECYCLER]
+def _supplies(survey: Survey, recycler: Observation | None) -> Iterator[Check]:
     if recycler is not None and Sensor.BIN_FULL in recycler.sensors:
         yield Check("bin", Status.WARN, "is full", "empty the recycling bin at the console")
     if survey.slots.get(SlotState.BLOCKED, 0):
@@ -201,21 +235,13 @@ def _supplies(survey: Survey) -> Iterator[Check]:
             yield Check(name, Status.WARN, what, remedy)
 
 
-def _totals(survey: Survey) -> Iterator[Metric]:
-    totals = CounterMetricFamily("lockerd_unit_cards", "Non-volatile totals of the units.", labels=["unit", "kind"])
-    for unit, seen in survey.units.items():
-        if seen is not None:
-            totals.add_metric([unit.value, "dispensed"], seen.dispensed)
-            totals.add_metric([unit.value, "retained"], seen.retained)
-    yield totals
-
-
-async def _probe(reader: SamvReader) -> None:
+async def _ask(question: Awaitable[T]) -> T | None:
+    """The answer, or None of a silent part; that it was silent, the part remembers."""
     try:
-        await reader.probe()
+        return await question
     except DeviceError:
-        return  # the reader remembers that it did not answer
+        return None
 
 
 async def _counts(tx: Transaction) -> tuple[dict[SlotState, int], int]:
-    return dict(Tally(record.state for record in await ledger.slots(tx))), await ledger.bin_count(tx)
+    return await ledger.slot_counts(tx), await ledger.bin_count(tx)

@@ -1,13 +1,18 @@
-"""Configuration: one TOML file, decoded into frozen types; anything unknown or impossible is refused in one line."""
+"""Configuration: one TOML file, decoded into frozen types; anything unknown or impossible is refused in one line.
+
+`python -m lockerd.config_reference` prints the reference of all keys, docs/configuration.md.
+"""
 
 from __future__ import annotations
 
 import re
 import stat
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from lockerd.errors import ConfigError
 from lockerd.pickup.state import Patience
@@ -17,80 +22,146 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the file; unknown keys are refused."""
 
 
-class Machine(Section, frozen=True):
-    """Who this machine is. `state_dir` holds the database; `key_file` holds 32 random bytes as 64 hex digits."""
+def _key(description: str) -> Meta:
+    return Meta(description=description)
 
-    id: str
-    environment: Literal["production", "simulator"]
-    state_dir: Path
-    key_file: Path
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Baud = Annotated[int, Meta(ge=1200, le=921600)]
+Seconds = Annotated[float, Meta(gt=0, le=3600)]
+Span = Annotated[float, Meta(gt=0, le=10)]
+
+
+class Machine(Section, frozen=True):
+    """Who this machine is."""
+
+    id: Annotated[
+        Annotated[str, Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z_.-]{0,63}$")],
+        _key("Name of the machine at the office: up to 64 letters, digits, `_`, `.` and `-`."),
+    ]
+    environment: Annotated[
+        Literal["production", "simulator"],
+        _key("`production` serves real people: HTTPS, a model pack of real faces and a guarded key are then required."),
+    ]
+    state_dir: Annotated[Path, _key("Folder of the database, on a local disk; made with mode 0700 if it is missing.")]
+    key_file: Annotated[
+        Path,
+        _key(
+            "File with the machine's key: 32 random bytes as 64 hexadecimal digits. A relative name is that of a credential"
+            " of the service, in `$CREDENTIALS_DIRECTORY`."
+        ),
+    ]
 
 
 class Rtu(Section, frozen=True, tag="rtu", tag_field="kind"):
     """The units on a serial line, 8N1."""
 
-    port: str
-    baudrate: int = 115200
+    port: Annotated[str, _key("Serial port of the bus.")]
+    baudrate: Annotated[Baud, _key("Bits per second.")] = 115200
 
 
 class Tcp(Section, frozen=True, tag="tcp", tag_field="kind"):
     """The units behind a Modbus TCP gateway."""
 
-    host: str
-    port: int
+    host: Annotated[str, _key("Name or address of the gateway.")]
+    port: Annotated[Port, _key("TCP port of the gateway.")]
+
+
+class MailboxDispenser(Section, frozen=True, tag="mailbox", tag_field="kind"):
+    """One board on the bus that does all a dispenser does; the default."""
+
+
+class CrtDispenser(Section, frozen=True, tag="crt", tag_field="kind"):
+    """A bought module of the Creator CRT-571/591-M or Mutek MTK-F3x family before the carousel of the board on the bus."""
+
+    port: Annotated[str, _key("Serial port of the module.")]
+    baudrate: Annotated[Baud, _key("Bits per second; the module finds it by itself.")] = 38400
+    address: Annotated[Annotated[int, Meta(ge=0, le=15)], _key("Address on the module's switches.")] = 0
 
 
 class Readers(Section, frozen=True):
     """Serial ports of the three ID-card readers."""
 
-    counter: str
-    throat: str
-    exit: str
+    counter: Annotated[str, _key("The reader that the citizen lays an ID card on.")]
+    throat: Annotated[str, _key("The reader behind the throat for old cards.")]
+    exit: Annotated[str, _key("The reader before the exit gate of the dispenser.")]
+
+
+class SecondSource(Section, frozen=True):
+    """A second camera, infrared say; where there is one, both must agree."""
+
+    source: Annotated[Literal["camera", "file"], _key("As `source` of `[face]`.")]
+    address: Annotated[str, _key("As `address` of `[face]`.")]
+    reference_kind: Annotated[str, _key("Which of the pack's thresholds its pictures are compared at.")] = "photo"
 
 
 class Face(Section, frozen=True):
-    """Model pack and picture source; `address` is a device index or path, or the file that is replaced."""
+    """Model pack and picture source."""
 
-    pack: Path
-    source: Literal["camera", "file"]
-    address: str
+    pack: Annotated[
+        Path, _key("Folder of the model pack with its `manifest.json`, a manifest, or a known pack's name.")
+    ]
+    source: Annotated[
+        Literal["camera", "file"],
+        _key("`camera` through OpenCV; `file` is a JPEG that another program replaces."),
+    ]
+    address: Annotated[str, _key("Camera index or device path, or the path of the file.")]
+    models: Annotated[Path | None, _key("Folder of the weights where it is not the pack's.")] = None
+    signed_by: Annotated[
+        str, _key("Ed25519 public key, 64 hexadecimal digits, that must have signed the manifest.")
+    ] = ""
+    span: Annotated[Span, _key("Least seconds over which a verification looks; at least 1 in production.")] = 1.0
+    challenges: Annotated[
+        tuple[Literal["closer", "turn"], ...],
+        _key("What a citizen may be asked to do before the camera, one by chance."),
+    ] = ()
+    second_source: SecondSource | None = None
 
 
 class Office(Section, frozen=True):
-    """The central office's base address."""
+    """The central office."""
 
-    url: str
+    url: Annotated[
+        Annotated[str, Meta(pattern=r"^https?://[^/?#\s]+[^?#\s]*$")],
+        _key("Base address of its interface; https in production."),
+    ]
 
 
 class Sms(Section, frozen=True):
-    """Where pickup messages go; the file backend writes one file a message into `directory`."""
+    """Where pickup messages go."""
 
-    backend: Literal["file"]
-    directory: Path
+    backend: Annotated[Literal["file"], _key("`file` writes one JSON file a message.")]
+    directory: Annotated[Path, _key("Folder of the messages; made with mode 0700 if it is missing.")]
 
 
 class Kiosk(Section, frozen=True):
-    """The citizen's screen. `framed_by` is an origin that may frame it, for the simulator's dock only."""
+    """The citizen's screen."""
 
-    listen: str
-    framed_by: str | None = None
+    listen: Annotated[str, _key("Address of the page, HOST:PORT; a loopback address.")]
+    framed_by: Annotated[str | None, _key("Origin that may frame the page; for the simulator only.")] = None
 
 
-class Listen(Section, frozen=True):
-    """An address to listen on, HOST:PORT."""
+class Console(Section, frozen=True):
+    """The staff console."""
 
-    listen: str
+    listen: Annotated[str, _key("Address of the console, HOST:PORT.")]
+
+
+class Health(Section, frozen=True):
+    """Health answers and metrics."""
+
+    listen: Annotated[str, _key("Address of `/livez`, `/readyz` and `/metrics`, HOST:PORT.")]
 
 
 class PatienceSeconds(Section, frozen=True):
     """How long the screen waits for the citizen, in seconds."""
 
-    answer: float = 90.0
-    insert: float = 90.0
-    take: float = 60.0
-    give_back: float = 60.0
-    read: float = 30.0
-    face: float = 20.0
+    answer: Annotated[Seconds, _key("For an answer on the page.")] = 90.0
+    insert: Annotated[Seconds, _key("For the old card in the throat.")] = 90.0
+    take: Annotated[Seconds, _key("For a hand on the new card in the exit.")] = 60.0
+    give_back: Annotated[Seconds, _key("For a hand on a card offered back in the throat.")] = 60.0
+    read: Annotated[Seconds, _key("Before a last page closes.")] = 30.0
+    face: Annotated[Seconds, _key("For one face verification.")] = 20.0
 
 
 class Config(Section, frozen=True):
@@ -103,14 +174,34 @@ class Config(Section, frozen=True):
     office: Office
     sms: Sms
     kiosk: Kiosk
-    console: Listen
-    health: Listen
+    console: Console
+    health: Health
+    dispenser: MailboxDispenser | CrtDispenser = MailboxDispenser()
     patience: PatienceSeconds = PatienceSeconds()
 
     @property
     def production(self) -> bool:
         """Whether this machine serves real people."""
         return self.machine.environment == "production"
+
+    @property
+    def database(self) -> Path:
+        """The state database's file."""
+        return self.machine.state_dir / "lockerd.db"
+
+    @property
+    def tally(self) -> Path:
+        """File of what a bought dispenser's driver remembers for it."""
+        return self.machine.state_dir / "dispenser.json"
+
+    @property
+    def listens(self) -> dict[str, str]:
+        """HOST:PORT of each listener by its key."""
+        return {
+            "kiosk.listen": self.kiosk.listen,
+            "console.listen": self.console.listen,
+            "health.listen": self.health.listen,
+        }
 
     def patience_seconds(self) -> dict[Patience, float]:
         """Seconds by kind of waiting; ENDLESS has none."""
@@ -124,15 +215,15 @@ class Config(Section, frozen=True):
         }
 
 
-_LISTEN = re.compile(r"(?P<host>[0-9A-Za-z.:\[\]-]+):(?P<port>\d{1,5})")
+_LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[0-9A-Za-z.-]+)):(?P<port>\d{1,5})")
 
 
 def host_and_port(listen: str) -> tuple[str, int]:
-    """Split HOST:PORT. Raises ValueError."""
+    """Split HOST:PORT, where an IPv6 address stands in brackets. Raises ValueError."""
     match = _LISTEN.fullmatch(listen)
     if match is None or not 0 < int(match["port"]) < 65536:
         raise ValueError(f"{listen!r} is not HOST:PORT")
-    return match["host"], int(match["port"])
+    return match["six"] or match["host"], int(match["port"])
 
 
 def load_config(path: Path) -> Config:
@@ -145,15 +236,15 @@ def load_config(path: Path) -> Config:
         config = msgspec.toml.decode(text, type=Config, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_in_words(str(error))}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not TOML ({error}); mend that line") from error
     _check(path, config)
     return config
 
 
 def _path(kind: type, value: object) -> Path:
-    if kind is not Path or not isinstance(value, str):
-        raise ValueError("expected a path")
+    if kind is not Path or not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("Expected a path")
     return Path(value)
 
 
@@ -173,40 +264,56 @@ def _in_words(message: str) -> str:
 
 
 def _check(path: Path, config: Config) -> None:
-    for key, listen in (
-        ("kiosk.listen", config.kiosk.listen),
-        ("console.listen", config.console.listen),
-        ("health.listen", config.health.listen),
-    ):
+    taken: dict[tuple[str, int], str] = {}
+    for key, listen in config.listens.items():
         try:
-            host_and_port(listen)
+            address = host_and_port(listen)
         except ValueError as error:
             raise ConfigError(f"{path}: key '{key}': {error}; write for example 127.0.0.1:8080") from error
-    for name in ("answer", "insert", "take", "give_back", "read", "face"):
-        if not 0 < getattr(config.patience, name) <= 3600:
-            raise ConfigError(
-                f"{path}: key 'patience.{name}': must be above 0 and at most 3600 seconds; correct its value"
-            )
+        if key == "kiosk.listen" and not _is_loopback(address[0]):
+            raise ConfigError(f"{path}: key '{key}': {listen} is open to the network; write for example 127.0.0.1:8080")
+        if address in taken:
+            raise ConfigError(f"{path}: key '{key}': {listen} is that of '{taken[address]}'; give each its own port")
+        taken[address] = key
+    if config.production and config.face.span < 1.0:
+        raise ConfigError(f"{path}: key 'face.span': must be at least 1 second in production; correct its value")
     if config.production and config.kiosk.framed_by is not None:
         raise ConfigError(f"{path}: key 'kiosk.framed_by': is for the simulator only; remove it in production")
     if config.production and not config.office.url.startswith("https://"):
         raise ConfigError(f"{path}: key 'office.url': production speaks HTTPS only; write an https:// address")
 
 
-def load_device_key(path: Path, config: Config) -> bytes:
-    """The machine's 32-byte key. Raises ConfigError; in production the file may be readable by its owner only."""
-    key_file = config.machine.key_file
+def _is_loopback(host: str) -> bool:
     try:
-        text = key_file.read_text("ascii").strip()
-        key = bytes.fromhex(text)
-        mode = key_file.stat().st_mode
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{path}: key 'machine.key_file': {key_file} cannot be used ({error}); "
-            "make one with: openssl rand -hex 32 > FILE && chmod 600 FILE"
-        ) from error
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+_MAKE_KEY = "make one with: (umask 077; openssl rand -hex 32 > FILE)"
+_OTHERS = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO
+
+
+def load_device_key(path: Path, config: Config, credentials: Path) -> bytes:
+    """The machine's 32-byte key; a relative name is looked up in the folder `credentials`. Raises ConfigError.
+
+    In production no one but its owner may read it; a file of root's may be readable by its group, for that is how a
+    service manager that hands credentials over through an access list shows it (systemd.exec(5), LoadCredential=).
+    """
+    file = credentials / config.machine.key_file
+    where = f"{path}: key 'machine.key_file': {file}"
+    try:
+        with file.open("rb") as stream:
+            status, text = file.stat(), stream.read(1024)
+    except OSError as error:
+        raise ConfigError(f"{where} cannot be read ({error.strerror}); {_MAKE_KEY}") from error
+    try:
+        key = bytes.fromhex(text.decode("ascii").strip())
+    except ValueError as error:
+        raise ConfigError(f"{where} is not hexadecimal; {_MAKE_KEY}") from error
     if len(key) != 32:
-        raise ConfigError(f"{path}: key 'machine.key_file': {key_file} holds {len(key)} bytes; it must hold 32 as hex")
-    if config.production and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError(f"{path}: key 'machine.key_file': {key_file} is open to others; run: chmod 600 {key_file}")
+        raise ConfigError(f"{where} holds {len(key)} bytes, not 32; {_MAKE_KEY}")
+    group = stat.S_IRGRP if status.st_uid != 0 else 0
+    if config.production and stat.S_IMODE(status.st_mode) & (_OTHERS | group):
+        raise ConfigError(f"{where} is open to others; run: chmod 600 {file}")
     return key

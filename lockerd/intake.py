@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,14 +13,15 @@ import structlog
 from lockerd.errors import LinkError
 from lockerd.office.manifest import Announced, DownItem
 from lockerd.ports import FaceVerifier, SmsSender
-from lockerd.store import claims, messages
+from lockerd.store import claims, messages, templates
 from lockerd.store.database import Database
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
 
 log = structlog.get_logger(__name__)
 
-SMS_LOOK_SECONDS = 1.0
+FIRST_LOOK_SECONDS = 1.0
+MODEL_LOOK_SECONDS = 60.0
 SMS_RETRY_SECONDS = 30.0
 
 
@@ -45,12 +47,29 @@ class Intake:
         )
 
 
+async def keep_templates(db: Database, model_id: Callable[[], str], stamp: Callable[[], Stamp]) -> None:
+    """Ask the office for photos again whenever the face worker runs other models than before, until cancelled."""
+    last = ""
+    while True:
+        now = model_id()
+        if now and now != last:
+            count = await db.transaction(partial(templates.ask_again, model_id=now, stamp=stamp()))
+            if count:
+                log.warning("templates of another model", model=now, count=count)
+            last = now
+        await asyncio.sleep(MODEL_LOOK_SECONDS if last else FIRST_LOOK_SECONDS)
+
+
 async def send_messages(db: Database, vault: Vault, sender: SmsSender, stamp: Callable[[], Stamp]) -> None:
     """Hand queued messages to the sender, oldest first, until cancelled; what fails is tried again later."""
     while True:
+        seen = db.written
         message = await db.transaction(lambda tx: messages.next_due(tx, vault, stamp().wall))
         if message is None:
-            await asyncio.sleep(SMS_LOOK_SECONDS)
+            waiting = await db.transaction(messages.any_waiting)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SMS_RETRY_SECONDS if waiting else None):
+                    await db.more_written(seen)
             continue
         try:
             await sender.send(message.message_id, message.phone, message.text)

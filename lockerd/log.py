@@ -12,14 +12,14 @@ import structlog
 ALLOWED = frozenset(
     {
         "event", "level", "timestamp", "logger", "exception",
-        "address", "attempts_left", "backlog", "boot", "bucket", "cause", "check", "claim", "card", "code", "count", "cursor",
+        "address", "attempts_left", "backlog", "boot", "bucket", "cause", "check", "claim", "card", "count", "cursor",
         "device", "dropped", "error", "fault", "file", "journey", "key", "kind", "message_id", "model", "motion", "offset",
         "pid", "port", "reason", "remedy", "restarts", "result", "seconds", "seq", "signal", "slot", "stage", "state",
         "status", "type", "unit", "verdict", "version",
     }
 )  # fmt: skip
-"""Keys that may be logged. `code` is a status or exception code, never a pickup code; `error` is the text of a LockerError,
-which holds no personal data by contract."""
+"""Keys that may be logged; "code" is not one of them, for it would be taken for a pickup code. `error` is the text of a
+LockerError, which holds no personal data by contract."""
 
 
 def allow_listed(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

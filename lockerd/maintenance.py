@@ -9,7 +9,7 @@ import structlog
 
 from lockerd.errors import DeviceError, FloorTaken, StaffWorkFailed
 from lockerd.loading import Loading
-from lockerd.model.custody import Motion, Order, Result, SlotRecord, Unit
+from lockerd.model.custody import Motion, Order, Outcome, Place, Result, SlotRecord, Unit
 from lockerd.model.staffing import BinReport, LoadReport
 from lockerd.motions import Motions
 from lockerd.session import Session
@@ -48,11 +48,13 @@ class Maintenance:
             name, begun = await self._trays.get()
             try:
                 async with self._session.staff_at_work():
-                    begun.set_result(None)
+                    if not begun.done():  # whoever asked may have gone; the tray is loaded all the same
+                        begun.set_result(None)
                     await self._loading.tray(name)
                     log.info("tray loaded", count=len(self._loading.report.lines))
             except FloorTaken as error:
-                begun.set_exception(error)
+                if not begun.done():
+                    begun.set_exception(error)
             except DeviceError as error:
                 log.warning("loading broken off", error=str(error))
 
@@ -86,15 +88,17 @@ class Maintenance:
 
     async def empty_bin(self, name: str, counted: int) -> BinReport:
         """Record that the bin was emptied and how many cards were counted, blind. Raises FloorTaken, StaffWorkFailed."""
+        reports: list[BinReport] = []
+
+        async def emptied(tx: Transaction, outcome: Outcome, _place: Place | None) -> None:
+            if outcome.result is Result.DONE:
+                reports.append(BinReport(counted, await ledger.empty_bin(tx, name, counted, self._stamp())))
+
         async with self._session.staff_at_work():
-            made = await self._motions.make(Order(Unit.RECYCLER, Motion.EMPTY_BIN), journey_id=f"staff:{name}")
-            if made.outcome.result is not Result.DONE:
-                raise StaffWorkFailed("the recycler did not take the emptying; close its door and try again")
-
-            async def emptied(tx: Transaction) -> int:
-                return await ledger.empty_bin(tx, name, counted, self._stamp())
-
-            return BinReport(counted, await self._db.transaction(emptied))
+            await self._motions.make(Order(Unit.RECYCLER, Motion.EMPTY_BIN), journey_id=f"staff:{name}", after=emptied)
+        if not reports:
+            raise StaffWorkFailed("the recycler did not take the emptying; close its door and try again")
+        return reports[0]
 
     async def settle(self) -> bool:
         """After a jam was cleared by hand: bring the card path to rest; True when pickups are served again."""

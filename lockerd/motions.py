@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -41,11 +42,25 @@ class Motions:
         self._units = units
         self._stamp = stamp
         self._locks = {unit: asyncio.Lock() for unit in units}
+        self._last: dict[Unit, Observation | None] = {}
+
+    def last(self, unit: Unit) -> Observation | None:
+        """What the unit said when it was last asked, or at the end of its last motion; None when it was silent."""
+        return self._last.get(unit)
 
     async def observe(self, unit: Unit) -> Observation:
         """Read a unit's sensors and counters. Raises DeviceError."""
         async with self._locks[unit]:
-            return await self._units[unit].observe()
+            return await self._look(unit)
+
+    async def _look(self, unit: Unit) -> Observation:
+        try:
+            seen = await self._units[unit].observe()
+        except DeviceError:
+            self._last[unit] = None
+            raise
+        self._last[unit] = seen
+        return seen
 
     async def make(
         self,
@@ -84,6 +99,8 @@ class Motions:
                 plan = await mover.plan(order)
             except DeviceError as error:
                 log.warning("motion not planned", unit=order.unit, motion=order.motion, error=str(error))
+                with suppress(DeviceError):  # silent, or only not able to move: the condition has to tell them apart
+                    await self._look(order.unit)
                 return Made(Outcome(Result.NOT_MOVED, Fault.SILENT), await self._place(card_id))
 
             async def intend(tx: Transaction) -> Intent:
@@ -97,6 +114,7 @@ class Motions:
                 log.warning("intent refused", unit=order.unit, motion=order.motion, error=str(error))
                 return Made(Outcome(Result.NOT_MOVED), await self._place(card_id))
             outcome = await mover.carry_out(plan)
+            self._last[order.unit] = outcome.observation
             log.info(
                 "motion ended",
                 unit=order.unit,
@@ -134,7 +152,7 @@ async def settle(
     place = await ledger.settle_intent(tx, intent, outcome, stamp)
     order = intent.plan.order
     if outcome.observation is not None:
-        await ledger.note_totals(tx, outcome.observation)
+        await _account(tx, order.unit, outcome.observation)
     if event is not None and outcome.result is Result.DONE:
         data = {
             "claim_id": None if intent.card_id is None else await ledger.claim_of(tx, intent.card_id),
@@ -148,3 +166,14 @@ async def settle(
     if after is not None:
         await after(tx, outcome, place)
     return place
+
+
+async def _account(tx: Transaction, unit: Unit, seen: Observation) -> None:
+    """Account for the totals of an outcome, but never for a new card that a hand took: that counts with `record_taken`.
+
+    A hand may be quicker than the record of the motion that offered the card, and the total is what tells after a restart.
+    """
+    known = await ledger.totals(tx, unit)
+    if unit is Unit.DISPENSER and known is not None:
+        seen = replace(seen, dispensed=known.dispensed)
+    await ledger.note_totals(tx, seen)

@@ -15,11 +15,11 @@ import structlog
 from lockerd.doing import EVENTS, Readers, read_chip, record_taken
 from lockerd.errors import DeviceError
 from lockerd.model.cards import Claim, ClaimState
-from lockerd.model.custody import Intent, Motion, Observation, Order, Place, Result, Sensor, Unit
+from lockerd.model.custody import Fault, Intent, Motion, Observation, Order, Place, Result, Sensor, Unit
 from lockerd.model.view import FaultKind
 from lockerd.motions import Motions, settle
+from lockerd.pickup.guards import chip_is_predecessor
 from lockerd.pickup.state import Effect, IssueTicket, Journey, Move, Record, Stage
-from lockerd.pickup.table import chip_is_predecessor
 from lockerd.ports import Mover
 from lockerd.store import claims, codes, journeys, ledger
 from lockerd.store.database import Database, Transaction
@@ -39,8 +39,23 @@ class Resume:
     effects: tuple[Effect, ...]
 
 
+_State = tuple[int, Fault | None, Place | None]
+
+
+def _state(seen: Observation) -> _State:
+    return seen.boot_id, seen.fault, seen.place
+
+
+def _restless(seen: Observation) -> bool:
+    return seen.interrupted or seen.fault is not None or seen.place is not None or Sensor.HOME not in seen.sensors
+
+
 class Recovery:
-    """Brings the two card paths to rest. `fit` tells whether the dispenser's path is clear and its unit without fault."""
+    """Brings the two card paths to rest.
+
+    `fit` tells whether the dispenser's path is clear and its unit without fault; `waiting_for` names the unit whose silence
+    it waits out, `waited_until` is the loop's time when it was last found silent.
+    """
 
     def __init__(
         self,
@@ -61,6 +76,17 @@ class Recovery:
         self._stamp = stamp
         self._new_journey_id = new_journey_id
         self.fit = False
+        self.waiting_for: Unit | None = None
+        self.waited_until = 0.0
+        self._left: dict[Unit, _State] = {}
+
+    def disturbed(self) -> bool:
+        """Whether a unit answers in a state that wants rest and that the last try did not leave it in.
+
+        So a unit that was switched off and on is brought to rest by itself, and a jam waits for staff.
+        """
+        seen = ((unit, self._motions.last(unit)) for unit in Unit)
+        return any(one is not None and _restless(one) and _state(one) != self._left.get(unit) for unit, one in seen)
 
     async def after_restart(self) -> Resume | None:
         """Settle every open intent, bring both paths to rest; waits as long as a unit is silent."""
@@ -77,7 +103,9 @@ class Recovery:
         """Clear faults, identify and store a card in the dispenser's path; say what the recycler's card wants."""
         self.fit = False
         self.fit = await self._rest_dispenser()
-        return await self._rest_recycler()
+        resume = await self._rest_recycler()
+        self._left = {unit: _state(seen) for unit in Unit if (seen := self._motions.last(unit)) is not None}
+        return resume
 
     async def _end_interrupted(self, journey_id: str) -> None:
         await self._db.transaction(lambda tx: journeys.end(tx, journey_id, "interrupted", self._stamp()))
@@ -91,7 +119,10 @@ class Recovery:
                 if not told:
                     log.warning("waiting for unit", unit=unit, error=str(error))
                 told = True
+                self.waiting_for = unit
+                self.waited_until = asyncio.get_running_loop().time()
             else:
+                self.waiting_for = None
                 if not seen.busy:
                     return seen
             await asyncio.sleep(ASK_AGAIN_SECONDS)
@@ -106,12 +137,7 @@ class Recovery:
 
     async def _reset_if_needed(self, unit: Unit) -> Observation:
         seen = await self._answering(unit)
-        if (
-            seen.interrupted
-            or seen.fault is not None
-            or Sensor.HOME not in seen.sensors
-            or seen.place is Place.IN_DOUBT
-        ):
+        if _restless(replace(seen, place=None)) or seen.place is Place.IN_DOUBT:
             await self._motions.make(Order(unit, Motion.RESET))
             seen = await self._answering(unit)
         return seen
@@ -142,19 +168,21 @@ class Recovery:
         """A card stands before the exit reader: its chip says whose it is, and so where it goes."""
         chip = await read_chip(self._readers.exit)
 
-        async def whose(tx: Transaction) -> Claim | None:
+        async def whose(tx: Transaction) -> tuple[Claim | None, bool]:
             claim = None
             if chip is not None:
                 claim = await claims.for_chip(tx, self._vault, chip.id_number, chip.valid_from)
             await self._only_in_transport(tx, claim.claim_id if claim else None)
-            return claim
+            unstocked = claim is None or claim.state is ClaimState.EXPECTED
+            loading = await ledger.last_carried(tx, Unit.DISPENSER) in (Motion.LOAD, Motion.REJECT)
+            return claim, unstocked and (loading or claim is not None)
 
-        claim = await self._db.transaction(whose)
+        claim, of_tray = await self._db.transaction(whose)
         card_id = claim.claim_id if claim else None
         slot = None
         if claim is not None and claim.state is ClaimState.STOCKED:
             slot = claim.slot if claim.slot is not None else await self._db.transaction(ledger.free_slot)
-        if claim is not None and claim.state is ClaimState.EXPECTED:
+        if of_tray:
             # Power went while staff loaded it: back to them, to be loaded and announced as any other.
             order, event = Order(Unit.DISPENSER, Motion.REJECT), None
         elif slot is not None:

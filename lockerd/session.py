@@ -16,7 +16,7 @@ import structlog
 
 from lockerd.doing import Doing
 from lockerd.errors import DeviceError, FloorTaken, StoreError
-from lockerd.model.view import Action, Progress, Screen, Tap, View
+from lockerd.model.view import Action, Progress, Screen, Tap, View, Ways
 from lockerd.pickup.screens import STAGES, view_of
 from lockerd.pickup.state import Effect, Event, Journey, Patience, Stage, Tapped, TimedOut, Watch
 from lockerd.pickup.table import step
@@ -28,6 +28,9 @@ log = structlog.get_logger(__name__)
 
 WARN_SECONDS = 20  # WCAG 2.2.1: warn at least 20 s before a time-out …
 EXTENSIONS = 10  # … and let it be extended ten times
+OWN_TRY_SECONDS = 60.0  # that staff wait while the machine tries by itself
+STUCK_SECONDS = 300.0  # several motions of half a minute each, with chip reads between them
+NO_VISIT = -1  # of an answer that only wakes the session
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,7 @@ class Session:
         show: Callable[[View], None],
         patience: Mapping[Patience, float],
         new_journey_id: Callable[[], str],
-        reader_available: Callable[[], bool],
-        face_available: Callable[[], bool],
+        ways: Callable[[], Ways],
     ) -> None:
         self._doing = doing
         self._watching = watching
@@ -61,8 +63,7 @@ class Session:
         self._show = show
         self._patience = patience
         self._new_journey_id = new_journey_id
-        self._reader_available = reader_available
-        self._face_available = face_available
+        self._ways = ways
         self._journey = Journey()
         self._answers: asyncio.Queue[_Answer] = asyncio.Queue(maxsize=256)
         self._deadline: float | None = None
@@ -71,6 +72,9 @@ class Session:
         self._staff = False
         self._fit = False
         self._recovering = True
+        self._resting = False
+        self._rest_ended = asyncio.Event()
+        self._busy_since: float | None = None
         self._refresh_wanted = False
         self._stage_entered = asyncio.Event()
         self._resume: Resume | None = None
@@ -78,26 +82,43 @@ class Session:
     @property
     def idle(self) -> bool:
         """Whether nobody is at the machine."""
-        return self._journey.stage is Stage.IDLE and not self._staff
+        return self._journey.stage is Stage.IDLE and not self._staff and not self._resting and not self._recovering
+
+    @property
+    def recovered(self) -> bool:
+        """Whether what a restart left open is settled."""
+        return not self._recovering
 
     @property
     def fit(self) -> bool:
         """Whether the card path is at rest and a pickup can be served."""
         return self._fit
 
+    def stuck(self) -> bool:
+        """Whether the session has done one thing for longer than any takes; waiting for a citizen or a silent unit is none."""
+        if self._busy_since is None:
+            return False
+        since = max(self._busy_since, self._recovery.waited_until)
+        return asyncio.get_running_loop().time() - since > STUCK_SECONDS
+
     def tap(self, tap: Tap) -> None:
         """Take one tap of the citizen; taps that the page does not offer are ignored by the table."""
         with suppress(asyncio.QueueFull):
             self._answers.put_nowait(_Answer(Tapped(tap), None))
 
+    def condition_changed(self) -> None:
+        """A device failed or came back: show it, and bring to rest what was disturbed while nobody is at the machine."""
+        self._refresh_wanted = True
+        self._wake()
+
     def publish(self) -> None:
-        """Show the page of the present state again, for example because a device came back."""
+        """Show the page of the present state."""
         self._show(self._view())
 
     @asynccontextmanager
     async def staff_at_work(self) -> AsyncIterator[None]:
         """Keep citizens off while staff work. Raises FloorTaken while a journey or other staff work runs."""
-        if self._staff or self._recovering or self._journey.stage is not Stage.IDLE:
+        if self._staff or self._recovering or self._resting or self._journey.stage is not Stage.IDLE:
             raise FloorTaken("the machine is in use; wait until the screen shows its first page")
         self._staff = True
         self.publish()
@@ -109,15 +130,23 @@ class Session:
             self._wake()
 
     async def settle(self) -> bool:
-        """Bring the card path to rest after staff cleared it; True when a pickup can be served again."""
+        """Bring the card path to rest after staff cleared it; True when a pickup can be served again.
+
+        A try that the machine makes by itself is waited out. Raises FloorTaken.
+        """
+        if self._resting:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(OWN_TRY_SECONDS):
+                    await self._rest_ended.wait()
         async with self.staff_at_work():
             await self._bring_to_rest()
         return self._fit
 
     async def run(self) -> None:
         """Settle what a restart left open, then serve journeys until cancelled."""
+        self._busy_since = asyncio.get_running_loop().time()
         self.publish()
-        self._resume = await self._recovery.after_restart()
+        self._resume = await self._settled()
         self._fit = self._recovery.fit
         self._recovering = False
         self.publish()
@@ -151,6 +180,14 @@ class Session:
                 await _stop(watch)
                 await _stop(lights)
 
+    async def _settled(self) -> Resume | None:
+        """Settle what a restart left open, from the beginning again when a unit falls silent meanwhile."""
+        while True:
+            try:
+                return await self._recovery.after_restart()
+            except DeviceError as error:
+                log.warning("recovery begins again", error=str(error))
+
     # --- deciding and doing ------------------------------------------------------------------------------------------
 
     async def _decide(self, event: Event) -> tuple[Effect, ...]:
@@ -177,14 +214,21 @@ class Session:
 
     async def _next_event(self) -> Event | None:
         """The next event that is meant for the present visit; TimedOut when the stage's patience ends."""
+        self._busy_since = None
         try:
             async with asyncio.timeout_at(self._next_wake()):
                 answer = await self._answers.get()
         except TimeoutError:
             return self._on_time()
+        finally:
+            self._busy_since = asyncio.get_running_loop().time()
         if self._refresh_wanted:
             self._refresh_wanted = False
+            if self.idle and self._recovery.disturbed():
+                await self._bring_to_rest()
             self.publish()
+            if self._resume is not None:
+                return None
         if answer.visit is not None and answer.visit != self._journey.visit:
             return None
         event = answer.event
@@ -192,7 +236,7 @@ class Session:
             if event.tap.action is Action.MORE_TIME:
                 self._extend()
                 return None
-            if self._journey.stage is Stage.IDLE and (self._staff or not self._fit):
+            if self._closed():
                 return None
         return event
 
@@ -232,15 +276,16 @@ class Session:
     def _view(self) -> View:
         if self._recovering:
             return View(Screen.OUT_OF_SERVICE, Progress.RECOVERING)
-        if self._journey.stage is Stage.IDLE and (self._staff or not self._fit):
+        if self._resting:
+            return View(Screen.OUT_OF_SERVICE, Progress.RECOVERING)
+        if self._closed():
             return View(Screen.OUT_OF_SERVICE)
         left = None if self._deadline is None else max(0, round(self._deadline - asyncio.get_running_loop().time()))
         return view_of(
             self._journey,
             seconds_left=left,
             warn=self._warned,
-            reader_available=self._reader_available(),
-            face_available=self._face_available(),
+            ways=self._ways(),
         )
 
     async def _follow_with_light(self) -> None:
@@ -284,26 +329,37 @@ class Session:
                 return self._watching.exit_cleared(self._doing.dispensed_before, post)
 
     async def _watch_face(self, post: Callable[[Event], None]) -> None:
-        await self._watching.face_of(await self._doing.template_of(self._journey), post)
+        template = await self._doing.template_of(self._journey)
+        await self._watching.face_of(template, post, again=self._journey.face_tries > 0)
 
     def _wake(self) -> None:
         with suppress(asyncio.QueueFull):
-            self._answers.put_nowait(_Answer(TimedOut(), -1))
+            self._answers.put_nowait(_Answer(TimedOut(), NO_VISIT))
 
     # --- between journeys --------------------------------------------------------------------------------------------
 
+    def _closed(self) -> bool:
+        """Whether no journey may begin: staff at work, a card path not at rest, or a part missing that all journeys need."""
+        return self._journey.stage is Stage.IDLE and (self._staff or not self._fit or not self._ways().serving)
+
     async def _between_journeys(self, ended: Journey) -> None:
         """Leave nothing on its way: a card in the path is brought home before the next citizen."""
-        if ended.fault is not None or not self._fit:
+        if ended.fault is not None or not self._fit or self._recovery.disturbed():
             await self._bring_to_rest()
 
     async def _bring_to_rest(self) -> None:
+        self._resting = True
+        self._rest_ended.clear()
+        self.publish()
         try:
             self._resume = await self._recovery.bring_to_rest()
         except (DeviceError, StoreError) as error:
             log.warning("card path not at rest", error=str(error))
-        self._fit = self._recovery.fit
-        self.publish()
+        finally:
+            self._resting = False
+            self._rest_ended.set()
+            self._fit = self._recovery.fit
+            self.publish()
 
 
 async def _stop(task: asyncio.Task[None] | None) -> None:

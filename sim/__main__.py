@@ -12,6 +12,7 @@ from importlib import import_module
 
 COMMANDS = {
     "machine": ("sim.machine", "the simulated machine: bus, card readers, camera, control interface"),
+    "serve": ("sim.serve", "one unit or reader standing alone, right or with a defect, for a stranger's client"),
     "office": ("sim.office", "the simulated central office"),
     "inbox": ("sim.inbox", "the simulated town's telephones"),
     "run": ("sim.run", "play scenarios against the whole and judge the end"),

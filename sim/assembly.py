@@ -11,17 +11,21 @@ from firmware_protocol.blocks import IdentityBlock
 from firmware_protocol.mailbox import ExceptionCode
 from firmware_protocol.units import Light, UnitKind
 from sim.camera import Scene
+from sim.carousel import CarouselMechanism
+from sim.crt_dispenser import CrtDispenser, Send
 from sim.firmware import UnitFirmware
 from sim.id_reader import ChipData, SamvDevice, resident_chip
 from sim.kept import Kept, UnitMemory
 from sim.mechanisms import CabinetMechanism, DispenserMechanism, RecyclerMechanism, Sleep, Unit
 from sim.motions import MotionLog
 from sim.people import Card, Citizen
-from sim.world import Impossible, Place, World
+from sim.world import Impossible, Place, Spot, World
 
+MODULE = "crt-dispenser"
 READERS = ("reader-counter", "reader-throat", "reader-exit")
 CAMERA = "camera"
 _MAX_RESPONSE_MS = 100
+_AT_FIRST = {"new": Place.TRAY, "old": Place.PERSON}
 _MECHANISMS: dict[UnitKind, type[Unit]] = {
     UnitKind.DISPENSER: DispenserMechanism,
     UnitKind.RECYCLER: RecyclerMechanism,
@@ -36,14 +40,15 @@ def cards_of(town: Sequence[Citizen]) -> list[Card]:
 
 def fresh_world(town: Sequence[Citizen], slots: int) -> World:
     """A machine with an empty carousel; new cards are with the staff, old ones with their citizens."""
-    where = {"new": Place.TRAY, "old": Place.PERSON}
-    return World(slots, {card.card_id: where[card.role] for card in cards_of(town)})
+    return World(slots, {card.card_id: _AT_FIRST[card.role] for card in cards_of(town)})
 
 
 class Machine:
     """All parts of one machine around `kept.world`. It has power once `boot` was called; `run` gives the units life.
 
-    `clock` (seconds, monotonic) times motions and silences; `speed` divides the duration of every motion.
+    `clock` (seconds, monotonic) times motions and silences; `speed` divides the duration of every motion;
+    `poll_interval` is the firmware's pause in seconds between two looks at its sensors when nobody asks. With `bought` the
+    exit is a module of its own on its own line (`module_feed`), and unit 1 is the carousel's board.
     """
 
     def __init__(
@@ -54,6 +59,8 @@ class Machine:
         clock: Callable[[], float],
         sleep: Sleep = asyncio.sleep,
         speed: float = 1.0,
+        poll_interval: float = 0.05,
+        bought: bool = False,
     ) -> None:
         self.world = kept.world
         self.log = MotionLog(clock)
@@ -66,18 +73,33 @@ class Machine:
 
         self.units: dict[str, Unit] = {}
         self.firmware: dict[UnitKind, UnitFirmware] = {}
-        for kind, mechanism in _MECHANISMS.items():
+        mechanisms = _MECHANISMS | ({UnitKind.DISPENSER: CarouselMechanism} if bought else {})
+        for kind, mechanism in mechanisms.items():
             unit = mechanism(kind, self.world, self.log, sleep=sleep, changed=kept.save, speed=speed)
             capacity = self.world.slots if kind is UnitKind.DISPENSER else 0
             identity = IdentityBlock(kind, capacity, kept.seed & 0xFFFFFFFF, _MAX_RESPONSE_MS)
             self.units[unit.name] = unit
-            self.firmware[kind] = UnitFirmware(identity, unit, UnitMemory(kept, unit.name))
+            self.firmware[kind] = UnitFirmware(identity, unit, UnitMemory(kept, unit.name), poll_interval=poll_interval)
+        self.module: CrtDispenser | None = None
+        if bought:
+            self.module = CrtDispenser(
+                self.world,
+                self.log,
+                UnitMemory(kept, MODULE),
+                random=Random(f"{kept.seed}:module"),
+                changed=kept.save,
+                sleep=sleep,
+                clock=clock,
+                speed=speed,
+            )
 
     async def run(self) -> None:
         """Run all units until cancelled, which is a power cut for them."""
         async with asyncio.TaskGroup() as group:
             for firmware in self.firmware.values():
                 group.create_task(firmware.run())
+            if self.module is not None:
+                group.create_task(self.module.run())
 
     # Power and lines
 
@@ -90,6 +112,8 @@ class Machine:
         self._readers = {name: SamvDevice(self._field(name)) for name in READERS}
         for firmware in self.firmware.values():
             firmware.power_on(ids.randrange(1, 2**32))
+        if self.module is not None:
+            self.module.power_on()
         self._kept.save()
 
     def cut_power(self) -> None:
@@ -97,9 +121,11 @@ class Machine:
         if not self.world.powered:
             raise Impossible("the power is off")
         self.world.powered = False
-        self.world.lights = 0
+        self.world.lights = self.world.fan = self.world.heater = 0
         for firmware in self.firmware.values():
             firmware.power_off()
+        if self.module is not None:
+            self.module.power_off()
         self._readers = {}
         self._kept.save()
 
@@ -131,6 +157,11 @@ class Machine:
         device = self._readers.get(name)
         return b"" if device is None or self.silenced(name) else device.feed(data)
 
+    def module_feed(self, data: bytes, send: Send) -> None:
+        """Bytes from the host to a bought dispenser; it answers by `send`, nothing while its line is broken."""
+        if self.module is not None and not self.silenced("dispenser"):
+            self.module.handle(data, lambda answer: None if self.silenced("dispenser") else send(answer))
+
     def scene(self) -> Scene | None:
         """What the camera sees; None while it is off or gone."""
         world = self.world
@@ -160,6 +191,22 @@ class Machine:
 
     # What a run may know and do
 
+    def add(self, one: Citizen) -> None:
+        """Somebody more with their cards: the new one with the staff, the old one in their hand."""
+        self._faces[one.person_id] = one.face_seed
+        for card in cards_of([one]):
+            self._cards[card.card_id] = card
+            self.world.spots[card.card_id] = Spot(_AT_FIRST[card.role])
+
+    def remove(self, one: Citizen) -> None:
+        """Somebody leaves the story with all their cards; raises Impossible while one is in the machine."""
+        for card in cards_of([one]):
+            if self.world.spots[card.card_id].place not in {Place.PERSON, Place.TRAY}:
+                raise Impossible(f"card {card.card_id} is in the machine")
+        del self._faces[one.person_id]
+        for card in cards_of([one]):
+            del self._cards[card.card_id], self.world.spots[card.card_id]
+
     def changed(self) -> None:
         """Keep the world after somebody changed it."""
         self._kept.save()
@@ -185,10 +232,7 @@ class Machine:
             )
         return {
             "cards": cards,
-            "units": {
-                name: {total: UnitMemory(self._kept, name).load().get(total, 0) for total in ("dispensed", "retained")}
-                for name in ("dispenser", "recycler")
-            },
+            "units": {name: self._totals(name) for name in ("dispenser", "recycler")},
             "powered": world.powered,
             "motions": [
                 {"unit": one.unit, "motion": one.motion, "began": one.began, "ended": one.ended}
@@ -208,6 +252,14 @@ class Machine:
             "jammed": sorted(kind.name.lower() for kind in world.jammed),
             "slots": world.slots,
         }
+
+    def _totals(self, name: str) -> dict[str, int]:
+        """A unit's own totals. A bought dispenser counts no taken card: there the world says how many are with people."""
+        if self.module is not None and name == "dispenser":
+            given = [card for card in self.world.cards_at(Place.PERSON) if self._cards[card].role == "new"]
+            return {"dispensed": len(given), "retained": self.module.counted}
+        record = UnitMemory(self._kept, name).load()
+        return {total: record.get(total, 0) for total in ("dispensed", "retained")}
 
 
 class Line:

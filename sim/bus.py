@@ -1,32 +1,57 @@
-"""The simulated units on a TCP port (Modbus TCP)."""
+"""Simulated parts on a TCP port: the units (Modbus TCP), or any device that speaks bytes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from sim.modbus_slave import RegisterDevice, TcpSlave
+from sim.modbus_slave import Answer, RegisterDevice, TcpSlave, answer
+from sim.ptys import Handle, Send
 
 _CHUNK = 4096
 
 
+class _Ended(Exception):
+    """The stream is none that the part understands."""
+
+
 @asynccontextmanager
-async def tcp_bus(units: Mapping[int, RegisterDevice], host: str, port: int) -> AsyncIterator[int]:
+async def tcp_bus(
+    units: Mapping[int, RegisterDevice], host: str, port: int, respond: Answer = answer
+) -> AsyncIterator[int]:
     """Serve `units` on a TCP port while the context lasts; yields the bound port (useful with port 0).
 
     Raises OSError when the port cannot be bound. Leaving the context closes all connections.
     """
+
+    def connected() -> Handle:
+        slave = TcpSlave(units, respond)
+
+        def handle(data: bytes, send: Send) -> None:
+            send(slave.feed(data))
+            if slave.broken:
+                raise _Ended
+
+        return handle
+
+    async with tcp_stream(connected, host, port) as bound:
+        yield bound
+
+
+@asynccontextmanager
+async def tcp_stream(connected: Callable[[], Handle], host: str, port: int) -> AsyncIterator[int]:
+    """Serve bytes on a TCP port while the context lasts, with a `Handle` of its own for each connection; as `tcp_bus`."""
     connections: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        slave = TcpSlave(units)
+        handle = connected()
         try:
-            while not slave.broken and (data := await reader.read(_CHUNK)):
-                writer.write(slave.feed(data))
+            while data := await reader.read(_CHUNK):
+                handle(data, writer.write)
                 await writer.drain()
-        except ConnectionError:
-            pass  # the master went away
+        except (ConnectionError, _Ended):
+            pass  # the master went away, or speaks something else
         finally:
             writer.close()
 

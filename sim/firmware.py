@@ -20,7 +20,7 @@ from firmware_protocol.blocks import (
     StatusBlock,
 )
 from firmware_protocol.mailbox import ExceptionCode, Verdict, judge
-from firmware_protocol.units import CARRIERS, PATH, Fault, Opcode, Position, Result, Sensor, State, UnitKind
+from firmware_protocol.units import CARRIERS, PATH, RULES, Fault, Opcode, Position, Result, Sensor, State, UnitKind
 
 
 class Mechanism(Protocol):
@@ -62,6 +62,7 @@ class Record:
     arg0: int = 0
     done_seq: int = 0
     done_opcode: int = 0
+    done_arg0: int = 0
     result: int = Result.NONE
     fault: int = Fault.NONE
     dispensed: int = 0
@@ -80,35 +81,6 @@ _INSIDE = Sensor.TRANSPORT | Sensor.EXIT | Sensor.ESCROW
 _RETAINING = frozenset({Opcode.CAPTURE, Opcode.RETAIN})
 _HANDING_OUT = frozenset({Opcode.PRESENT, Opcode.RETURN})
 _NOT_BEGUN = frozenset({Fault.NO_CARD, Fault.SLOT_EMPTY})
-# (sensors that must read present, sensors that must not, the fault otherwise), in the order they are looked at
-_INTERLOCKS: dict[Opcode, tuple[tuple[Sensor, Sensor, Fault], ...]] = {
-    Opcode.LOAD: ((Sensor(0), Sensor.TRANSPORT, Fault.TARGET_OCCUPIED),),
-    Opcode.PICK: ((Sensor(0), Sensor.TRANSPORT, Fault.TARGET_OCCUPIED),),
-    Opcode.STORE: ((Sensor.TRANSPORT, Sensor(0), Fault.NO_CARD),),
-    Opcode.PRESENT: (
-        (Sensor.TRANSPORT, Sensor(0), Fault.NO_CARD),
-        (Sensor(0), Sensor.EXIT, Fault.TARGET_OCCUPIED),
-    ),
-    Opcode.RETRACT: (
-        (Sensor.EXIT, Sensor(0), Fault.NO_CARD),
-        (Sensor(0), Sensor.TRANSPORT, Fault.TARGET_OCCUPIED),
-    ),
-    Opcode.CAPTURE: (
-        (Sensor.TRANSPORT, Sensor(0), Fault.NO_CARD),
-        (Sensor(0), Sensor.RETRACT_FULL, Fault.BIN_FULL),
-    ),
-    Opcode.REJECT: ((Sensor.TRANSPORT, Sensor(0), Fault.NO_CARD),),
-    Opcode.CLOSE: ((Sensor(0), Sensor.THROAT, Fault.GATE_BLOCKED),),
-    Opcode.ACCEPT: (
-        (Sensor.THROAT, Sensor(0), Fault.NO_CARD),
-        (Sensor(0), Sensor.ESCROW, Fault.TARGET_OCCUPIED),
-    ),
-    Opcode.RETURN: ((Sensor.ESCROW, Sensor(0), Fault.NO_CARD),),
-    Opcode.RETAIN: (
-        (Sensor.ESCROW, Sensor(0), Fault.NO_CARD),
-        (Sensor(0), Sensor.BIN_FULL, Fault.BIN_FULL),
-    ),
-}
 
 
 class UnitFirmware:
@@ -142,6 +114,11 @@ class UnitFirmware:
     def silent(self) -> bool:
         """Whether the unit answers nothing: no power, a broken line, or its program does not run."""
         return not self._powered or self._muted or self._group is None
+
+    @property
+    def moving(self) -> bool:
+        """Whether a motion runs."""
+        return self._powered and self._state is State.RUNNING
 
     def mute(self, muted: bool) -> None:
         """Break or mend the unit's line to the bus; motions go on."""
@@ -247,6 +224,7 @@ class UnitFirmware:
             self._record,
             done_seq=self._record.accepted_seq,
             done_opcode=opcode,
+            done_arg0=arg0,
             result=Result.DONE if fault is Fault.NONE else Result.FAULT,
             fault=fault,
         )
@@ -285,7 +263,7 @@ class UnitFirmware:
     def _interlock(self, opcode: Opcode) -> Fault:
         """Why the sensors forbid the motion; Fault.NONE when they allow it."""
         sensors = self._mechanism.sensors()
-        for present, absent, fault in _INTERLOCKS.get(opcode, ()):
+        for present, absent, fault in RULES[opcode].interlocks:
             if sensors & present != present or sensors & absent:
                 return fault
         if opcode in CARRIERS and self._position(sensors) is Position.UNKNOWN:
@@ -332,4 +310,7 @@ class UnitFirmware:
             dispensed=record.dispensed,
             retained=record.retained,
             detail=tuple(self._mechanism.detail()),
+            accepted_opcode=record.opcode,
+            accepted_arg0=record.arg0,
+            done_arg0=record.done_arg0,
         ).to_registers()

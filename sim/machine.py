@@ -24,7 +24,7 @@ from sim.bus import tcp_bus
 from sim.camera import drawn, film
 from sim.control import application
 from sim.kept import Kept, StateError
-from sim.modbus_slave import RegisterDevice, RtuSlave
+from sim.modbus_slave import Answer, RegisterDevice, RtuSlave, answer
 from sim.people import population
 from sim.ptys import Handle, Send, serve_pty
 
@@ -36,11 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `python -m sim machine`."""
     parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="folder of ptys, picture and world")
     parser.add_argument("--seed", type=int, required=True, help="which town the cards are of")
-    parser.add_argument("--control", type=_address, required=True, metavar="HOST:PORT", help="port 0: any free one")
-    parser.add_argument("--modbus-tcp", type=_address, metavar="HOST:PORT", help="Modbus TCP in place of DIR/bus")
-    parser.add_argument("--speed", type=_positive, default=1.0, metavar="F", help="mechanics F times as fast")
+    parser.add_argument("--control", type=address, required=True, metavar="HOST:PORT", help="port 0: any free one")
+    parser.add_argument("--modbus-tcp", type=address, metavar="HOST:PORT", help="Modbus TCP in place of DIR/bus")
+    parser.add_argument("--speed", type=positive, default=1.0, metavar="F", help="mechanics F times as fast")
     parser.add_argument(
         "--slots", type=_count, default=20, metavar="N", help="carousel of a new machine (default %(default)s)"
+    )
+    parser.add_argument(
+        "--dispenser", choices=("mailbox", "crt"), default="mailbox", help="crt: a bought module at DIR/dispenser"
     )
     parser.add_argument("--people", type=_count, default=12, metavar="N", help="size of the town (default %(default)s)")
 
@@ -60,7 +63,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
     machine = _machine(arguments)
     folder: Path = arguments.state
     picture = folder / "camera.jpg"
-    lines = {name: folder / name for name in ("bus", *READERS)}
+    names = ("bus", *READERS) if machine.module is None else ("bus", "dispenser", *READERS)
+    lines = {name: folder / name for name in names}
     for link in lines.values():
         link.unlink(missing_ok=True)  # of a process that was killed
     host, port = arguments.control
@@ -73,13 +77,13 @@ async def _serve(arguments: argparse.Namespace) -> None:
             bound = await stack.enter_async_context(tcp_bus(machine.bus(), host, port))
             ready["modbus_tcp"] = f"{host}:{bound}"
         ready["paths"] = {name: str(path) for name, path in (*lines.items(), (CAMERA, picture))}
-        stop = _stop_signal()
+        stop = stop_signal()
         async with asyncio.TaskGroup() as group:
             parts = [group.create_task(machine.run())]
             machine.boot()
             parts.append(group.create_task(film(picture, machine.scene, drawn(arguments.seed))))
             for name, link in lines.items():
-                handle = _bus(machine.bus()) if name == "bus" else _reader(machine, name)
+                handle = _handle(machine, name)
                 parts.append(group.create_task(serve_pty(link, handle, baudrate=BAUDRATE)))
             while not all(link.exists() for link in lines.values()):  # noqa: ASYNC110  # only the links tell
                 await asyncio.sleep(0.01)
@@ -107,11 +111,12 @@ def _machine(arguments: argparse.Namespace) -> Machine:
     kept = Kept.load(folder / "world.json", arguments.seed, lambda: fresh_world(town, arguments.slots))
     if {card.card_id for card in cards_of(town)} != kept.world.spots.keys():
         raise StateError(f"{kept.path}: made with another --people; use that number or another --state")
-    return Machine(town, kept, clock=time.monotonic, speed=arguments.speed)
+    return Machine(town, kept, clock=time.monotonic, speed=arguments.speed, bought=arguments.dispenser == "crt")
 
 
-def _bus(units: Mapping[int, RegisterDevice]) -> Handle:
-    slave = RtuSlave(units)
+def rtu_line(units: Mapping[int, RegisterDevice], respond: Answer = answer) -> Handle:
+    """Units on a serial line; a pause drops an unfinished frame. `respond` is as for `RtuSlave`."""
+    slave = RtuSlave(units, respond)
     last = time.monotonic()
 
     def handle(data: bytes, send: Send) -> None:
@@ -125,18 +130,30 @@ def _bus(units: Mapping[int, RegisterDevice]) -> Handle:
     return handle
 
 
+def _handle(machine: Machine, name: str) -> Handle:
+    match name:
+        case "bus":
+            return rtu_line(machine.bus())
+        case "dispenser":
+            return machine.module_feed
+        case _:
+            return _reader(machine, name)
+
+
 def _reader(machine: Machine, name: str) -> Handle:
     return lambda data, send: send(machine.reader_feed(name, data))
 
 
-def _stop_signal() -> asyncio.Event:
+def stop_signal() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
 
 
-def _address(text: str) -> tuple[str, int]:
+def address(text: str) -> tuple[str, int]:
+    """HOST:PORT of a command line."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
         raise argparse.ArgumentTypeError(f"{text} is not HOST:PORT")
@@ -150,7 +167,8 @@ def _count(text: str) -> int:
     return value
 
 
-def _positive(text: str) -> float:
+def positive(text: str) -> float:
+    """A number above 0 of a command line."""
     value = float(text)
     if not value > 0:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")

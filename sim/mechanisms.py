@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 
 from firmware_protocol.blocks import (
     CABINET_BATTERY,
+    CABINET_FAN,
+    CABINET_HEATER,
     CABINET_LIGHTS,
     CABINET_TEMPERATURE,
     DETAIL_COUNT,
@@ -18,7 +20,7 @@ from firmware_protocol.blocks import (
     NO_SLOT,
     RECYCLER_BIN_COUNT,
 )
-from firmware_protocol.units import OPCODES, Fault, Opcode, Sensor, UnitKind
+from firmware_protocol.units import OPCODES, SENSORS, Fault, Light, Opcode, Sensor, UnitKind
 from sim.motions import MotionLog
 from sim.world import CAPACITY, PATH_END, Impossible, Place, World
 
@@ -46,17 +48,6 @@ HALF_TURN_SECONDS = 1.5
 _JAMMING = frozenset(opcode.name.lower() for opcode in (*SECONDS, Opcode.ALIGN))
 _LEAVES, _MIDWAY = 0.3, 0.6  # fractions of a motion at which its card leaves, and at which a jam stops it
 
-_OF_UNIT: dict[UnitKind, Sensor] = {
-    UnitKind.DISPENSER: Sensor.HOME
-    | Sensor.LOAD
-    | Sensor.TRANSPORT
-    | Sensor.EXIT
-    | Sensor.GATE_OPEN
-    | Sensor.SLOT
-    | Sensor.RETRACT_FULL,
-    UnitKind.RECYCLER: Sensor.HOME | Sensor.THROAT | Sensor.ESCROW | Sensor.SHUTTER_OPEN | Sensor.BIN_FULL,
-    UnitKind.CABINET: Sensor.HOME | Sensor.DOOR_OPEN | Sensor.TAMPER | Sensor.KEY_SWITCH | Sensor.MAINS,
-}
 _SEES: dict[Place, Sensor] = {
     Place.LOAD: Sensor.LOAD,
     Place.TRANSPORT: Sensor.TRANSPORT,
@@ -118,7 +109,7 @@ class Unit(ABC):
 
     def stick(self, sensor: str, level: bool | None) -> None:
         """Fix a sensor (its name in lower case) at a level, or let it see again with None; raises Impossible if it has none."""
-        if sensor.upper() not in Sensor.__members__ or Sensor[sensor.upper()] not in _OF_UNIT[self.kind]:
+        if sensor.upper() not in Sensor.__members__ or Sensor[sensor.upper()] not in SENSORS[self.kind]:
             raise Impossible(f"the {self.name} has no sensor {sensor}")
         self.world.stuck.pop(sensor, None)
         if level is not None:
@@ -128,9 +119,9 @@ class Unit(ABC):
 
     def sensors(self) -> Sensor:
         """Level of every sensor of this unit."""
-        seen = self._levels() & _OF_UNIT[self.kind]
+        seen = self._levels() & SENSORS[self.kind]
         for name, level in self.world.stuck.items():
-            bit = Sensor[name.upper()] & _OF_UNIT[self.kind]
+            bit = Sensor[name.upper()] & SENSORS[self.kind]
             seen = seen | bit if level else seen & ~bit
         return seen
 
@@ -201,7 +192,7 @@ class Unit(ABC):
         leaves, arrives = _SEES.get(origin), _SEES.get(target)
         if leaves is not None and not seen & leaves:
             return Fault.SLOT_EMPTY if origin is Place.SLOT else Fault.NO_CARD
-        full = arrives is None and len(self.world.cards_at(target)) >= CAPACITY[target]
+        full = arrives is None and len(self.world.spots.at(target)) >= CAPACITY[target]
         return Fault.TARGET_OCCUPIED if full or (arrives is not None and seen & arrives) else Fault.NONE
 
     def _jams(self, opcode: Opcode) -> bool:
@@ -222,11 +213,12 @@ class Unit(ABC):
                 seen |= bit
         for bit, level in (
             (Sensor.SLOT, world.aligned is not None and world.card_in_slot(world.aligned) is not None),
-            (Sensor.RETRACT_FULL, len(world.cards_at(Place.RETRACT)) >= CAPACITY[Place.RETRACT]),
-            (Sensor.BIN_FULL, len(world.cards_at(Place.BIN)) >= CAPACITY[Place.BIN]),
+            (Sensor.RETRACT_FULL, len(world.spots.at(Place.RETRACT)) >= CAPACITY[Place.RETRACT]),
+            (Sensor.BIN_FULL, len(world.spots.at(Place.BIN)) >= CAPACITY[Place.BIN]),
             (Sensor.GATE_OPEN, world.gate_open),
             (Sensor.SHUTTER_OPEN, world.shutter_open),
             (Sensor.MAINS, world.powered),
+            (Sensor.FAN_TURNS, world.powered and world.fan > 0),
         ):
             if level:
                 seen |= bit
@@ -242,7 +234,7 @@ class DispenserMechanism(Unit):
 
     def detail(self) -> tuple[int, ...]:
         """Registers of the dispenser: cards in the retract box."""
-        return _registers({DISPENSER_RETRACT_COUNT: len(self.world.cards_at(Place.RETRACT))})
+        return _registers({DISPENSER_RETRACT_COUNT: len(self.world.spots.at(Place.RETRACT))})
 
     async def _motion(self, opcode: Opcode, arg0: int, step: Step) -> Fault:
         if opcode in {Opcode.ALIGN, Opcode.PICK, Opcode.STORE}:
@@ -318,18 +310,32 @@ class RecyclerMechanism(Unit):
 
 
 class CabinetMechanism(Unit):
-    """Doors, lights and supply."""
+    """Doors, lights, climate and supply."""
 
     def detail(self) -> tuple[int, ...]:
-        """Registers of the cabinet: temperature in 0.1 degrees Celsius, battery in per cent, lights."""
-        return _registers({CABINET_TEMPERATURE: 215, CABINET_BATTERY: 100, CABINET_LIGHTS: self.world.lights})
+        """Registers of the cabinet: temperature in 0.1 degrees Celsius, battery in per cent, lights, fan, heater."""
+        return _registers(
+            {
+                CABINET_TEMPERATURE: 215,
+                CABINET_BATTERY: 100,
+                CABINET_LIGHTS: self.world.lights,
+                CABINET_FAN: self.world.fan,
+                CABINET_HEATER: self.world.heater,
+            }
+        )
 
     async def _motion(self, opcode: Opcode, arg0: int, step: Step) -> Fault:
-        self.world.lights = arg0
+        match opcode:
+            case Opcode.LIGHT:
+                self.world.lights = arg0 & sum(Light)
+            case Opcode.FAN:
+                self.world.fan = arg0
+            case Opcode.HEATER:
+                self.world.heater = arg0
         return Fault.NONE
 
     async def _reset(self, step: Step) -> Fault:
-        self.world.lights = 0
+        self.world.lights = self.world.fan = self.world.heater = 0
         return Fault.NONE
 
 

@@ -7,7 +7,7 @@ Serial Line V1.02, MODBUS Messaging on TCP/IP V1.0b.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from firmware_protocol.crc import crc16
@@ -56,6 +56,10 @@ def answer(device: RegisterDevice, pdu: bytes) -> bytes:
     return result
 
 
+Answer = Callable[[RegisterDevice, bytes], bytes]
+"""How a slave makes a response PDU; `answer` is the right way."""
+
+
 def _read(device: RegisterDevice, pdu: bytes) -> bytes | ExceptionCode:
     if len(pdu) != 5:
         return ExceptionCode.ILLEGAL_DATA_VALUE
@@ -85,11 +89,13 @@ def _write(device: RegisterDevice, pdu: bytes) -> bytes | ExceptionCode:
 class RtuSlave:
     """All units of one serial line. Frames are found by their length and CRC; what is no frame is dropped byte by byte.
 
-    At most 255 bytes are kept between calls, because no frame is longer than 256. `garbage` counts dropped bytes.
+    At most 255 bytes are kept between calls, because no frame is longer than 256. `garbage` counts dropped bytes. `respond` is
+    another than `answer` only where a slave is wrong on purpose.
     """
 
-    def __init__(self, units: Mapping[int, RegisterDevice]) -> None:
+    def __init__(self, units: Mapping[int, RegisterDevice], respond: Answer = answer) -> None:
         self._units = units
+        self._answer = respond
         self._buffer = bytearray()
         self.garbage = 0
 
@@ -122,7 +128,7 @@ class RtuSlave:
         device = self._units.get(frame[0])
         if device is None or device.silent:
             return b""
-        body = frame[:1] + answer(device, frame[1:-2])
+        body = frame[:1] + self._answer(device, frame[1:-2])
         return body + crc16(body).to_bytes(2, "little")
 
 
@@ -158,10 +164,14 @@ def _frame_length(buffer: bytearray, start: int) -> int | None:
 
 
 class TcpSlave:
-    """One TCP connection to a gateway with all units behind it. `broken` means that the stream is no Modbus: close it."""
+    """One TCP connection to a gateway with all units behind it. `broken` means that the stream is no Modbus: close it.
 
-    def __init__(self, units: Mapping[int, RegisterDevice]) -> None:
+    `respond` is as for `RtuSlave`.
+    """
+
+    def __init__(self, units: Mapping[int, RegisterDevice], respond: Answer = answer) -> None:
         self._units = units
+        self._answer = respond
         self._buffer = bytearray()
         self.broken = False
 
@@ -194,4 +204,4 @@ class TcpSlave:
         device = self._units.get(unit)
         if device is None:
             return bytes((pdu[0] | 0x80, GATEWAY_TARGET_FAILED))
-        return b"" if device.silent else answer(device, pdu)
+        return b"" if device.silent else self._answer(device, pdu)

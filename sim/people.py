@@ -19,6 +19,7 @@ Role = Literal["new", "old"]
 Sex = Literal["1", "2"]
 
 _FIRST_REGION = 990101
+_REGIONS = 9000
 _MADE = date(2026, 5, 11)  # the day on which the simulated office made the new cards
 _SURNAMES = (
     "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶阎余潘杜戴夏"
@@ -69,18 +70,19 @@ def population(seed: int, n: int) -> tuple[Citizen, ...]:
 
     Every third one lost the old card. All ID numbers, phones and card ids are different. Raises ValueError for another `n`.
     """
-    if not 1 <= n <= 9000:
+    if not 1 <= n <= _REGIONS:
         raise ValueError(f"a town has 1 to 9000 people, not {n}")
-    return tuple(_citizen(seed, number) for number in range(1, n + 1))
+    return tuple(citizen(seed, number) for number in range(1, n + 1))
 
 
-def _citizen(seed: int, number: int) -> Citizen:
+def citizen(seed: int, number: int) -> Citizen:
+    """The person `number` (from 1) of the town that `seed` makes; regions come round after 9000."""
     random = Random(f"{seed}:{number}")
     sex: Sex = random.choice(("1", "2"))
     name = random.choice(_SURNAMES) + "".join(random.choices(_GIVEN[sex], k=random.choice((1, 2, 2, 2))))
     birth = date(1941, 1, 1) + timedelta(days=random.randrange(365 * 57))
     order = random.randrange(500) * 2 + (1 if sex == "1" else 0)  # odd for men (GB 11643)
-    first17 = f"{_FIRST_REGION + number - 1}{birth:%Y%m%d}{order:03d}"
+    first17 = f"{_FIRST_REGION + (number - 1) % _REGIONS}{birth:%Y%m%d}{order:03d}"
     id_number = first17 + check_digit(first17)
     person_id = f"p{number}"
 

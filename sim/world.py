@@ -64,12 +64,49 @@ class Spot:
     since: int = 0
 
 
+class Spots(dict[str, Spot]):
+    """Where each card is, by card, and what lies at a place or in a slot without a search of all cards."""
+
+    def __init__(self, spots: Mapping[str, Spot]) -> None:
+        super().__init__()
+        self._at: dict[Place, dict[str, Spot]] = {place: {} for place in Place}
+        self._in_slot: dict[int, str] = {}
+        for card, spot in spots.items():
+            self[card] = spot
+
+    def __setitem__(self, card: str, spot: Spot) -> None:
+        if card in self:
+            self._leave(card)
+        super().__setitem__(card, spot)
+        self._at[spot.place][card] = spot
+        if spot.slot is not None:
+            self._in_slot[spot.slot] = card
+
+    def __delitem__(self, card: str) -> None:
+        self._leave(card)
+        super().__delitem__(card)
+
+    def _leave(self, card: str) -> None:
+        spot = self[card]
+        del self._at[spot.place][card]
+        if spot.slot is not None and self._in_slot.get(spot.slot) == card:
+            del self._in_slot[spot.slot]
+
+    def at(self, place: Place) -> Mapping[str, Spot]:
+        """The cards at a place."""
+        return self._at[place]
+
+    def in_slot(self, slot: int) -> str | None:
+        """The card in a slot."""
+        return self._in_slot.get(slot)
+
+
 class World:
     """All cards, hands and mechanics of one machine; `slots` is the size of the carousel."""
 
     def __init__(self, slots: int, cards: Mapping[str, Place]) -> None:
         self.slots = slots
-        self.spots: dict[str, Spot] = {card: Spot(place) for card, place in cards.items()}
+        self.spots = Spots({card: Spot(place) for card, place in cards.items()})
         self.moves = 0
         self.aligned: int | None = 0  # slot at the picker; None when the carousel stands between two
         self.unhomed: set[UnitKind] = set()
@@ -79,6 +116,8 @@ class World:
         self.gate_open = False
         self.shutter_open = False
         self.lights = 0
+        self.fan = 0  # per cent
+        self.heater = 0
         self.bin_counter = 0  # of the switch at the bin's mouth
         self.powered = True
         self.on_reader: str | None = None
@@ -89,20 +128,21 @@ class World:
 
     def cards_at(self, place: Place) -> list[str]:
         """Cards at a place, the one that came first in front."""
-        found = [card for card, spot in self.spots.items() if spot.place is place]
-        return sorted(found, key=lambda card: self.spots[card].since)
+        found = self.spots.at(place)
+        return sorted(found, key=lambda card: found[card].since)
 
     def card_at(self, place: Place) -> str | None:
         """The first card at a place, the top one of a stack; None when there is none."""
-        return next(iter(self.cards_at(place)), None)
+        found = self.spots.at(place)
+        return min(found, key=lambda card: found[card].since, default=None) if found else None
 
     def card_in_slot(self, slot: int) -> str | None:
         """The card in a slot of the carousel."""
-        return next((card for card, spot in self.spots.items() if spot.slot == slot), None)
+        return self.spots.in_slot(slot)
 
     def card_between(self, path: UnitKind) -> str | None:
         """The card that is on its way in a unit."""
-        return next((card for card, spot in self.spots.items() if spot.path is path), None)
+        return next((card for card, spot in self.spots.at(Place.BETWEEN).items() if spot.path is path), None)
 
     def check(self) -> None:
         """Assert that each card is at exactly one place that can hold it, and nothing passes through anything."""
@@ -280,6 +320,8 @@ class World:
             "gate_open": self.gate_open,
             "shutter_open": self.shutter_open,
             "lights": self.lights,
+            "fan": self.fan,
+            "heater": self.heater,
             "bin_counter": self.bin_counter,
             "powered": self.powered,
             "on_reader": self.on_reader,
@@ -293,7 +335,7 @@ class World:
         state = msgspec.convert(kept, _Kept)
         world = cls(state.slots, {})
         for field in state.__struct_fields__:
-            setattr(world, field, getattr(state, field))
+            setattr(world, field, Spots(state.spots) if field == "spots" else getattr(state, field))
         return world
 
 
@@ -314,3 +356,5 @@ class _Kept(msgspec.Struct, forbid_unknown_fields=True):
     on_reader: str | None
     looking: str | None
     also_looking: str | None
+    fan: int = 0  # unknown to a machine that was kept before it had one
+    heater: int = 0

@@ -112,7 +112,7 @@ async def running(*units: UnitFirmware) -> AsyncIterator[None]:
 async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
     """Poll `condition` until it holds."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - conditions of every kind are watched from outside
+        while not condition():
             await asyncio.sleep(0.001)
 
 

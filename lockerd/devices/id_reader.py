@@ -241,9 +241,9 @@ class SamvReader:
         if ok is not self._well:
             self._well = ok
             if ok:
-                _log.info("id_reader_answers", device=self._name)
+                _log.info("reader answers", device=self._name)
             else:
-                _log.warning("id_reader_failed", device=self._name, reason=reason)
+                _log.warning("reader does not answer", device=self._name, error=reason)
 
 
 def _speaks_of_card(command: Command, status: int) -> bool:

@@ -123,9 +123,9 @@ class MailboxUnit:
             except DeviceSilent as error:
                 if not error.sent and status is None:
                     return Ending(Result.NOT_MOVED, wire.Fault.NONE, None)
-            conclusion, status = await self._follow(command.seq, end, status)
+            conclusion, status = await self._follow(command, end, status)
             if conclusion is not Conclusion.NOT_ACCEPTED or status is None:
-                return _ending(command, conclusion, status)
+                return _ending(conclusion, status)
             if surely_not_taken or status.boot_id != command.boot_id:
                 return Ending(Result.NOT_MOVED, wire.Fault.NONE, status)
         # A write without an answer may still be on its way through a gateway: not accepted yet is not never accepted.
@@ -138,17 +138,17 @@ class MailboxUnit:
         """
         command = self._command(token)
         status = await self.observe()
-        conclusion: Conclusion | None = conclude(command.seq, status)
+        conclusion: Conclusion | None = conclude(command, status)
         if conclusion is Conclusion.RUNNING:
             end = asyncio.get_running_loop().time() + deadline
-            conclusion, last = await self._follow(command.seq, end, status)
+            conclusion, last = await self._follow(command, end, status)
             status = last or status
-        return _ending(command, conclusion, status)
+        return _ending(conclusion, status)
 
     async def _follow(
-        self, seq: int, end: float, status: StatusBlock | None
+        self, command: CommandBlock, end: float, status: StatusBlock | None
     ) -> tuple[Conclusion | None, StatusBlock | None]:
-        """Read the status until it tells the end of `seq` or its non-acceptance; None when the time is over before."""
+        """Read the status until it tells the end of `command` or its non-acceptance; None when the time is over before."""
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -156,7 +156,7 @@ class MailboxUnit:
             except DeviceError:
                 pass  # silence is no evidence; the deadline bounds it
             else:
-                conclusion = conclude(seq, status)
+                conclusion = conclude(command, status)
                 if conclusion is not Conclusion.RUNNING:
                     return conclusion, status
             if loop.time() >= end:
@@ -194,12 +194,12 @@ class MailboxUnit:
         return CommandBlock(boot_id, seq, opcode, arg0)
 
 
-def _ending(command: CommandBlock, conclusion: Conclusion | None, status: StatusBlock | None) -> Ending:
+def _ending(conclusion: Conclusion | None, status: StatusBlock | None) -> Ending:
     """The ending that a conclusion means; None stands for silence beyond the deadline."""
     match conclusion:
         case Conclusion.NOT_ACCEPTED:
             return Ending(Result.NOT_MOVED, wire.Fault.NONE, status)
-        case Conclusion.DONE if status is not None and status.done_opcode == command.opcode:
+        case Conclusion.DONE if status is not None:
             match status.result:
                 case wire.Result.DONE:
                     return Ending(Result.DONE, wire.Fault.NONE, status)

@@ -21,13 +21,17 @@ class Screen(StrEnum):
 
 
 class Progress(StrEnum):
-    """What the machine does while the citizen waits on a page; the page says so instead of asking."""
+    """What the machine does while a page stands. NONE, LOOKING and RETURNING_OLD_CARD leave the citizen something to do; a
+    journey is cancelled only while nothing moves (NONE and LOOKING).
+    """
 
     NONE = "none"
     CHECKING = "checking"  # code and ID
     LOOKING = "looking"  # face
+    OPENING = "opening"  # the shutter of the old-card throat
+    CLOSING = "closing"
     READING_OLD_CARD = "reading_old_card"
-    RETURNING_OLD_CARD = "returning_old_card"
+    RETURNING_OLD_CARD = "returning_old_card"  # please take it
     FETCHING = "fetching"  # the new card is on its way
     FINISHING = "finishing"
     RECOVERING = "recovering"
@@ -49,9 +53,11 @@ class Notice(StrEnum):
     FACE_LIGHT = "face_light"
     FACE_STILL = "face_still"
     FACE_TURN = "face_turn"
+    FACE_MASK = "face_mask"
+    FACE_TURN_LEFT = "face_turn_left"
+    FACE_TURN_RIGHT = "face_turn_right"
     OLD_CARD_NOT_YOURS = "old_card_not_yours"
     OLD_CARD_UNREADABLE = "old_card_unreadable"
-    OLD_CARD_RETURNED = "old_card_returned"  # please take it
 
 
 class FaultKind(StrEnum):
@@ -67,6 +73,7 @@ class FaultKind(StrEnum):
     IN_DOUBT = "in_doubt"
     POWER = "power"  # the machine restarted in the middle
     CANCELLED = "cancelled"
+    OTHER_WAY = "other_way"  # no face check wanted: the counter hands the card out
     TIMED_OUT = "timed_out"
     BUSY = "busy"  # a device that is needed does not answer
 
@@ -82,6 +89,16 @@ class Whereabouts(StrEnum):
     OLD_INSIDE = "old_inside"
     OLD_KEPT = "old_kept"
     NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What a citizen can do at the machine now: collect at all, show an ID card, show a face, hand in an old card."""
+
+    serving: bool = True
+    reader: bool = True
+    face: bool = True
+    renewal: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +126,7 @@ class View:
     number_allowed: bool = True
     reader_available: bool = True
     face_available: bool = True
+    renewal_available: bool = True
 
 
 class Action(StrEnum):
@@ -118,7 +136,7 @@ class Action(StrEnum):
     NO_CODE = "no_code"  # go on with the ID card and the face
     NUMBER = "number"
     CONFIRM = "confirm"
-    RETRY = "retry"
+    OTHER_WAY = "other_way"  # no face check: to the counter with a ticket
     CANCEL = "cancel"
     MORE_TIME = "more_time"
     CLOSE = "close"  # leave a fault or done page

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lockerd.model.cards import ClaimKind, masked_name, masked_number
 from lockerd.model.custody import Place
-from lockerd.model.view import Progress, Screen, View, Whereabouts
+from lockerd.model.view import Progress, Screen, View, Ways, Whereabouts
 from lockerd.pickup.state import Journey, Patience, Stage, Watch
 
 
@@ -27,7 +27,7 @@ STAGES: dict[Stage, StageRule] = {
     Stage.CHECKING: StageRule(Screen.IDENTIFY, Progress.CHECKING),
     Stage.FACE: StageRule(Screen.FACE, Progress.LOOKING, watch=Watch.FACE, light="camera"),
     Stage.CONFIRM: StageRule(Screen.CONFIRM, patience=Patience.ANSWER),
-    Stage.OPENING: StageRule(Screen.OLD_CARD, light="throat"),
+    Stage.OPENING: StageRule(Screen.OLD_CARD, Progress.OPENING, light="throat"),
     Stage.AWAIT_OLD: StageRule(Screen.OLD_CARD, patience=Patience.INSERT, watch=Watch.THROAT_FILLED, light="throat"),
     Stage.DRAWING_OLD: StageRule(Screen.OLD_CARD, Progress.READING_OLD_CARD),
     Stage.READING_OLD: StageRule(Screen.OLD_CARD, Progress.READING_OLD_CARD),
@@ -39,7 +39,7 @@ STAGES: dict[Stage, StageRule] = {
         Watch.THROAT_CLEARED,
         "throat",
     ),
-    Stage.CLOSING: StageRule(Screen.FAULT),
+    Stage.CLOSING: StageRule(Screen.FAULT, Progress.CLOSING),
     Stage.PICKING: StageRule(Screen.TAKE, Progress.FETCHING),
     Stage.CHECKING_NEW: StageRule(Screen.TAKE, Progress.FETCHING),
     Stage.PRESENTING: StageRule(Screen.TAKE, Progress.FETCHING, light="exit"),
@@ -91,8 +91,7 @@ def view_of(
     *,
     seconds_left: int | None,
     warn: bool,
-    reader_available: bool,
-    face_available: bool,
+    ways: Ways,
 ) -> View:
     """The page of a journey; everything personal on it is masked."""
     rule = STAGES[journey.stage]
@@ -112,6 +111,7 @@ def view_of(
         masked_number=masked_number(person.id_number) if person else "",
         renewal=journey.claim is not None and journey.claim.kind is ClaimKind.RENEWAL,
         number_allowed=journey.code is not None,
-        reader_available=reader_available,
-        face_available=face_available,
+        reader_available=ways.reader,
+        face_available=ways.face,
+        renewal_available=ways.renewal,
     )

@@ -99,6 +99,9 @@ class Database:
         self._lock: int | None = None
         self._end: StoreError | None = None  # why nothing is served any more
         self._serving: asyncio.Task[Any] | None = None
+        self._written = 0
+        self._changes = 0
+        self._news = asyncio.Event()
 
     async def run(self) -> None:
         """Open, migrate and serve until cancelled; then finish the transaction in hand, checkpoint and close.
@@ -142,6 +145,16 @@ class Database:
             return await self._transact(work)
 
         return await self._submit(whole)
+
+    @property
+    def written(self) -> int:
+        """How many transactions that changed something have become durable since the start."""
+        return self._written
+
+    async def more_written(self, than: int) -> None:
+        """Wait until `written` is more than `than`."""
+        while self._written <= than:
+            await self._news.wait()
 
     async def truncate_wal(self) -> None:
         """Write everything back into the file and empty the write-ahead log, so that erased data leaves the disk."""
@@ -213,6 +226,11 @@ class Database:
             if isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
                 self._end = error
             raise
+        if connection.total_changes != self._changes:
+            self._changes = connection.total_changes
+            self._written += 1
+            self._news.set()
+            self._news = asyncio.Event()
         return result
 
     async def _roll_back(self) -> None:

@@ -64,6 +64,17 @@ async def slots(tx: Transaction) -> list[SlotRecord]:
     return [SlotRecord(row["slot"], SlotState(row["state"]), row["card_id"], row["since"]) for row in found]
 
 
+async def slot_state(tx: Transaction, slot: int) -> SlotState:
+    """The state of one slot. Raises StoreError when there is no such slot."""
+    return SlotState((await rows.slot(tx, slot))["state"])
+
+
+async def slot_counts(tx: Transaction) -> dict[SlotState, int]:
+    """How many slots are in each state; a state of none is not named."""
+    found = await tx.all("SELECT state, count(*) AS n FROM slot GROUP BY state")
+    return {SlotState(row["state"]): row["n"] for row in found}
+
+
 async def free_slot(tx: Transaction) -> int | None:
     """The lowest free slot, None when there is none."""
     row = await tx.one("SELECT min(slot) AS slot FROM slot WHERE state = 'free'")
@@ -180,6 +191,16 @@ async def open_intents(tx: Transaction) -> list[Intent]:
         )
         for row in found
     ]
+
+
+async def last_carried(tx: Transaction, unit: Unit) -> Motion | None:
+    """The latest motion of a unit that was to carry a card, however it ended; None before the first."""
+    row = await tx.one(
+        "SELECT motion FROM intent WHERE unit = ? AND motion IN (SELECT value FROM json_each(?))"
+        " ORDER BY intent_id DESC LIMIT 1",
+        (unit, msgspec.json.encode(list(MOVES)).decode()),
+    )
+    return None if row is None else Motion(row["motion"])
 
 
 # --- cards
@@ -312,6 +333,16 @@ async def note_totals(tx: Transaction, seen: Observation) -> None:
     )
 
 
+async def account_dispensed(tx: Transaction, dispensed: int) -> None:
+    """All cards that the dispenser counted as taken until now are accounted for; whatever it counts next is the next card."""
+    await tx.execute("UPDATE unit_total SET dispensed = ? WHERE unit = 'dispenser'", (dispensed,))
+
+
+async def count_taken(tx: Transaction) -> None:
+    """Account for one new card that a hand took out of the dispenser."""
+    await tx.execute("UPDATE unit_total SET dispensed = dispensed + 1 WHERE unit = 'dispenser'")
+
+
 async def totals(tx: Transaction, unit: Unit) -> Totals | None:
     """The totals last kept for a unit; None before the first."""
     row = await tx.one("SELECT dispensed, retained FROM unit_total WHERE unit = ?", (unit,))
@@ -320,7 +351,9 @@ async def totals(tx: Transaction, unit: Unit) -> Totals | None:
 
 async def bin_count(tx: Transaction) -> int:
     """Number of old cards recorded in the recycling bin."""
-    return len(await cards_at(tx, Place.BIN))
+    row = await tx.one("SELECT count(*) AS n FROM card WHERE place = 'bin'")
+    assert row is not None
+    return int(row["n"])
 
 
 async def empty_bin(tx: Transaction, staff: str, counted: int, stamp: Stamp) -> int:

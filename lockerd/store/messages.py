@@ -48,6 +48,11 @@ async def next_due(tx: Transaction, vault: Vault, now: float) -> Message | None:
     )
 
 
+async def any_waiting(tx: Transaction) -> bool:
+    """Whether any message is not sent yet, due or not."""
+    return await tx.one("SELECT 1 FROM message WHERE sent = 0 LIMIT 1") is not None
+
+
 async def sent(tx: Transaction, message_id: str) -> None:
     """The message was taken over: keep that, and erase what it said."""
     await tx.execute("UPDATE message SET sent = 1, phone = NULL, text = NULL WHERE message_id = ?", (message_id,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from functools import cache
 from typing import Final
@@ -53,7 +54,7 @@ def compose(view: View, language: str, text: Catalogue) -> Message:
         language=language,
         other=next(code for code in LANGUAGES if code != language),
         steps=steps if view.screen in STEPS else [],
-        waiting=is_waiting(view) and view.ticket is None,
+        waiting=is_waiting(view),
         qr=qr_svg(view.ticket) if view.ticket else None,
     )
     return Message(
@@ -69,8 +70,10 @@ def compose(view: View, language: str, text: Catalogue) -> Message:
 
 
 def is_waiting(view: View) -> bool:
-    """Whether the citizen can only wait: the page then shows what the machine does instead of its controls."""
-    return view.progress not in {Progress.NONE, Progress.LOOKING}
+    """Whether the citizen can only wait: the page then says what the machine does, and nothing else."""
+    if view.screen is Screen.OUT_OF_SERVICE:
+        return view.progress is Progress.RECOVERING
+    return view.screen is not Screen.FAULT and view.progress in _WORKING
 
 
 def index() -> str:
@@ -95,16 +98,28 @@ def qr_svg(content: str) -> Markup:
     return Markup(out.getvalue().decode())  # noqa: S704 drawn here, of numbers only
 
 
+_WORKING: Final = frozenset({Progress.CHECKING, Progress.READING_OLD_CARD, Progress.FETCHING})
+
+
 @cache
 def environment() -> Environment:
     """The templates, autoescaped; an undefined name is an error."""
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader((TEMPLATES, STATIC)),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["sentences"] = sentences
+    return made
+
+
+def sentences(words: str) -> Markup:
+    """`words` with each sentence in an element of its own, so that a line rather ends between two than inside one."""
+    gap = Markup(" ") if re.search(r"[.?!] ", words) else Markup()
+    parts = re.split(r"(?<=[.?!]) |(?<=[。？！])", words)
+    return gap.join(Markup('<span class="line">{}</span>').format(part) for part in parts if part)
 
 
 def _step_state(screen: Screen, view: View) -> str:
@@ -123,15 +138,19 @@ def _say(view: View, text: Catalogue) -> str:
 
 def _say_page(view: View, text: Catalogue) -> str:
     if view.screen is Screen.FAULT:
-        return " ".join(
-            (
-                text(f"fault.{view.fault}.title") + text("stop"),
-                *(text(f"where.{place}") for place in view.whereabouts),
-                text(f"fault.{view.fault}.next"),
-            )
-        )
+        return " ".join((text(f"fault.{view.fault}.title") + text("stop"), *_say_after_fault(view, text)))
     if is_waiting(view):
         return text(f"progress.{view.progress}")
+    if view.screen is Screen.OLD_CARD and view.progress is Progress.RETURNING_OLD_CARD:
+        return " ".join((text(f"notice.{view.notice}") if view.notice else "", text("say.take_old"))).strip()
     if view.notice is not None:
         return text(f"notice.{view.notice}")
     return text(f"say.{view.screen}")
+
+
+def _say_after_fault(view: View, text: Catalogue) -> tuple[str, ...]:
+    if view.progress is Progress.RECOVERING:
+        return (text("fault.recovering"),)
+    if view.progress is Progress.RETURNING_OLD_CARD:
+        return (text("say.take_old"),)
+    return (*(text(f"where.{place}") for place in view.whereabouts), text(f"fault.{view.fault}.next"))

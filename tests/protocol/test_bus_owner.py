@@ -176,7 +176,7 @@ async def test_a_line_that_comes_back_is_opened_again(tmp_path: Path) -> None:
                         return False
 
                 async with asyncio.timeout(5):
-                    while not await works():  # noqa: ASYNC110 - the line is watched by using it
+                    while not await works():
                         await asyncio.sleep(0.01)
             assert bus.line_statistics().reconnects == 1
 

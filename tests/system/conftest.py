@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -22,12 +24,28 @@ ARGUMENTS = (
 )
 
 
-@pytest_asyncio.fixture
-async def chromium(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
-    """The system's Chromium; a test that needs it is skipped by name where it is missing."""
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """One Chromium for all browser tests, which therefore run in the session's event loop."""
     if shutil.which(CHROMIUM) is None:
-        pytest.skip(f"{request.node.name}: {CHROMIUM} is missing; remedy: apt-get install chromium fonts-noto-cjk")
+        pytest.skip(f"{CHROMIUM} is missing; remedy: apt-get install chromium fonts-noto-cjk")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield browser
-        await browser.close()
+        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield started
+        await started.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def chromium(browser: Browser) -> AsyncIterator[Browser]:
+    """The system's Chromium; a test that needs it is skipped where it is missing. What a test opened is closed after it."""
+    yield browser
+    for context in browser.contexts:
+        await context.close()
+
+
+@pytest.fixture(scope="session")
+def screenshots() -> Path:
+    """The folder for pictures of the screens: LOCKERD_SCREENSHOTS, by default ./screenshots."""
+    place = Path(os.environ.get("LOCKERD_SCREENSHOTS", "screenshots"))
+    place.mkdir(parents=True, exist_ok=True)
+    return place

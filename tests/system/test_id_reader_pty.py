@@ -42,7 +42,7 @@ class Bench:
     @asynccontextmanager
     async def powered(self, baudrate=None):
         task = asyncio.create_task(serve_pty(self.link, self.handle, baudrate=baudrate))
-        while not self.link.is_symlink() and not task.done():  # noqa: ASYNC110 - the link itself is the signal
+        while not self.link.is_symlink() and not task.done():
             await asyncio.sleep(0)
         try:
             yield
@@ -125,7 +125,7 @@ async def test_pty_vanishes_while_the_driver_waits(bench):
     async with bench.reader() as reader:
         async with bench.powered():
             task = asyncio.create_task(reader.read())
-            while not reader.counters.connections:  # noqa: ASYNC110 - nothing announces it
+            while not reader.counters.connections:
                 await asyncio.sleep(0)
         async with asyncio.timeout(5):
             with pytest.raises(DeviceError, match="line is gone"):
@@ -154,7 +154,7 @@ async def test_line_writes_what_exceeds_the_terminals_buffer(tmp_path):
             complete.set()
 
     task = asyncio.create_task(serve_pty(link, handle))
-    while not link.is_symlink():  # noqa: ASYNC110 - the link itself is the signal
+    while not link.is_symlink():
         await asyncio.sleep(0)
     line = await open_serial(str(link), 115_200, device="port")
     await line.write(data, 5)

@@ -15,7 +15,7 @@ from sim.ptys import serve_pty
 @asynccontextmanager
 async def served(link, handle, **options):
     task = asyncio.create_task(serve_pty(link, handle, **options))
-    while not link.is_symlink() and not task.done():  # noqa: ASYNC110 - the link itself is the signal
+    while not link.is_symlink() and not task.done():
         await asyncio.sleep(0)
     try:
         yield task

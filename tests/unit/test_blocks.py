@@ -7,21 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_protocol.blocks import (
+    BLOCKS,
     COMMAND_COUNT,
+    DETAILS,
     IDENTITY_COUNT,
     STATUS_COUNT,
-    BlockError,
     CommandBlock,
     IdentityBlock,
     StatusBlock,
 )
+from firmware_protocol.blocks import STATUS as STATUS_BLOCK
 from firmware_protocol.crc import crc16, crc16_of_registers
-from firmware_protocol.units import Fault, Position, Result, Sensor, State, UnitKind
+from firmware_protocol.declaration import Block, BlockError, Flaw
+from firmware_protocol.units import RULES, SENSORS, Fault, Light, Opcode, Position, Result, Sensor, State, UnitKind
 
 WORD = st.integers(0, 0xFFFF)
 LONG = st.integers(0, 0xFFFFFFFF)
 COMMANDS = st.builds(CommandBlock, LONG, LONG, WORD, WORD, WORD, WORD)
-IDENTITIES = st.builds(IdentityBlock, st.sampled_from(UnitKind), WORD, LONG, WORD)
+IDENTITIES = st.builds(IdentityBlock, st.sampled_from(UnitKind), st.integers(0, 1000), LONG, st.integers(1, 500))
 STATUSES = st.builds(
     StatusBlock,
     boot_id=LONG,
@@ -37,7 +40,10 @@ STATUSES = st.builds(
     fault=st.sampled_from(Fault),
     dispensed=LONG,
     retained=LONG,
-    detail=st.tuples(*[WORD] * 10),
+    detail=st.tuples(*[WORD] * 7),
+    accepted_opcode=WORD,
+    accepted_arg0=WORD,
+    done_arg0=WORD,
 )
 
 
@@ -50,17 +56,17 @@ def test_crc_has_the_published_check_value() -> None:
 
 def test_command_has_the_declared_layout() -> None:
     registers = CommandBlock(0x01020304, 0x05060708, 0x13, 7).to_registers()
-    assert registers[:11] == [0x4C4B, 0x0100, 0x0102, 0x0304, 0x0506, 0x0708, 0x13, 7, 0, 0, 0]
+    assert registers[:11] == [0x4C4B, 0x0101, 0x0102, 0x0304, 0x0506, 0x0708, 0x13, 7, 0, 0, 0]
     assert len(registers) == COMMAND_COUNT == 12
 
 
 def test_status_has_the_declared_layout() -> None:
     status = StatusBlock(
         0x00010002, State.RUNNING, 0x00030004, 0x00050006, 0x13, Result.FAULT, 9, Position.EXIT, 11,
-        Sensor.MAINS | Sensor.EXIT, Fault.JAM, 0x00070008, 0x0009000A, tuple(range(20, 30)),
+        Sensor.MAINS | Sensor.EXIT, Fault.JAM, 0x00070008, 0x0009000A, tuple(range(20, 27)), 27, 28, 29,
     )  # fmt: skip
     assert status.to_registers()[:31] == [
-        0x4C4B, 0x0100, 1, 2, 2, 3, 4, 5, 6, 0x13, 2, 9, 3, 11, 0x0008, 0x0008, 1, 7, 8, 9, 10, *range(20, 30),
+        0x4C4B, 0x0101, 1, 2, 2, 3, 4, 5, 6, 0x13, 2, 9, 3, 11, 0x0008, 0x0008, 1, 7, 8, 9, 10, *range(20, 30),
     ]  # fmt: skip
     assert len(status.to_registers()) == STATUS_COUNT == 32
 
@@ -115,8 +121,79 @@ def test_a_sealed_block_with_an_undefined_value_is_refused(change: dict[str, int
         StatusBlock.from_registers(resealed(STATUS, **change))
 
 
-def test_another_major_version_is_refused_by_name_and_a_newer_minor_is_not() -> None:
-    with pytest.raises(BlockError, match="protocol 2, this side speaks 1"):
+def test_another_major_version_is_refused_by_name() -> None:
+    with pytest.raises(BlockError, match="protocol 2, this side speaks 1") as refused:
         StatusBlock.from_registers(resealed(STATUS, r1=0x0200))
-    newer = StatusBlock.from_registers(resealed(STATUS, r1=0x0105, r14=0x8000, r15=0x0001))
+    assert refused.value.flaw is Flaw.MAJOR
+
+
+def test_a_newer_minor_may_bring_sensors_faults_and_registers() -> None:
+    newer = StatusBlock.from_registers(resealed(STATUS, r1=0x0105, r14=0x8000, r15=0x0001, r16=99))
     assert newer.sensors == Sensor.HOME
+    assert newer.fault is Fault.OTHER
+    identity = IdentityBlock(UnitKind.CABINET, 0, 1, 100)
+    assert IdentityBlock.from_registers(resealed(identity.to_registers(), r1=0x01FF, r10=0xBEEF)) == identity
+
+
+@pytest.mark.parametrize("change", [{"r4": 9}, {"r10": 3}, {"r12": 9}])
+def test_a_newer_minor_brings_no_new_state_result_or_position(change: dict[str, int]) -> None:
+    with pytest.raises(BlockError, match="undefined") as refused:
+        StatusBlock.from_registers(resealed(STATUS, r1=0x0105, **change))
+    assert refused.value.flaw is Flaw.VALUE
+
+
+def test_an_older_minor_does_not_tell_what_came_later() -> None:
+    older = StatusBlock.from_registers(resealed(STATUS, r1=0x0100, r28=0x13, r29=4, r30=4))
+    assert (older.accepted_opcode, older.accepted_arg0, older.done_arg0) == (None, None, None)
+    assert StatusBlock.from_registers(older.to_registers()) == older
+
+
+@pytest.mark.parametrize(
+    ("block", "name"),
+    [
+        (IdentityBlock(UnitKind.DISPENSER, 1001, 1, 100), "capacity is 1001, outside 0 to 1000"),
+        (IdentityBlock(UnitKind.DISPENSER, 8, 1, 0), "max_response_ms is 0"),
+        (CommandBlock(1 << 32, 1, 1), "boot_id"),
+        (CommandBlock(1, 1, 1, -1), "arg0"),
+    ],
+)
+def test_a_value_outside_its_range_is_not_sent(block: IdentityBlock | CommandBlock, name: str) -> None:
+    with pytest.raises(BlockError, match=name):
+        block.to_registers()
+
+
+def test_a_capacity_outside_its_range_is_not_believed() -> None:
+    identity = IdentityBlock(UnitKind.DISPENSER, 1000, 1, 100).to_registers()
+    with pytest.raises(BlockError, match="capacity is 1001"):
+        IdentityBlock.from_registers(resealed(identity, r3=1001))
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)
+def test_no_register_is_declared_twice_and_none_outside_its_block(block: Block) -> None:
+    taken = [0, 1, block.count - 1]  # magic, version, CRC
+    for one in block.registers:
+        taken += range(one.offset, one.offset + one.words)
+    assert len(taken) == len(set(taken))
+    assert max(taken) == block.count - 1
+
+
+@pytest.mark.parametrize("kind", UnitKind)
+def test_details_lie_within_the_detail_registers(kind: UnitKind) -> None:
+    detail = next(one for one in STATUS_BLOCK.registers if one.name == "detail")
+    taken = [offset for one in DETAILS[kind] for offset in range(one.offset, one.offset + one.words)]
+    assert len(taken) == len(set(taken))
+    assert set(taken) <= set(range(detail.offset, detail.offset + detail.words))
+
+
+def test_every_opcode_is_somebodys_and_needs_only_sensors_that_its_units_have() -> None:
+    assert set(RULES) == set(Opcode)
+    for rule in RULES.values():
+        assert rule.units
+        for interlock in rule.interlocks:
+            for kind in rule.units:
+                assert not (interlock.present | interlock.absent) & ~SENSORS[kind]
+
+
+def test_every_member_says_what_it_means() -> None:
+    for values in (UnitKind, Opcode, State, Result, Position, Sensor, Fault, Light):
+        assert all(member.meaning for member in values)

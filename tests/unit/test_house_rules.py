@@ -49,6 +49,9 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+HARNESS = ROOT / "sim/soak/harness.py"  # the one file of the simulator that may start the daemon's composition root
+
+
 def within(name: str, room: str) -> bool:
     return name == room or name.startswith(room + ".")
 
@@ -62,6 +65,8 @@ def files(room: str) -> list[Path]:
 def test_a_room_enters_only_the_rooms_it_may(room: str) -> None:
     ours = ("firmware_protocol", "lockerd", "sim")
     for path in files(room):
+        if path == HARNESS:
+            continue
         for name in imports(path):
             if any(within(name, root) for root in ours):
                 assert any(within(name, allowed) for allowed in (room, *RULES[room])), f"{path.name} imports {name}"
@@ -72,6 +77,16 @@ def test_the_wire_declarations_need_the_standard_library_only() -> None:
         for name in imports(path):
             top = name.split(".")[0]
             assert top in sys.stdlib_module_names or top == "firmware_protocol", f"{path.name} imports {name}"
+
+
+def test_the_declarations_of_the_wires_do_no_input_or_output() -> None:
+    """The conformance kit is the one part of the room that does: it is a command beside the declarations, not one of them."""
+    doing = {"asyncio", "os", "select", "socket", "subprocess", "termios", "time", "urllib"}
+    for path in files("firmware_protocol"):
+        tops = {name.split(".")[0] for name in imports(path)}
+        if "conformance" not in path.parts:
+            assert not tops & doing, path
+            assert not any(within(name, "firmware_protocol.conformance") for name in imports(path)), path
 
 
 def test_lockerd_knows_nothing_of_the_simulator() -> None:

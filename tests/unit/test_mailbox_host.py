@@ -175,14 +175,15 @@ async def test_settling_never_writes(bench: Bench) -> None:
     assert len(bench.line.writes) == 1
 
 
-async def test_a_number_used_by_somebody_else_is_in_doubt(bench: Bench) -> None:
+@pytest.mark.parametrize("foreign", [Opcode.ALIGN, Opcode.PICK], ids=["another opcode", "another slot"])
+async def test_a_number_used_by_somebody_else_is_in_doubt(bench: Bench, foreign: Opcode) -> None:
     mine = await bench.host.plan(Opcode.PICK, 3)
     other = MailboxUnit(bench.line, DISPENSER, "dispenser", poll_interval=0.001)
-    await other.carry_out(await other.plan(Opcode.ALIGN, 4), 5.0)
+    await other.carry_out(await other.plan(foreign, 4), 5.0)
     assert (await bench.host.carry_out(mine, 5.0)).result is Result.IN_DOUBT
     await other.carry_out(await other.plan(Opcode.ALIGN, 5), 5.0)
     assert (await bench.host.carry_out(mine, 5.0)).result is Result.IN_DOUBT
-    assert bench.motions == [(Opcode.ALIGN, 4), (Opcode.ALIGN, 5)]
+    assert bench.motions == [(foreign, 4), (Opcode.ALIGN, 5)]
 
 
 async def test_a_busy_unit_is_not_planned_for(bench: Bench) -> None:

@@ -1,9 +1,7 @@
-"""The mailbox rule against cases written by hand from the rule's text, with command blocks built here register by register.
+"""The mailbox rule against cases written by hand from the rule's text.
 
-The text: whole block with a good CRC or nothing; seq == accepted -> no-op ack (checked before boot_id); foreign boot_id ->
-refused; seq != accepted+1 or busy -> exception 6; else persist and move. After a boot with accepted != done INTERRUPTED,
-never resumed by itself. Host: accepted < seq -> send the same seq again; accepted = seq and running -> wait; done = seq ->
-take the result; INTERRUPTED -> in doubt; accepted > seq -> lock out.
+Host: accepted < seq -> send the same seq again; accepted = seq and running -> wait; done = seq -> take the result;
+INTERRUPTED -> in doubt; accepted > seq -> lock out. Another host's command under the same seq is not this one.
 """
 
 from __future__ import annotations
@@ -12,93 +10,27 @@ from dataclasses import replace
 
 import pytest
 
-from firmware_protocol.blocks import StatusBlock
+from firmware_protocol.blocks import CommandBlock, StatusBlock
 from firmware_protocol.mailbox import Conclusion, Verdict, conclude, judge
 from firmware_protocol.units import Fault, Position, Result, Sensor, State, UnitKind
-
-BOOT = 0xCAFE0001
-OTHER_BOOT = 0xCAFE0002
-ACCEPTED = 41
-RESET, ALIGN, STORE, PICK, ACCEPT, LIGHT = 0x01, 0x10, 0x12, 0x13, 0x22, 0x30
-
-
-def bitwise_crc(data: bytes) -> int:
-    """CRC-16/MODBUS by the book, apart from the table in the protocol package."""
-    crc = 0xFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
-    return crc
-
-
-def block(
-    boot: int = BOOT,
-    seq: int = ACCEPTED + 1,
-    opcode: int = PICK,
-    arg0: int = 3,
-    *,
-    magic: int = 0x4C4B,
-    version: int = 0x0100,
-) -> list[int]:
-    body = [magic, version, boot >> 16, boot & 0xFFFF, seq >> 16, seq & 0xFFFF, opcode, arg0, 0, 0, 0]
-    return [*body, bitwise_crc(b"".join(r.to_bytes(2, "big") for r in body))]
-
-
-def spoiled(registers: list[int], index: int) -> list[int]:
-    return [r ^ 0x0010 if i == index else r for i, r in enumerate(registers)]
-
-
-R, M, I = State.READY, State.RUNNING, State.INTERRUPTED  # noqa: E741 - one letter per column of the table
-
-# name, block, firmware state, accepted_seq, verdict, Modbus exception
-CASES = [
-    ("next seq while ready", block(), R, 41, Verdict.ACCEPT, None),
-    ("first command of a new unit", block(seq=1), R, 0, Verdict.ACCEPT, None),
-    ("wrap to 1, never 0", block(seq=1), R, 0xFFFFFFFF, Verdict.ACCEPT, None),
-    ("0 after the last number", block(seq=0), R, 0xFFFFFFFF, Verdict.OUT_OF_ORDER, 6),
-    ("a newer minor version", block(version=0x0107), R, 41, Verdict.ACCEPT, None),
-    ("another major version", block(version=0x0200), R, 41, Verdict.BAD_BLOCK, 3),
-    ("wrong magic", block(magic=0x4C4C), R, 41, Verdict.BAD_BLOCK, 3),
-    ("damaged argument", spoiled(block(), 7), R, 41, Verdict.BAD_BLOCK, 3),
-    ("damaged CRC", spoiled(block(), 11), R, 41, Verdict.BAD_BLOCK, 3),
-    ("one register short", block()[:-1], R, 41, Verdict.BAD_BLOCK, 3),
-    ("one register more", [*block(), 0], R, 41, Verdict.BAD_BLOCK, 3),
-    ("nothing", [], R, 41, Verdict.BAD_BLOCK, 3),
-    ("repeated while ready", block(seq=41), R, 41, Verdict.REPEATED, None),
-    ("repeated while running", block(seq=41), M, 41, Verdict.REPEATED, None),
-    ("repeated after an interruption", block(seq=41), I, 41, Verdict.REPEATED, None),
-    ("repeated by a host of the boot before", block(OTHER_BOOT, seq=41), I, 41, Verdict.REPEATED, None),
-    ("repeated and damaged", spoiled(block(seq=41), 3), R, 41, Verdict.BAD_BLOCK, 3),
-    ("foreign boot", block(OTHER_BOOT), R, 41, Verdict.FOREIGN_BOOT, 4),
-    ("foreign boot and out of order", block(OTHER_BOOT, seq=50), R, 41, Verdict.FOREIGN_BOOT, 4),
-    ("foreign boot while running", block(OTHER_BOOT), M, 41, Verdict.FOREIGN_BOOT, 4),
-    ("one seq too far", block(seq=43), R, 41, Verdict.OUT_OF_ORDER, 6),
-    ("one seq behind", block(seq=40), R, 41, Verdict.OUT_OF_ORDER, 6),
-    ("too far while running", block(seq=43), M, 41, Verdict.OUT_OF_ORDER, 6),
-    ("next seq while running", block(), M, 41, Verdict.BUSY, 6),
-    ("reset while running", block(opcode=RESET), M, 41, Verdict.BUSY, 6),
-    ("next seq after an interruption", block(), I, 41, Verdict.BUSY, 6),
-    ("reset after an interruption", block(opcode=RESET), I, 41, Verdict.ACCEPT, None),
-    ("reset after an interruption, foreign boot", block(OTHER_BOOT, opcode=RESET), I, 41, Verdict.FOREIGN_BOOT, 4),
-    ("last slot", block(arg0=7), R, 41, Verdict.ACCEPT, None),
-    ("slot beyond the last", block(arg0=8), R, 41, Verdict.BAD_ARGUMENT, 3),
-    ("align beyond the last", block(opcode=ALIGN, arg0=8), R, 41, Verdict.BAD_ARGUMENT, 3),
-    ("store beyond the last", block(opcode=STORE, arg0=0xFFFF), R, 41, Verdict.BAD_ARGUMENT, 3),
-    ("a recycler's command", block(opcode=ACCEPT), R, 41, Verdict.BAD_ARGUMENT, 3),
-    ("a cabinet's command", block(opcode=LIGHT), R, 41, Verdict.BAD_ARGUMENT, 3),
-    ("a command nobody has", block(opcode=0x7F), R, 41, Verdict.BAD_ARGUMENT, 3),
-    ("argument of a reset is not looked at", block(opcode=RESET, arg0=999), R, 41, Verdict.ACCEPT, None),
-]
+from tests.mailbox_cases import ALL_CASES, BOOT, PICK
 
 
 @pytest.mark.parametrize(
-    ("registers", "state", "accepted", "verdict", "exception"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+    ("kind", "capacity", "registers", "state", "accepted", "verdict", "exception"),
+    [c[1:] for c in ALL_CASES],
+    ids=[c[0] for c in ALL_CASES],
 )
 def test_unit_judges_as_written(
-    registers: list[int], state: State, accepted: int, verdict: Verdict, exception: int | None
+    kind: UnitKind,
+    capacity: int,
+    registers: list[int],
+    state: State,
+    accepted: int,
+    verdict: Verdict,
+    exception: int | None,
 ) -> None:
-    judgement = judge(registers, kind=UnitKind.DISPENSER, capacity=8, boot_id=BOOT, accepted_seq=accepted, state=state)
+    judgement = judge(registers, kind=kind, capacity=capacity, boot_id=BOOT, accepted_seq=accepted, state=state)
     assert (judgement.verdict, judgement.verdict.exception) == (verdict, exception)
 
 
@@ -126,4 +58,32 @@ STATUS = StatusBlock(
     ],
 )
 def test_host_concludes_as_written(seq: int, accepted: int, done: int, state: State, conclusion: Conclusion) -> None:
-    assert conclude(seq, replace(STATUS, accepted_seq=accepted, done_seq=done, state=state)) is conclusion
+    assert (
+        conclude(CommandBlock(BOOT, seq, PICK, 3), replace(STATUS, accepted_seq=accepted, done_seq=done, state=state))
+        is conclusion
+    )
+
+
+MINE = CommandBlock(BOOT, 42, PICK, 3)
+READY_42 = replace(STATUS, accepted_seq=42, done_seq=42, accepted_opcode=PICK, accepted_arg0=3, done_arg0=3)
+RUNNING_42 = replace(READY_42, state=State.RUNNING, done_seq=41)
+
+
+@pytest.mark.parametrize(
+    ("status", "conclusion"),
+    [
+        (READY_42, Conclusion.DONE),
+        (replace(READY_42, done_arg0=4), Conclusion.LOCKED_OUT),
+        (replace(READY_42, done_opcode=0x12), Conclusion.LOCKED_OUT),
+        (replace(READY_42, done_arg0=None), Conclusion.DONE),  # a firmware of 1.0 does not tell
+        (RUNNING_42, Conclusion.RUNNING),
+        (replace(RUNNING_42, accepted_arg0=4), Conclusion.LOCKED_OUT),
+        (replace(RUNNING_42, accepted_opcode=0x10), Conclusion.LOCKED_OUT),
+        (replace(RUNNING_42, state=State.INTERRUPTED), Conclusion.INTERRUPTED),
+        (replace(RUNNING_42, state=State.INTERRUPTED, accepted_arg0=4), Conclusion.LOCKED_OUT),
+        # done under my seq, and another one runs already: the later one's arguments are not looked at
+        (replace(READY_42, accepted_seq=43, accepted_opcode=1, accepted_arg0=0), Conclusion.DONE),
+    ],
+)
+def test_another_hosts_command_under_the_same_number_is_not_mine(status: StatusBlock, conclusion: Conclusion) -> None:
+    assert conclude(MINE, status) is conclusion

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from firmware_protocol.blocks import NO_SLOT
+from firmware_protocol.blocks import CABINET_FAN, CABINET_HEATER, NO_SLOT
 from firmware_protocol.units import Fault, Opcode, Sensor, UnitKind
 from sim.mechanisms import HALF_TURN_SECONDS, SECONDS, CabinetMechanism, DispenserMechanism, RecyclerMechanism
 from sim.motions import MotionLog
@@ -226,3 +226,14 @@ async def test_lights_and_speed(bench: Bench) -> None:
     bench.world.place_tray(["N1"])
     await fast.perform(Opcode.LOAD, 0, bench.steps.append)
     assert bench.now == pytest.approx(SECONDS[Opcode.LOAD] / 10)
+
+
+async def test_fan_and_heater_are_settings_that_a_reset_takes_back(bench: Bench) -> None:
+    await bench.cabinet.perform(Opcode.FAN, 40, bench.steps.append)
+    await bench.cabinet.perform(Opcode.HEATER, 1, bench.steps.append)
+    assert bench.cabinet.detail()[CABINET_FAN] == 40
+    assert bench.cabinet.detail()[CABINET_HEATER] == 1
+    assert Sensor.FAN_TURNS in bench.cabinet.sensors()
+    await bench.cabinet.perform(Opcode.RESET, 0, bench.steps.append)
+    assert bench.cabinet.detail()[CABINET_FAN] == bench.cabinet.detail()[CABINET_HEATER] == 0
+    assert Sensor.FAN_TURNS not in bench.cabinet.sensors()

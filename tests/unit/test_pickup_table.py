@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from firmware_protocol.idnumber import check_digit
 from lockerd.model.cards import Chip, Claim, ClaimKind, ClaimState, Person
 from lockerd.model.custody import Fault, Motion, Observation, Outcome, Place, Result, Unit
 from lockerd.model.identity import FaceReason, FaceResult, FaceVerdict
-from lockerd.model.view import Action, FaultKind, Notice, Screen, Tap
+from lockerd.model.view import Action, FaultKind, Notice, Screen, Tap, Ways
 from lockerd.pickup.diagram import mermaid
 from lockerd.pickup.screens import STAGES, view_of, whereabouts
 from lockerd.pickup.state import (
@@ -44,6 +45,7 @@ from lockerd.pickup.state import (
     Watch,
 )
 from lockerd.pickup.table import TABLE, step
+from lockerd.web.render import render
 
 NUMBER = "99010119900307123" + check_digit("99010119900307123")
 OTHER = "99010119900307125" + check_digit("99010119900307125")
@@ -179,6 +181,18 @@ def test_an_absent_face_check_never_opens_anything() -> None:
     assert (journey.stage, journey.fault, motions(asked)) == (Stage.FAULT, FaultKind.FACE_DOWN, [])
 
 
+def test_without_a_face_check_the_counter_gets_a_ticket() -> None:
+    journey, asked = walk(*TO_CONFIRM[:3], tap(Action.OTHER_WAY))
+    assert (journey.stage, journey.fault, asked[-1]) == (Stage.FAULT, FaultKind.OTHER_WAY, IssueTicket())
+
+
+def test_cancelling_before_the_camera_leads_back_to_the_first_page_without_a_ticket() -> None:
+    journey, asked = walk(*TO_CONFIRM[:3], tap(Action.CANCEL))
+    assert (journey.stage, journey.fault) == (Stage.IDLE, None)
+    assert asked[-1] == EndJourney(journey.journey_id, "left")
+    assert IssueTicket() not in asked
+
+
 def test_the_old_card_of_someone_else_goes_back_and_can_be_replaced_by_the_right_one() -> None:
     journey, asked = walk(*TO_ESCROW, ChipRead(FOREIGN_CHIP))
     assert journey.stage is Stage.REFUSING_OLD
@@ -300,6 +314,18 @@ def _done_leaves(stage: Stage, motion: Motion) -> bool:
     return step(journey, MotionEnded(motion, Outcome(Result.DONE), None))[0].stage is not stage
 
 
+@pytest.mark.parametrize("stage", Stage)
+def test_a_page_offers_exactly_the_taps_that_are_answered(stage: Stage) -> None:
+    """No dead button, and no way out that is kept from the citizen."""
+    journey = Journey(stage=stage, claim=CLAIM, code="12345678", fault=FaultKind.JAM, ticket="A-0001")
+    view = view_of(journey, seconds_left=None, warn=False, ways=Ways())
+    offered = {Action(name) for name in re.findall(r'data-action="(\w+)"', render(view, "en").html)} - {Action.LANGUAGE}
+    values = {Action.NUMBER: NUMBER, Action.CODE: "12345678"}
+    assert offered == {
+        action for action in Action if step(journey, tap(action, values.get(action, ""))) != (journey, ())
+    }
+
+
 def test_the_diagram_names_every_stage() -> None:
     text = mermaid()
     assert all(f" {stage}" in text for stage in Stage)
@@ -352,7 +378,7 @@ def test_on_any_sequence_nothing_is_presented_without_proof(events: list[Event])
             verified = confirmed = chip_matched = False
             assert journey.claim is None
             assert journey.code is None
-        view = view_of(journey, seconds_left=None, warn=False, reader_available=True, face_available=True)
+        view = view_of(journey, seconds_left=None, warn=False, ways=Ways())
         assert NUMBER not in repr(view)
         assert "李小明" not in repr(view)
         if view.screen is Screen.FAULT:

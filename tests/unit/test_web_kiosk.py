@@ -70,7 +70,7 @@ async def message(stream: ClientResponse) -> dict[str, object]:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 the condition is another task's state, which nothing signals
+        while not condition():
             await asyncio.sleep(0.005)
 
 

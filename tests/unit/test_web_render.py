@@ -10,7 +10,7 @@ import pytest
 
 from lockerd.model.view import FaultKind, Notice, Progress, Screen, View, Whereabouts
 from lockerd.web.catalogue import LANGUAGES, Catalogue, catalogue
-from lockerd.web.render import compose, index, render
+from lockerd.web.render import compose, index, render, sentences
 
 SHELL = {"moment.title", "moment.text", "app.name"}  # read by the page around the fragments
 
@@ -27,7 +27,10 @@ def every_view() -> list[View]:
             replace(base, warn=True),
             replace(base, seconds_left=45),
             replace(base, reader_available=False),
+            replace(base, number_allowed=False),
+            replace(base, number_allowed=False, reader_available=False),
             replace(base, face_available=False),
+            replace(base, renewal_available=False),
             replace(base, ticket="4821-7730", attempts_left=2),
         ]
         views += [replace(base, progress=progress) for progress in Progress]
@@ -104,9 +107,35 @@ def test_fault_page_says_what_where_next_and_the_ticket() -> None:
     assert (message.ticket, message.fault) == ("4821-7730", FaultKind.NOT_TAKEN)
 
 
-def test_ticket_stays_while_the_machine_recovers() -> None:
-    html = render(View(Screen.FAULT, fault=FaultKind.JAM, progress=Progress.RECOVERING, ticket="4821-7730"), "zh").html
-    assert "4821-7730" in html
+def test_a_fault_page_says_that_the_card_is_brought_to_safety_before_it_says_that_it_is_safe() -> None:
+    places = (Whereabouts.NEW_AT_EXIT, Whereabouts.OLD_INSIDE)
+    fault = View(Screen.FAULT, fault=FaultKind.NOT_TAKEN, whereabouts=places, ticket="4821-7730")
+    moving = render(replace(fault, progress=Progress.RECOVERING), "en")
+    text = catalogue("en")
+    for words in (moving.html, moving.say):
+        assert text("fault.recovering") in words
+        assert text("where.new_at_exit") not in words
+    assert "4821-7730" in moving.html
+    assert 'data-action="close"' not in moving.html
+
+
+def test_the_old_card_is_offered_back_before_anything_else_is_asked() -> None:
+    fault = View(Screen.FAULT, fault=FaultKind.JAM, ticket="4821-7730", progress=Progress.RETURNING_OLD_CARD)
+    refused = View(Screen.OLD_CARD, notice=Notice.OLD_CARD_NOT_YOURS, progress=Progress.RETURNING_OLD_CARD)
+    for view, title in ((fault, "fault.take_title"), (refused, "old_card.take_title")):
+        message = render(view, "zh")
+        assert catalogue("zh")(title) in message.html
+        assert catalogue("zh")("say.take_old") in message.say
+    assert catalogue("zh")("old_card.title") in render(replace(refused, progress=Progress.NONE), "zh").html
+
+
+def test_where_only_the_card_will_do_no_number_is_asked_for() -> None:
+    for reader in (True, False):
+        html = render(View(Screen.IDENTIFY, number_allowed=False, reader_available=reader), "zh").html
+        assert "keypad" not in html
+        assert "data-choose" not in html
+        assert "data-entry" not in html
+        assert (catalogue("zh")("identify.stuck_title") in html) is not reader
 
 
 def test_a_fault_without_a_kind_still_has_a_page() -> None:
@@ -115,20 +144,34 @@ def test_a_fault_without_a_kind_still_has_a_page() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_language_button_and_a_way_out_are_on_every_page(language: str) -> None:
+    leaving = {Screen.IDENTIFY, Screen.FACE, Screen.CONFIRM, Screen.OLD_CARD}
     for view in every_view():
         html = render(view, language).html
+        still = view.progress is Progress.NONE
+        at_rest = still or view.progress is Progress.LOOKING
         assert 'data-action="language"' in html
-        if view.screen not in {Screen.DONE, Screen.FAULT, Screen.OUT_OF_SERVICE}:
-            assert 'data-action="cancel"' in html
-        if view.screen in {Screen.DONE, Screen.FAULT} and not view.warn:
-            assert 'data-action="close"' in html
+        assert ('data-action="cancel"' in html) == (view.screen in leaving and at_rest)
+        assert ('data-action="close"' in html) == (view.screen in {Screen.DONE, Screen.FAULT} and still)
         assert ('data-action="more_time"' in html) == view.warn
 
 
-def test_waiting_pages_offer_nothing_to_press_but_cancel() -> None:
-    html = render(View(Screen.CODE, progress=Progress.CHECKING), "zh").html
-    assert catalogue("zh")("progress.checking") in html
-    assert set(re.findall(r'data-action="(\w+)"', html)) == {"language", "cancel"}
+@pytest.mark.parametrize("progress", [Progress.CHECKING, Progress.READING_OLD_CARD, Progress.FETCHING])
+def test_waiting_pages_offer_nothing_to_press(progress: Progress) -> None:
+    html = render(View(Screen.IDENTIFY, progress=progress), "zh").html
+    assert catalogue("zh")(f"progress.{progress}") in html
+    assert set(re.findall(r'data-action="(\w+)"', html)) == {"language"}
+
+
+def test_chinese_has_full_width_punctuation() -> None:
+    half = re.compile("(?<=[\u4e00-\u9fff])[,.;:?!()]|[,.;:?!()](?=[\u4e00-\u9fff])")
+    for room in ("", "console"):
+        texts = catalogue("zh", room).texts
+        assert {key: words for key, words in texts.items() if half.search(words)} == {}
+
+
+def test_each_sentence_is_a_line_of_its_own_if_it_can_be() -> None:
+    assert sentences("好。请<等>！") == '<span class="line">好。</span><span class="line">请&lt;等&gt;！</span>'
+    assert sentences("Well. Wait, 1.5 s") == '<span class="line">Well.</span> <span class="line">Wait, 1.5 s</span>'
 
 
 def test_another_language_is_refused() -> None:

@@ -1,0 +1,247 @@
+"""Compares physical truth, the daemon's ledger, the units' totals and the office's ledger. It shares no code with the daemon.
+
+It reads the database with its own SQL at each commit, when the file holds exactly what was committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from firmware_protocol.units import UnitKind
+from sim.assembly import Machine
+from sim.soak.seams import Fetch
+from sim.soak.stage import Witness
+from sim.world import Place, Spot
+
+_STORY = 400
+
+NEW: dict[str, frozenset[Place]] = {
+    "tray": frozenset({Place.TRAY, Place.LOAD, Place.REJECT_LANE}),
+    "load": frozenset({Place.LOAD}),
+    "transport": frozenset({Place.TRANSPORT}),
+    "slot": frozenset({Place.SLOT}),
+    "exit": frozenset({Place.EXIT, Place.PERSON}),  # a hand is quicker than any record
+    "retract": frozenset({Place.RETRACT}),
+    "taken": frozenset({Place.PERSON}),
+    "removed": frozenset({Place.TRAY}),
+}
+OLD: dict[str, frozenset[Place]] = {
+    "throat": frozenset({Place.THROAT, Place.PERSON}),
+    "escrow": frozenset({Place.ESCROW}),
+    "bin": frozenset({Place.BIN}),
+    "taken": frozenset({Place.PERSON}),
+    "removed": frozenset({Place.TRAY}),
+}
+"""Where a card may really be, by its recorded place, while nothing moves it; in_doubt may be anywhere."""
+
+_OUTSIDE = frozenset({Place.TRAY, Place.PERSON, Place.REJECT_LANE, Place.LOAD})
+_UNLOADED = frozenset({Place.TRANSPORT, Place.BETWEEN})  # a card of a tray that nobody has read yet
+
+
+class Checker(Witness):
+    """Sees every move and every commit. `violations` are (virtual seconds, what is wrong)."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self.machine: Machine | None = None
+        self.violations: list[tuple[float, str]] = []
+        self.violated = asyncio.Event()
+        self.story: deque[str] = deque(maxlen=_STORY)
+        self.echo: Callable[[str], None] | None = None
+        self.full_wanted = False
+        self.full_checks = 0
+        self.taken = 0  # new cards out of the exit by hand
+        self.events = 0
+        self._hash = hashlib.sha256()
+        self._last_move = 0
+        self._last_event = 0
+        self._recorded: dict[str, tuple[str, int | None]] = {}
+        self._bound: dict[str, str | None] = {}  # old card of the ledger -> the physical one
+        self._untold: dict[int, tuple[str, str]] = {}
+        self._taken_claims: set[str] = set()
+        self._lied_about: set[str] = set()
+        self._tampered: set[str] = set()
+        self.lying = False
+
+    @property
+    def trace(self) -> str:
+        """Hash of all that happened."""
+        return self._hash.hexdigest()[:16]
+
+    def note(self, what: str) -> None:
+        """One line of the story."""
+        line = f"{self._now():.3f} {what}"
+        self._hash.update(line.encode())
+        self.story.append(line)
+        if self.echo is not None:
+            self.echo(line)
+
+    def wrong(self, what: str) -> None:
+        """One violation."""
+        self.note(f"VIOLATION {what}")
+        self.violations.append((self._now(), what))
+        self.violated.set()
+
+    # --- what hands do -----------------------------------------------------------------------------------------------
+
+    def took_new(self, person: str, card: str, owner: str) -> None:
+        """A hand took a card out of the exit."""
+        self.taken += 1
+        self.note(f"{person} takes {card}")
+        if owner != person:
+            self.wrong(f"{card} of {owner} was handed to {person}")
+
+    def left(self, person: str, *, has_old: bool, has_new: bool) -> None:
+        """Somebody leaves the machine."""
+        self.note(f"{person} leaves old={has_old} new={has_new}")
+        if has_old and has_new:
+            self.wrong(f"{person} leaves with two cards")
+
+    # --- what the office hears ---------------------------------------------------------------------------------------
+
+    def told(self, seq: int, kind: str, data: dict[str, object]) -> None:
+        """See `Witness`: each event once, in order, as the journal has it."""
+        self.events += 1
+        written = self._untold.pop(seq, None)
+        if written is None:
+            self.wrong(f"the office learned of event {seq}, which is not in the journal or was told before")
+        elif written != (kind, json.dumps(data, sort_keys=True)):
+            self.wrong(f"event {seq} is {written[0]} in the journal and {kind} at the office")
+
+    # --- what becomes durable ----------------------------------------------------------------------------------------
+
+    async def committed(self, fetch: Fetch) -> None:
+        """See `Witness`."""
+        for row in await fetch(f"SELECT * FROM journal WHERE seq > {self._last_event} ORDER BY seq"):  # noqa: S608  # a number
+            if row["seq"] != self._last_event + 1:
+                self.wrong(f"event {row['seq']} follows {self._last_event}")
+            self._last_event = row["seq"]
+            data = json.loads(row["data"])
+            self._untold[row["seq"]] = (row["type"], json.dumps(data, sort_keys=True))
+            self.note(f"event {row['seq']} {row['type']} {row['data']}")
+            if row["type"] == "lockerd.card.taken":
+                self._on_taken(data)
+        for row in await fetch(f"SELECT * FROM card_move WHERE move_id > {self._last_move} ORDER BY move_id"):  # noqa: S608
+            self._last_move = row["move_id"]
+            self._on_move(row)
+        if self.full_wanted and self._still():
+            self.full_wanted = False
+            await self._full(fetch)
+
+    def _on_taken(self, data: dict[str, Any]) -> None:
+        claim = data["claim_id"]
+        if claim in self._taken_claims:
+            self.wrong(f"{claim} is recorded as collected twice")
+        self._taken_claims.add(claim)
+
+    def _on_move(self, row: Any) -> None:
+        card, target, slot = row["card_id"], row["target"], row["slot"]
+        self.note(f"card {card}: {row['origin']} -> {target} {'' if slot is None else slot} ({row['reason']})")
+        before = self._recorded.get(card, (None, None))[0]
+        if before != row["origin"]:
+            self.wrong(f"{card} was recorded at {before}, its chain goes on from {row['origin']}")
+        self._recorded[card] = (target, slot)
+        assert self.machine is not None
+        if row["origin"] is None and target == "throat":
+            self._bound[card] = self.machine.world.card_at(Place.THROAT)
+        if self.lying:
+            self._lied_about.add(card)
+        elif target not in {"in_doubt", "slot"}:
+            self._lied_about.discard(card)
+        if not self._moving(card):
+            self._compare(card, target, slot, strict=False)
+
+    def _moving(self, card: str) -> bool:
+        assert self.machine is not None
+        kind = UnitKind.RECYCLER if card in self._bound else UnitKind.DISPENSER
+        return self.machine.firmware[kind].moving
+
+    def _compare(self, card: str, place: str, slot: int | None, *, strict: bool) -> None:
+        assert self.machine is not None
+        if place == "in_doubt" or card in self._lied_about:
+            return
+        if card in self._tampered and place in {"slot", "transport"}:
+            return
+        old = card in self._bound
+        physical = self._bound[card] if old else card
+        spot = self.machine.world.spots.get(physical) if physical else None
+        if spot is None:
+            return
+        allowed = (OLD if old else NEW)[place]
+        if spot.place in allowed and (spot.place is not Place.SLOT or slot is None or spot.slot == slot):
+            return
+        if not strict and place == "tray" and spot.place in _UNLOADED:
+            return
+        self.wrong(f"{card} is recorded at {place}{_at(slot)} and really at {_where(spot)}")
+
+    # --- everything, while nothing moves -----------------------------------------------------------------------------
+
+    def _still(self) -> bool:
+        assert self.machine is not None
+        return self.machine.world.powered and not any(unit.moving for unit in self.machine.firmware.values())
+
+    async def _full(self, fetch: Fetch) -> None:
+        """The whole ledger against the whole machine."""
+        assert self.machine is not None
+        if (await fetch("SELECT count(*) AS n FROM intent WHERE result IS NULL"))[0]["n"]:
+            self.full_wanted = True
+            return
+        self.full_checks += 1
+        cards = await fetch(
+            "SELECT card.*, slot.slot, slot.state FROM card LEFT JOIN slot USING (card_id)"
+            " WHERE place NOT IN ('taken', 'removed') ORDER BY card_id"
+        )
+        known: set[str] = set()
+        for row in cards:
+            card, place = row["card_id"], row["place"]
+            if self._recorded.get(card, (None,))[0] != place:
+                self.wrong(f"{card} is at {place}, its chain ends at {self._recorded.get(card, (None,))[0]}")
+            if place == "in_doubt" and row["slot"] is not None and row["state"] != "blocked":
+                self.wrong(f"{card} is in doubt and slot {row['slot']} is {row['state']}")
+            if (place == "slot") != (row["state"] == "stocked") and row["state"] not in {None, "blocked"}:
+                self.wrong(f"{card} is at {place} and slot {row['slot']} is {row['state']}")
+            self._compare(card, place, row["slot"], strict=False)
+            physical = self._bound.get(card, card)
+            if physical is not None and place not in {"tray", "taken", "removed"}:
+                known.add(physical)
+        for card, spot in self.machine.world.spots.items():
+            if spot.place in _OUTSIDE or card in known or spot.place in _UNLOADED or spot.place is Place.THROAT:
+                continue
+            self.wrong(f"{card} is really at {_where(spot)}, and the ledger does not know")
+        await self._claims(fetch)
+
+    async def _claims(self, fetch: Fetch) -> None:
+        assert self.machine is not None
+        for row in await fetch("SELECT claim_id, state FROM claim WHERE state IN ('stocked', 'collected')"):
+            spot = self.machine.world.spots.get(row["claim_id"])
+            if spot is None or row["claim_id"] in self._lied_about:
+                continue
+            if row["state"] == "collected" and spot.place is not Place.PERSON:
+                self.wrong(f"{row['claim_id']} is recorded as collected and really at {_where(spot)}")
+            if row["state"] == "stocked" and spot.place is Place.PERSON:
+                place = self._recorded.get(row["claim_id"], ("",))[0]
+                if place not in {"exit", "in_doubt"}:
+                    self.wrong(f"{row['claim_id']} is in somebody's hand and recorded at {place}")
+
+    def tainted(self, *cards: str | None) -> None:
+        """Somebody tampered with these cards: records of them cannot be right until they are read again."""
+        self._tampered.update(card for card in cards if card is not None)
+
+    def forget(self, *cards: str) -> None:
+        """These cards leave the story."""
+        for card in cards:
+            self._lied_about.discard(card)
+            self._tampered.discard(card)
+
+
+def _at(slot: int | None) -> str:
+    return "" if slot is None else f" {slot}"
+
+
+def _where(spot: Spot) -> str:
+    return f"{spot.place}{_at(spot.slot)}"

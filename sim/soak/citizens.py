@@ -1,0 +1,229 @@
+"""Citizens at the machine: they see the page and the openings, and act by hand after a moment."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from random import Random
+
+from sim.soak.checker import Checker
+from sim.soak.door import Page
+from sim.soak.stage import Stage
+from sim.soak.town import Resident
+from sim.world import Impossible, Place
+
+LOOK_SECONDS = 3.0  # between two looks at the machine when nothing changes on the page
+LONGEST_VISIT = 1500.0
+
+
+@dataclass(frozen=True, slots=True)
+class Temper:
+    """How somebody acts. Chances are 0 to 1; times are seconds.
+
+    `face` is who stands before the camera if not oneself, `instead` the card that goes into the throat if not one's own.
+    """
+
+    name: str = "honest"
+    reaction: tuple[float, float] = (0.8, 4.0)
+    in_the_dark: float = 240.0  # how long a dark or busy machine is waited for
+    wrong_code: float = 0.0
+    no_code: float = 0.0
+    types_number: float = 0.3
+    walks_away: float = 0.0  # on each page
+    leaves_card: float = 0.0  # walks away from the open exit
+    pulls_back: float = 0.0  # takes the card out of the throat while it is drawn in
+    leaves_old: float = 0.0  # walks away from a card that is given back
+    face: str | None = None
+    instead: str | None = None
+
+
+HONEST = Temper()
+SLOW = Temper("slow", reaction=(5.0, 45.0), types_number=0.8, in_the_dark=600.0)
+CONFUSED = Temper(
+    "confused",
+    reaction=(1.0, 20.0),
+    wrong_code=0.3,
+    no_code=0.2,
+    walks_away=0.04,
+    leaves_card=0.08,
+    pulls_back=0.2,
+    leaves_old=0.2,
+)
+
+
+class Visit:
+    """One visit of one resident to the machine, from the first look at the page until they go."""
+
+    def __init__(self, stage: Stage, resident: Resident, temper: Temper, random: Random, checker: Checker) -> None:
+        self._stage = stage
+        self._world = stage.machine.world
+        self._resident = resident
+        self._temper = temper
+        self._random = random
+        self._checker = checker
+        self._begun = False
+        self._answered: Page | None = None
+        self._codes = 0
+        self._inserted: str | None = None
+        self._drawn_in = False
+        self._took = False
+        self._dark_since: float | None = None
+
+    @property
+    def person(self) -> str:
+        """Who it is."""
+        return self._resident.who.person_id
+
+    @property
+    def took(self) -> bool:
+        """Whether the new card is in their hand."""
+        return self._took
+
+    async def run(self) -> None:
+        """The visit."""
+        loop = asyncio.get_running_loop()
+        self._resident.visits += 1
+        self._checker.note(f"{self.person} ({self._temper.name}) comes")
+        until = loop.time() + LONGEST_VISIT
+        try:
+            while loop.time() < until and not await self._act():
+                await self._stage.daemon.changed(LOOK_SECONDS)
+        finally:
+            self._go()
+
+    def _go(self) -> None:
+        if self._world.on_reader is not None:
+            self._world.take_from_reader()
+        self._world.look(None)
+        who = self._resident.who
+        old = who.old_card is not None and self._world.spots[who.old_card.card_id].place is Place.PERSON
+        new = self._world.spots[who.new_card.card_id].place is Place.PERSON
+        self._checker.left(self.person, has_old=old, has_new=new)
+
+    async def _act(self) -> bool:
+        """Do one thing; True to leave."""
+        if await self._hands():
+            return True
+        page = self._stage.daemon.page
+        if page is None or page.screen == "out_of_service":
+            return self._in_the_dark()
+        self._dark_since = None
+        if page.ticket:
+            self._resident.ticket = page.ticket
+        if page.screen == "face" and self._world.looking is None:
+            await self._pause()
+            self._world.look(self._temper.face or self.person)
+        if page == self._answered or page.progress:
+            return False
+        if self._chance(self._temper.walks_away):
+            return True
+        await self._pause()
+        if self._stage.daemon.page != page:
+            return False
+        self._answered = page
+        match page.screen:
+            case "code":
+                return self._code(page)
+            case "identify":
+                self._identify(page)
+            case "confirm":
+                self._stage.daemon.tap("confirm")
+            case "old_card":
+                self._insert()
+            case "take":
+                self._answered = None
+            case "fault" | "done":
+                return self._last_page()
+        return False
+
+    async def _hands(self) -> bool:
+        """Take what is offered. The exit first: the new card is what one came for."""
+        world = self._world
+        if world.card_at(Place.EXIT) is not None and world.gate_open and not self._took:
+            if self._chance(self._temper.leaves_card):
+                return True
+            await self._pause()
+            card = world.card_at(Place.EXIT)
+            with suppress(Impossible):
+                world.take_new()
+                self._took = True
+                self._stage.machine.changed()
+                owner = next(p for p, r in self._stage.town.residents.items() if r.who.new_card.card_id == card)
+                self._resident.collected = owner == self.person
+                self._checker.took_new(self.person, str(card), owner)
+        if self._inserted is None:
+            return False
+        at_throat = world.card_at(Place.THROAT) == self._inserted
+        self._drawn_in = self._drawn_in or not at_throat
+        if at_throat and world.shutter_open and (self._drawn_in or self._chance(self._temper.pulls_back)):
+            if self._drawn_in and self._chance(self._temper.leaves_old):
+                return True
+            await self._pause()
+            with suppress(Impossible):
+                if world.card_at(Place.THROAT) == self._inserted:
+                    world.take_old()
+                    self._checker.note(f"{self.person} takes {self._inserted} out of the throat")
+                    self._stage.machine.changed()
+                    self._inserted, self._drawn_in = None, False
+                    self._answered = None
+        return False
+
+    def _in_the_dark(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        self._dark_since = now if self._dark_since is None else self._dark_since
+        return now - self._dark_since > self._temper.in_the_dark
+
+    def _code(self, page: Page) -> bool:
+        if self._begun and page.notice != "code_wrong":
+            return True
+        if self._codes >= 3:
+            return True
+        self._begun = True
+        self._codes += 1
+        code = self._resident.code
+        if code is None or self._chance(self._temper.no_code):
+            self._stage.daemon.tap("no_code")
+        elif self._chance(self._temper.wrong_code):
+            self._stage.daemon.tap("code", f"{self._random.randrange(10**8):08}")
+        else:
+            self._stage.daemon.tap("code", code)
+        return False
+
+    def _identify(self, page: Page) -> None:
+        old = self._resident.who.old_card
+        with_card = old is not None and self._world.spots[old.card_id].place is Place.PERSON
+        if page.notice in {"code_locked", "card_needed"} and not with_card:
+            self._stage.daemon.tap("cancel")
+        elif old is not None and with_card and (page.notice or not self._chance(self._temper.types_number)):
+            with suppress(Impossible):
+                self._world.put_on_reader(old.card_id)
+        else:
+            self._stage.daemon.tap("number", self._resident.who.id_number)
+
+    def _insert(self) -> None:
+        if self._world.on_reader is not None:
+            self._world.take_from_reader()
+        mine = self._resident.who.old_card
+        card = self._temper.instead or (mine.card_id if mine else None)
+        if card is None or self._inserted is not None:
+            return
+        try:
+            self._world.insert_old(card)
+        except Impossible:
+            self._answered = None
+            return
+        self._inserted, self._drawn_in = card, False
+        self._checker.note(f"{self.person} inserts {card}")
+        self._stage.machine.changed()
+
+    def _last_page(self) -> bool:
+        """Read, and go unless something of one's own still comes out."""
+        self._stage.daemon.tap("close")
+        return True
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(self._random.uniform(*self._temper.reaction))
+
+    def _chance(self, of: float) -> bool:
+        return of > 0 and self._random.random() < of

@@ -1,0 +1,481 @@
+"""The one place of the simulator that starts the daemon's own composition root, with drivers that are memory."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from contextvars import Context, copy_context
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import TypeVar
+
+import structlog
+
+from firmware_protocol.mailbox import ExceptionCode
+from lockerd import app, config
+from lockerd.devices.bus import DeviceRefused, DeviceSilent, LinkStatistics
+from lockerd.drivers import READERS, Drivers
+from lockerd.errors import FaceUnavailable, LinkError, LockerError
+from lockerd.face.verifier import FaceStatus
+from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, FaceVerdict
+from lockerd.model.view import Action, Progress, Tap, View
+from lockerd.office.exchange import Raw
+from sim.assembly import CAMERA, Line, Machine
+from sim.soak.door import Loaded, Page, Pulse, Refused
+from sim.soak.office import Office
+from sim.soak.seams import Connection, DiskFault, Fetch, Seams
+from sim.soak.wires import Mishap, Noise, ReaderLine
+from sim.virtual_time import FAMILY, Family, VirtualLoop
+
+T = TypeVar("T")
+
+ANSWER_SECONDS = 0.5  # the bus driver's wait for an answer, and how long it then keeps the line quiet
+QUIET_SECONDS = 1.0
+EXCHANGE_SECONDS = 0.004
+LOOK_SECONDS = 0.5
+MATCH_SECONDS = 1.5
+SURVEY_SECONDS = 60.0  # twelve times rarer than in the street: an idle day is most of the work otherwise
+MODEL = "memory"
+KEY = bytes(range(32))
+
+
+class Clock:
+    """Wall time: a date, virtual time since, and what somebody set it wrong by."""
+
+    def __init__(self, loop: VirtualLoop, began: float) -> None:
+        self._loop = loop
+        self._began = began
+        self.ahead = 0.0
+
+    def now(self) -> float:
+        """UTC seconds, as the machine believes."""
+        return self._began + self._loop.time() + self.ahead
+
+    def true(self) -> float:
+        """UTC seconds."""
+        return self._began + self._loop.time()
+
+
+class MemoryBus:
+    """The units as registers, with the timing and the failures of a bus; a `lockerd.drivers.Bus`."""
+
+    def __init__(self, machine: Machine, noise: Noise, seams: Seams, outside: Context) -> None:
+        self._units = machine.bus()
+        self._noise = noise
+        self._seams = seams
+        self._outside = outside
+        self._turn = asyncio.Lock()
+        self._quiet_until = 0.0
+
+    def statistics(self, unit: int) -> LinkStatistics:
+        """Nothing is counted here."""
+        return LinkStatistics()
+
+    async def run(self) -> None:
+        """The line needs nobody."""
+        await asyncio.get_running_loop().create_future()
+
+    async def read(self, unit: int, address: int, count: int) -> tuple[int, ...]:
+        """Read holding registers."""
+        answer, mishap = await self._exchange(unit, lambda line: line.read(address, count), idempotent=True)
+        if mishap is Mishap.GARBLED:
+            answer = self._noise.garble(answer or [])
+        return tuple(answer or ())
+
+    async def write(self, unit: int, address: int, values: Sequence[int]) -> None:
+        """Write registers; sent once, which is not to say that they arrive once."""
+        sent = list(values)
+        self._seams.ordered()
+
+        def act(line: Line) -> list[int] | ExceptionCode:
+            return line.write(address, sent) or []
+
+        await self._exchange(unit, act, idempotent=False)
+
+    async def _exchange(
+        self, unit: int, act: Callable[[Line], list[int] | ExceptionCode], *, idempotent: bool
+    ) -> tuple[list[int], Mishap]:
+        label = f"bus unit {unit}"
+        loop = asyncio.get_running_loop()
+        line = self._units[unit]
+        async with self._turn:
+            if self._quiet_until > loop.time():
+                await asyncio.sleep(self._quiet_until - loop.time())
+            await self._seams.cross()
+            await asyncio.sleep(EXCHANGE_SECONDS)
+            await self._seams.cross()
+            mishap = self._noise.next()
+            answer: list[int] | ExceptionCode = []
+            if not line.silent and mishap is Mishap.LATE and not idempotent:
+                self._outside.run(
+                    loop.call_later, self._noise.random.uniform(ANSWER_SECONDS, QUIET_SECONDS), self._late, act, line
+                )
+            elif not line.silent and mishap not in {Mishap.LOST, Mishap.LATE}:
+                answer = self._outside.run(act, line)
+                if mishap is Mishap.TWICE:
+                    self._outside.run(act, line)
+            if line.silent or mishap in {Mishap.LOST, Mishap.LATE, Mishap.MUTE}:
+                self._quiet_until = loop.time() + QUIET_SECONDS
+                await asyncio.sleep(ANSWER_SECONDS)
+                raise DeviceSilent(label, "no answer")
+        await self._seams.cross()
+        if isinstance(answer, ExceptionCode):
+            raise DeviceRefused(label, answer)
+        if mishap is Mishap.GARBLED and not idempotent:
+            raise DeviceSilent(label, "the answer does not fit the request")
+        return answer, mishap
+
+    @staticmethod
+    def _late(act: Callable[[Line], object], line: Line) -> None:
+        if not line.silent:
+            act(line)
+
+
+class MemoryFace:
+    """A face worker that recognises by the number of a face; a `lockerd.drivers.FaceWorker`."""
+
+    def __init__(self, machine: Machine, seams: Seams) -> None:
+        self._machine = machine
+        self._seams = seams
+
+    @property
+    def status(self) -> FaceStatus:
+        """Up whenever the machine is; the camera may be gone."""
+        return FaceStatus(worker_up=True, camera_up=self._machine.scene() is not None, model_id=MODEL, restarts=0)
+
+    async def run(self) -> None:
+        """There is no process to keep."""
+        await asyncio.get_running_loop().create_future()
+
+    async def enrol(self, picture: bytes) -> Enrolment:
+        """The template is the picture's own number."""
+        await self._seams.cross()
+        if self._machine.silenced(CAMERA):
+            raise FaceUnavailable("the face worker is gone with its camera")
+        return Enrolment(FaceTemplate(MODEL, picture[3:]), FaceReason.MATCH)
+
+    async def verify(
+        self, template: FaceTemplate, *, timeout: float, on_prompt: Callable[[FaceReason], None]
+    ) -> FaceResult:
+        """Look until one face stands still before the camera, or the time is over."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        told = False
+        while loop.time() < end:
+            await self._seams.cross()
+            scene = self._machine.scene()
+            if scene is None:
+                return FaceResult(FaceVerdict.UNAVAILABLE, FaceReason.CAMERA_DOWN, MODEL, "t")
+            if scene.person is not None and scene.beside is None:
+                await asyncio.sleep(MATCH_SECONDS)
+                if str(scene.person).encode() == template.vector:
+                    return FaceResult(FaceVerdict.VERIFIED, FaceReason.MATCH, MODEL, "t", 9)
+                return FaceResult(FaceVerdict.NOT_VERIFIED, FaceReason.NO_MATCH, MODEL, "t", 1)
+            if not told:
+                on_prompt(FaceReason.NO_FACE if scene.person is None else FaceReason.SEVERAL_FACES)
+                told = True
+            await asyncio.sleep(LOOK_SECONDS)
+        return FaceResult(FaceVerdict.NOT_VERIFIED, FaceReason.TIMED_OUT, MODEL, "t")
+
+    async def previews(self) -> AsyncIterator[bytes]:
+        """Nobody looks."""
+        nothing: tuple[bytes, ...] = ()
+        for picture in nothing:
+            yield picture
+
+
+def photo_of(face_seed: int) -> bytes:
+    """The application photo that `MemoryFace` understands, a JPEG by its first bytes."""
+    return b"\xff\xd8\xff" + str(face_seed).encode()
+
+
+class MemorySms:
+    """Hands messages to the town."""
+
+    def __init__(self, seams: Seams, deliver: Callable[[str, str, str], bool]) -> None:
+        self._seams = seams
+        self._deliver = deliver
+
+    async def send(self, message_id: str, phone: str, text: str) -> None:
+        """One message; a network that is gone takes none."""
+        await self._seams.cross()
+        if not self._deliver(message_id, phone, text):
+            raise LinkError("the network is gone")
+
+
+class MemoryTransport:
+    """The way to the office."""
+
+    def __init__(self, office: Office, seams: Seams) -> None:
+        self._office = office
+        self._seams = seams
+
+    async def request(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Raw:
+        """One request, to the end."""
+        await self._seams.cross()
+        await asyncio.sleep(0.05)
+        status, answer = await self._office.request(method, url, body, headers)
+        await self._seams.cross()
+        return Raw(status, answer)
+
+
+def _cheap(secret: bytes, salt: bytes) -> bytes:
+    """In place of Argon2id, which takes 40 ms of real time: the simulation is not about guessing."""
+    return hashlib.sha256(salt + secret).digest()
+
+
+class Daemon:
+    """The real daemon: begun and cut off, on one database file. A `sim.soak.door.Door`.
+
+    `run` is its life: it starts whenever the machine has power. `committed` is awaited after each commit.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        office: Office,
+        folder: Path,
+        random: Random,
+        *,
+        clock: Clock,
+        deliver: Callable[[str, str, str], bool],
+        committed: Callable[[Fetch], Awaitable[None]],
+        patience: config.PatienceSeconds | None = None,
+    ) -> None:
+        self.loop: VirtualLoop = asyncio.get_running_loop()  # type: ignore[assignment]
+        self.machine = machine
+        self.seams = Seams(self._went_off)
+        self.disk = DiskFault()
+        self.noise = Noise(Random(random.random()))
+        self.page: Page | None = None
+        self.starts = 0
+        self.failures: list[str] = []  # ends of the daemon that nobody caused
+        self._office = office
+        self._folder = folder
+        self._random = random
+        self._clock = clock
+        self._deliver = deliver
+        self._committed = committed
+        self._patience = patience or config.PatienceSeconds()
+        self._outside = copy_context()
+        self._family: Family = Family()
+        self._machine: app.Assembled | None = None
+        self._pulse = Pulse()
+        self._off = asyncio.Event()
+        self._wanted = asyncio.Event()
+
+    # --- power -------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Let the daemon start as soon as it has ended."""
+        self._wanted.set()
+
+    def stop(self) -> None:
+        """End it as a power cut does: nothing more of it comes through, whatever it was doing."""
+        self.seams.cut()
+
+    def _went_off(self) -> None:
+        self._wanted.clear()
+        self._off.set()
+        self._show(None)
+
+    @property
+    def running(self) -> bool:
+        """Whether it lives."""
+        return not self.seams.dead
+
+    async def run(self) -> None:
+        """Live and die until cancelled."""
+        try:
+            while True:
+                await self._wanted.wait()
+                self._off.clear()
+                self.seams.begin()
+                self.starts += 1
+                life = self._inside(self._life())
+                off = asyncio.ensure_future(self._off.wait())
+                await asyncio.wait((life, off), return_when=asyncio.FIRST_COMPLETED)
+                off.cancel()
+                if self.running:
+                    self.failures.append(_story(life))
+                    self._wanted.set()  # systemd starts it again
+                    self.seams.dead = True
+                    self._show(None)
+                await self._reap()
+                await asyncio.sleep(1.0)
+        finally:
+            self.seams.dead = True
+            await self._reap()
+
+    async def _life(self) -> None:
+        async with app.opened(self._config(), KEY, self._drivers()) as machine, app.working(machine.work):
+            self._machine = machine
+            while True:
+                revision = machine.views.changes.revision
+                self._show(_page(machine.views.current))
+                await machine.views.changes.after(revision)
+
+    async def _reap(self) -> None:
+        """End every task of the daemon, the database's owner last: it alone closes what the file system holds."""
+        self._machine = None
+        while alive := [task for task in self._family.values() if not task.done()]:
+            store = [task for task in alive if _name(task).startswith("Database.") or _name(task) == "_opened"]
+            for task in alive:
+                if task not in store:
+                    task.cancel()
+            if len(store) == len(alive):
+                for task in store:
+                    if _name(task) == "Database.run":
+                        task.cancel()
+            await asyncio.sleep(0)
+        for task in list(self._family.values()):
+            if not task.cancelled():
+                task.exception()
+        self._family = Family()
+
+    def _inside(self, work: Awaitable[T]) -> asyncio.Task[T]:
+        """A task that ends with the daemon."""
+
+        async def wrapped() -> T:
+            return await work
+
+        context = copy_context()
+        context.run(FAMILY.set, self._family)
+        return self.loop.create_task(wrapped(), context=context)
+
+    # --- put together ------------------------------------------------------------------------------------------------
+
+    def _drivers(self) -> Drivers:
+        @asynccontextmanager
+        async def office() -> AsyncIterator[MemoryTransport]:
+            yield MemoryTransport(self._office, self.seams)
+
+        async def line(name: str) -> ReaderLine:
+            return ReaderLine(self.machine, f"reader-{name}", self.noise, self.seams, self._outside)
+
+        return Drivers(
+            bus=MemoryBus(self.machine, self.noise, self.seams, self._outside),
+            lines={name: partial(line, name) for name in READERS},
+            face=MemoryFace(self.machine, self.seams),
+            sms=MemorySms(self.seams, self._deliver),
+            office=office,
+            clock=self._clock,
+            monotonic=self.loop.time,
+            random=self._random,
+            connect=self._connection,
+            survey=SURVEY_SECONDS,
+        )
+
+    def _connection(self, connector: Callable[[], sqlite3.Connection], chunk: int) -> Connection:
+        def cheaper() -> sqlite3.Connection:
+            connection = connector()
+            connection.create_function("argon2id", 2, _cheap, deterministic=True)
+            return connection
+
+        return Connection(cheaper, chunk, seams=self.seams, disk=self.disk, committed=self._committed)
+
+    def _config(self) -> config.Config:
+        nowhere = "memory"
+        return config.Config(
+            machine=config.Machine(nowhere, "simulator", self._folder, self._folder / nowhere),
+            bus=config.Tcp(nowhere, 0),
+            readers=config.Readers(nowhere, nowhere, nowhere),
+            face=config.Face(Path(nowhere), "file", nowhere),
+            office=config.Office("memory://office"),
+            sms=config.Sms("file", Path(nowhere)),
+            kiosk=config.Kiosk("127.0.0.1:1"),
+            console=config.Console("127.0.0.1:2"),
+            health=config.Health("127.0.0.1:3"),
+            patience=self._patience,
+        )
+
+    # --- the door ----------------------------------------------------------------------------------------------------
+
+    def _show(self, page: Page | None) -> None:
+        if page != self.page:
+            self.page = page
+            self._pulse.beat()
+
+    def tap(self, action: str, value: str = "") -> None:
+        """See `Door`."""
+        if self._machine is not None and self.running:
+            self._machine.session.tap(Tap(Action(action), value))
+
+    async def changed(self, timeout: float) -> None:
+        """See `Door`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._pulse.wait()
+
+    async def _staff(self, work: Callable[[app.Assembled], Awaitable[T]]) -> T:
+        if self._machine is None or not self.running:
+            raise Refused("the machine is off")
+        task = self._inside(work(self._machine))
+        await asyncio.wait((task,))
+        if task.cancelled():
+            raise Refused("the machine went off")
+        try:
+            return task.result()
+        except LockerError as error:
+            raise Refused(str(error)) from error
+
+    async def load(self, staff: str) -> Loaded:
+        """See `Door`."""
+
+        async def work(machine: app.Assembled) -> Loaded:
+            await machine.maintenance.load(staff)
+            while machine.maintenance.load_report.running:  # noqa: ASYNC110  the report tells, as it tells the console
+                await asyncio.sleep(1.0)
+            report = machine.maintenance.load_report
+            return Loaded(tuple(line.slot for line in report.lines), report.fault or "")
+
+        return await self._staff(work)
+
+    async def settle(self) -> bool:
+        """See `Door`."""
+        return await self._staff(lambda machine: machine.maintenance.settle())
+
+    async def empty_bin(self, staff: str, counted: int) -> int:
+        """See `Door`."""
+
+        async def work(machine: app.Assembled) -> int:
+            return (await machine.maintenance.empty_bin(staff, counted)).expected
+
+        return await self._staff(work)
+
+
+def _name(task: asyncio.Task[object]) -> str:
+    return str(getattr(task.get_coro(), "__qualname__", ""))
+
+
+def _page(view: View) -> Page:
+    return Page(
+        screen=view.screen.value,
+        progress="" if view.progress is Progress.NONE else view.progress.value,
+        notice=view.notice.value if view.notice else "",
+        fault=view.fault.value if view.fault else "",
+        ticket=view.ticket or "",
+        warn=view.warn,
+        renewal=view.renewal,
+    )
+
+
+def _story(task: asyncio.Task[None]) -> str:
+    """Why the daemon ended by itself: the innermost errors."""
+    if task.cancelled():
+        return "cancelled"
+    error: BaseException | None = task.exception()
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
+
+
+def quiet() -> None:
+    """No log: a year of it would be the slowest part."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.disable(logging.CRITICAL)

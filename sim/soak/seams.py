@@ -1,0 +1,171 @@
+"""Where the daemon touches the world: every crossing is a step, and at any of them the power can go."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import aiosqlite
+
+Fetch = Callable[[str], Awaitable[list[Any]]]
+
+
+class Seams:
+    """Counts crossings, lets something happen at a given one, and lets nothing through once it is dead.
+
+    `on_cut` is called in the middle of whatever happens, once, when `cut` is.
+    """
+
+    def __init__(self, on_cut: Callable[[], None]) -> None:
+        self.crossings = 0
+        self.dead = True
+        self._on_cut = on_cut
+        self._at: int | None = None
+        self._act: Callable[[], None] | None = None
+        self._after_motion: tuple[int, Callable[[], None]] | None = None
+
+    def begin(self) -> None:
+        """The daemon starts: things pass again."""
+        self.dead = False
+
+    def cut(self) -> None:
+        """Now."""
+        if not self.dead:
+            self.dead = True
+            self._at = None
+            self._on_cut()
+
+    def at(self, crossing: int, act: Callable[[], None]) -> None:
+        """Let `act` happen in the middle of that crossing."""
+        self._at, self._act = crossing, act
+
+    def cut_after_motion(self, crossings: int, act: Callable[[], None]) -> None:
+        """Let `act` happen so many crossings after the next motion was ordered."""
+        self._after_motion = (crossings, act)
+
+    def ordered(self) -> None:
+        """A motion was ordered."""
+        if self._after_motion is not None:
+            crossings, act = self._after_motion
+            self._after_motion = None
+            self.at(self.crossings + crossings, act)
+
+    def count(self) -> None:
+        """One crossing, or its end."""
+        self.crossings += 1
+        if self._at is not None and self._act is not None and self.crossings >= self._at and not self.dead:
+            self._at = None
+            self._act()
+
+    async def cross(self) -> None:
+        """Pass, or never come back, as a process that is no more."""
+        self.count()
+        if self.dead:
+            await asyncio.get_running_loop().create_future()
+
+
+class DiskFault:
+    """What the disk does to commits that write: an error code of SQLite for each of the next, and whether it is durable all
+    the same; or no room at all."""
+
+    def __init__(self) -> None:
+        self.next: list[tuple[int, bool]] = []
+        self.full = False
+
+    def on_commit(self) -> tuple[int, bool] | None:
+        """What happens to a commit; None for nothing."""
+        if self.next:
+            return self.next.pop(0)
+        return (sqlite3.SQLITE_FULL, False) if self.full else None
+
+
+class Connection(aiosqlite.Connection):
+    """aiosqlite's connection whose jobs are done at once in the loop's own thread: a change of threads for each statement
+    would take longer than all else, and answers come in the next turn of the loop all the same. Statements are crossings.
+
+    After each commit that changed something `committed` is awaited with a way to read; it sees exactly what was committed.
+    """
+
+    def __init__(
+        self,
+        connector: Callable[[], sqlite3.Connection],
+        iter_chunk_size: int,
+        *,
+        seams: Seams,
+        disk: DiskFault,
+        committed: Callable[[Fetch], Awaitable[None]],
+    ) -> None:
+        super().__init__(connector, iter_chunk_size)
+        self._tx = _AtOnce()  # type: ignore[assignment]  # in place of the thread's queue
+        self._thread = _NoThread()  # type: ignore[assignment]
+        self._seams = seams
+        self._disk = disk
+        self._committed = committed
+        self._changes = 0
+
+    async def execute_fetchall(  # type: ignore[override]  # a plain coroutine will do
+        self, sql: str, parameters: Iterable[Any] | None = None
+    ) -> Iterable[sqlite3.Row]:
+        """One statement, unless the power or the disk fails."""
+        self._seams.count()
+        if self._seams.dead:
+            raise _error("the power is off", sqlite3.SQLITE_IOERR)
+        writes = sql == "COMMIT" and self.total_changes != self._changes
+        fault = self._disk.on_commit() if writes else None
+        if fault is not None and not fault[1]:
+            raise _error("simulated", fault[0])
+        rows = await self._run(sql, parameters or ())
+        if fault is not None:
+            raise _error("simulated", fault[0])
+        if sql in {"COMMIT", "ROLLBACK"}:
+            self._changes = self.total_changes
+        if writes:
+            await self._committed(self._read)
+        return rows
+
+    async def _read(self, sql: str) -> list[Any]:
+        return await self._run(sql, ())
+
+    async def _run(self, sql: str, parameters: Iterable[Any]) -> list[Any]:
+        return list(await self._execute(self._execute_fetchall, sql, parameters))  # type: ignore[no-untyped-call]  # untyped there
+
+
+class _NoThread:
+    """Nobody to start."""
+
+    def start(self) -> None:
+        """Nothing."""
+
+
+class _AtOnce:
+    """Does each job where aiosqlite would queue it."""
+
+    def put_nowait(self, job: tuple[asyncio.Future[Any] | None, Callable[[], Any]]) -> None:
+        """Do a job; its answer comes with the loop's next turn."""
+        future, work = job
+        try:
+            result = work()
+        except Exception as error:
+            if future is not None:
+                future.get_loop().call_soon(_fail, future, error)
+        else:
+            if future is not None:
+                future.get_loop().call_soon(_end, future, result)
+
+
+def _end(future: asyncio.Future[Any], result: object) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _error(message: str, code: int) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError(message)
+    error.sqlite_errorcode = code
+    return error

@@ -1,0 +1,91 @@
+"""Staff: they bring cards, mend what is stuck, empty what is full, and come when the machine stands still."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from random import Random
+
+from sim.soak.checker import Checker
+from sim.soak.door import Refused
+from sim.soak.stage import Stage
+from sim.world import Impossible, Place
+
+NAME = "li"
+TRIES = 30
+BIN_FULL_FROM = 60
+
+
+class Staff:
+    """One member of staff with a key and a box of cards."""
+
+    def __init__(self, stage: Stage, random: Random, checker: Checker) -> None:
+        self._stage = stage
+        self._random = random
+        self._checker = checker
+
+    async def round(self) -> None:
+        """One visit: mend, settle, empty, load."""
+        self._checker.note("staff come")
+        self.mend()
+        await self.settle()
+        await self.empty_bin()
+        await self.load()
+        self._checker.note("staff leave")
+
+    def mend(self) -> None:
+        """Clear jams and clean sensors; a card that is between stays for the machine to draw in."""
+        for unit in self._stage.machine.units.values():
+            unit.clear_jam()
+        self._stage.machine.world.stuck.clear()
+        self._checker.lying = False
+        self._stage.machine.changed()
+
+    async def settle(self) -> bool:
+        """Press "settle" until the machine serves again or patience ends."""
+        for _ in range(TRIES):
+            with suppress(Refused):
+                if await self._stage.daemon.settle():
+                    return True
+            await asyncio.sleep(20.0)
+        return False
+
+    async def empty_bin(self) -> None:
+        """Take the old cards out, count them, and tell."""
+        world = self._stage.machine.world
+        cards = world.cards_at(Place.BIN)
+        if len(cards) < BIN_FULL_FROM:
+            return
+        world.empty_bin()
+        self._stage.machine.changed()
+        for _ in range(TRIES):
+            with suppress(Refused):
+                expected = await self._stage.daemon.empty_bin(NAME, len(cards))
+                self._checker.note(f"bin emptied: counted {len(cards)}, expected {expected}")
+                return
+            await asyncio.sleep(20.0)
+
+    async def load(self) -> None:
+        """Bring the announced cards, as many as there are free slots by the eye."""
+        world, town = self._stage.machine.world, self._stage.town
+        world.take_rejects()
+        free = world.slots - len(world.cards_at(Place.SLOT)) - len(world.cards_at(Place.LOAD))
+        cards = [
+            one.who.new_card.card_id
+            for one in town.announced
+            if world.spots[one.who.new_card.card_id].place is Place.TRAY
+        ][: max(min(free, 90), 0)]
+        with suppress(Impossible):
+            world.place_tray(cards)
+        self._stage.machine.changed()
+        for _ in range(TRIES):
+            if not world.cards_at(Place.LOAD):
+                break
+            with suppress(Refused):
+                loaded = await self._stage.daemon.load(NAME)
+                self._checker.note(f"loaded {loaded.slots} {loaded.fault}")
+                if loaded.fault:
+                    self.mend()
+                    await self.settle()
+            await asyncio.sleep(20.0)
+        town.announced = [one for one in town.announced if world.spots[one.who.new_card.card_id].place is Place.TRAY]

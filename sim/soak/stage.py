@@ -1,0 +1,95 @@
+"""One machine with its daemon, office and town, all in memory: what scenario tests and the simulated year both play on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from sim.assembly import Machine, fresh_world
+from sim.kept import Kept
+from sim.soak.harness import Clock, Daemon
+from sim.soak.office import Office
+from sim.soak.seams import Fetch
+from sim.soak.town import Town
+from sim.virtual_time import VirtualLoop
+
+BEGAN = 1_800_000_000.0  # UTC seconds at virtual time 0
+FIRMWARE_LOOK_SECONDS = 3600.0  # each request makes a unit look at its sensors, too
+
+
+class MemoryKept(Kept):
+    """The machine's memory, kept in memory; `on_change` is called after each change of the world."""
+
+    on_change: Callable[[], None] = staticmethod(lambda: None)
+
+    def save(self) -> None:
+        """Nothing to write."""
+        self.on_change()
+
+
+@dataclass(slots=True)
+class Stage:
+    """All parts."""
+
+    machine: Machine
+    office: Office
+    town: Town
+    daemon: Daemon
+    clock: Clock
+
+    def power_off(self) -> None:
+        """The whole machine loses its power."""
+        self.machine.cut_power()
+        self.daemon.stop()
+
+    def power_on(self) -> None:
+        """And gets it back."""
+        self.machine.restore_power()
+        self.daemon.start()
+
+
+class Witness:
+    """What watches a stage: nothing here; `sim.soak.checker` sees everything."""
+
+    def moved(self) -> None:
+        """Something physical changed."""
+
+    async def committed(self, fetch: Fetch) -> None:
+        """The daemon made something durable; `fetch` reads it."""
+
+    def told(self, seq: int, kind: str, data: dict[str, object]) -> None:
+        """The office learned of an event."""
+
+
+@asynccontextmanager
+async def staged(folder: Path, seed: int, *, slots: int = 20, witness: Witness | None = None) -> AsyncIterator[Stage]:
+    """A machine with power whose daemon starts; an empty carousel and a town without people."""
+    loop: VirtualLoop = asyncio.get_running_loop()  # type: ignore[assignment]
+    sees = witness or Witness()
+    kept = MemoryKept(folder / "world", seed, fresh_world((), slots))
+    kept.on_change = sees.moved
+    machine = Machine((), kept, clock=loop.time, poll_interval=FIRMWARE_LOOK_SECONDS)
+    clock = Clock(loop, BEGAN)
+    office = Office(clock.true, sees.told)
+    town = Town(seed, machine, office, Random(f"{seed}:town"))
+    daemon = Daemon(
+        machine,
+        office,
+        folder,
+        Random(f"{seed}:daemon"),
+        clock=clock,
+        deliver=town.deliver,
+        committed=sees.committed,
+    )
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(machine.run()), group.create_task(daemon.run())]
+        await asyncio.sleep(0)
+        machine.boot()
+        daemon.start()
+        yield Stage(machine, office, town, daemon, clock)
+        for one in running:
+            one.cancel()

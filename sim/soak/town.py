@@ -1,0 +1,91 @@
+"""People without end: each gets a new card, and the SMS that says so."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+from dataclasses import dataclass
+from random import Random
+
+from sim.assembly import Machine
+from sim.people import Citizen, citizen
+from sim.soak.office import Office
+
+_CODE = re.compile(r"(\d{4}) (\d{4})")
+
+
+@dataclass(slots=True)
+class Resident:
+    """One person of the story: what they know, and how often they came in vain."""
+
+    who: Citizen
+    code: str | None = None
+    visits: int = 0
+    ticket: str = ""
+    collected: bool = False
+
+
+class Town:
+    """Makes residents, announces their cards, and receives their messages. `photo` makes what the face check understands."""
+
+    def __init__(self, seed: int, machine: Machine, office: Office, random: Random) -> None:
+        self._seed = seed
+        self._machine = machine
+        self._office = office
+        self._random = random
+        self._made = 0
+        self.residents: dict[str, Resident] = {}  # by person
+        self.by_claim: dict[str, Resident] = {}
+        self._by_phone: dict[str, Resident] = {}
+        self.sms_until = float("-inf")  # no network until then
+        self.sms_delay = (2.0, 30.0)
+        self.announced: list[Resident] = []  # cards that staff will bring
+
+    def announce(self, photo: bytes | None = None) -> Resident:
+        """One resident more; the office tells the machine and the card is made."""
+        self._made += 1
+        who = citizen(self._seed, self._made)
+        resident = Resident(who)
+        self.residents[who.person_id] = self.by_claim[who.new_card.card_id] = self._by_phone[who.phone] = resident
+        self._machine.add(who)
+        card = who.new_card
+        self._office.announce(
+            {
+                "claim_id": card.card_id,
+                "kind": who.kind,
+                "name": card.name,
+                "id_number": card.id_number,
+                "valid_from": card.valid_from,
+                "valid_to": card.valid_to,
+                "phone": who.phone,
+                "photo": base64.b64encode(photo or _photo(who.face_seed)).decode(),
+            }
+        )
+        self.announced.append(resident)
+        return resident
+
+    def leave(self, resident: Resident) -> None:
+        """Their story is over; raises Impossible while a card of theirs is in the machine."""
+        self._machine.remove(resident.who)
+        del self.residents[resident.who.person_id], self.by_claim[resident.who.new_card.card_id]
+        del self._by_phone[resident.who.phone]
+
+    def deliver(self, message_id: str, phone: str, text: str) -> bool:
+        """The network takes a message and brings it some time later; False while it is gone."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self.sms_until:
+            return False
+        found = _CODE.search(text)
+        if found:
+            loop.call_later(self._random.uniform(*self.sms_delay), self._arrive, phone, found[1] + found[2])
+        return True
+
+    def _arrive(self, phone: str, code: str) -> None:
+        resident = self._by_phone.get(phone)
+        if resident is not None:
+            resident.code = code
+
+
+def _photo(face_seed: int) -> bytes:
+    return b"\xff\xd8\xff" + str(face_seed).encode()

@@ -1,0 +1,80 @@
+"""The lines in memory: what noise does to frames on the bus, and the bytes of a card reader."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import Context
+from enum import Enum, auto
+from random import Random
+
+from sim.assembly import Machine
+from sim.soak.seams import Seams
+
+BYTE_SECONDS = 10 / 115200
+
+
+class Mishap(Enum):
+    """What can become of one exchange on the bus."""
+
+    NONE = auto()
+    LOST = auto()  # the request never arrives
+    MUTE = auto()  # the answer never arrives
+    LATE = auto()  # the request arrives after the answer was given up
+    TWICE = auto()  # the request arrives twice
+    GARBLED = auto()  # a bit of the answer's data is wrong though its frame is good
+
+
+class Noise:
+    """Mishaps on the bus at a `rate` (0 to 1 an exchange), and lost answers of the readers at the same rate."""
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.rate = 0.0
+
+    def next(self) -> Mishap:
+        """What becomes of the next exchange."""
+        if not self.rate or self.random.random() >= self.rate:
+            return Mishap.NONE
+        return self.random.choice(list(Mishap)[1:])
+
+    def garble(self, registers: list[int]) -> list[int]:
+        """One bit of one register flipped."""
+        place = self.random.randrange(len(registers))
+        return [value ^ (1 << self.random.randrange(16)) if i == place else value for i, value in enumerate(registers)]
+
+
+class ReaderLine:
+    """Bytes to and from one reader of the machine; shaped as the daemon's `Line`. `outside` is the world's own context."""
+
+    def __init__(self, machine: Machine, name: str, noise: Noise, seams: Seams, outside: Context) -> None:
+        self._machine = machine
+        self._name = name
+        self._noise = noise
+        self._seams = seams
+        self._outside = outside
+        self._answer = b""
+        self._there = 0.0
+
+    async def read(self, limit: int, timeout: float) -> bytes:
+        """What has arrived, or does within `timeout` seconds."""
+        loop = asyncio.get_running_loop()
+        if self._answer and self._there <= loop.time() + max(timeout, 0.0):
+            await asyncio.sleep(max(self._there - loop.time(), 0.0))
+            data, self._answer = self._answer[:limit], self._answer[limit:]
+            return data
+        if timeout > 0:
+            await asyncio.sleep(timeout)
+        return b""
+
+    async def write(self, data: bytes, timeout: float) -> None:
+        """All of `data` goes to the reader at once; its answer takes the time of its bytes."""
+        await self._seams.cross()
+        answer = self._outside.run(self._machine.reader_feed, self._name, data)
+        if answer and self._noise.rate and self._noise.random.random() < self._noise.rate:
+            cut = self._noise.random.randrange(len(answer))
+            answer = answer[:cut] + self._noise.random.randbytes(3) + answer[cut + 1 :]
+        self._answer += answer
+        self._there = asyncio.get_running_loop().time() + 0.005 + len(answer) * BYTE_SECONDS
+
+    def close(self) -> None:
+        """Nothing to release."""

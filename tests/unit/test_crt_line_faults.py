@@ -1,0 +1,229 @@
+"""Two thousand motions of the bought dispenser on a bad line, with bad luck: no conclusion is contrary to the truth."""
+
+import asyncio
+from collections import Counter
+from random import Random
+
+from firmware_protocol.crt import Control
+from firmware_protocol.units import UnitKind
+from lockerd.devices.crt_evidence import Tally
+from lockerd.errors import DeviceError
+from lockerd.model.custody import Motion, Order, Outcome, Place, Result, Unit
+from sim.world import Place as Spot
+from tests.crt_rig import CARDS, SLOTS, Bench, JumpingLoop
+
+SEED = 20261122
+MOTIONS = 2000
+FAULTY = 0.05  # of all pieces that travel, either way
+CUT, DEATH, JAM, HAND, EOT = 0.02, 0.05, 0.02, 0.2, 0.01  # of all motions
+MOST_IN_DOUBT = 0.15
+
+
+class BadLine:
+    """Loses, doubles, breaks and adds bytes; now and then so that the check of the frame still holds."""
+
+    def __init__(self, random):
+        self.random = random
+        self.share = 0.0
+        self.faults = Counter()
+
+    def __call__(self, data):
+        if self.random.random() >= self.share:
+            return data
+        kind = self.random.choice(("lost", "cut", "doubled", "flipped", "burst", "unseen", "noise"))
+        self.faults[kind] += 1
+        return getattr(self, f"_{kind}")(bytearray(data))
+
+    def _lost(self, data):
+        return b""
+
+    def _cut(self, data):
+        return bytes(data[: self.random.randrange(len(data))])
+
+    def _doubled(self, data):
+        return bytes(data * 2)
+
+    def _flipped(self, data):
+        data[self.random.randrange(len(data))] ^= 1 << self.random.randrange(8)
+        return bytes(data)
+
+    def _burst(self, data):
+        start = self.random.randrange(len(data))
+        for index in range(start, min(start + self.random.randrange(1, 5), len(data))):
+            data[index] = self.random.randrange(256)
+        return bytes(data)
+
+    def _unseen(self, data):
+        """Two bytes broken alike: an XOR cannot see it."""
+        mask = self.random.randrange(1, 8)
+        for index in self.random.sample(range(len(data)), min(2, len(data))):
+            data[index] ^= mask
+        return bytes(data)
+
+    def _noise(self, data):
+        return self.random.randbytes(self.random.randrange(1, 6)) + bytes(data)
+
+
+class Memory:
+    """A keeper that costs no disk."""
+
+    def __init__(self):
+        self.tally = Tally()
+
+    def load(self):
+        return self.tally
+
+    def save(self, tally):
+        self.tally = tally
+
+
+class Walk:
+    """Orders what the daemon would, from what it sees; staff and citizens do the rest."""
+
+    def __init__(self, bench, random):
+        self.bench = bench
+        self.world = bench.world
+        self.random = random
+        self.line = BadLine(random)
+        self.endings = Counter()
+        self.wrong = []
+        self.taken = 0
+
+    async def run(self):
+        bench = self.bench
+        bench.device.hear = bench.device.say = self.line
+        made = 0
+        while made < MOTIONS:
+            seen = await self.rest()
+            order = self.next_order(seen.place)
+            if order is None:
+                self.take()
+                continue
+            self.line.share = FAULTY
+            card = self.card_of(order)
+            before = dict(self.world.spots)
+            outcome = await self.carried_out(order)
+            if outcome is None:
+                continue
+            made += 1
+            self.judge(order, card, before, outcome)
+
+    async def carried_out(self, order):
+        """None when the driver could not even plan."""
+        bench = self.bench
+        try:
+            plan = await bench.mover.plan(order)
+        except DeviceError:
+            return None
+        motions = bench.log.count
+        helpers = [asyncio.ensure_future(fate) for fate in self.fates(order)]
+        dies = self.random.random() < DEATH
+        running = asyncio.ensure_future(bench.mover.carry_out(plan))
+        if dies:
+            await asyncio.sleep(self.random.uniform(0, 0.02))
+            running.cancel()
+            await asyncio.wait([running])
+        if dies and running.cancelled():
+            bench.restart()
+            outcome = await self.settled(plan)
+        else:
+            outcome = await running
+        for helper in helpers:
+            helper.cancel()
+        if order.motion is not Motion.STORE and bench.log.count - motions > 1:
+            self.wrong.append(f"{order.motion} moved {bench.log.count - motions} times")
+        return outcome
+
+    async def settled(self, plan):
+        while True:
+            try:
+                return await self.bench.mover.settle(plan)
+            except DeviceError:
+                await asyncio.sleep(1)
+
+    def fates(self, order):
+        chance = self.random.random
+        if chance() < JAM:
+            self.world.armed["dispenser"] = order.motion.value
+        if chance() < CUT:
+            yield self.after(self.random.uniform(0, 0.03), self.bench.cut_power)
+        if chance() < HAND:
+            yield self.after(self.random.uniform(0, 0.03), self.take)
+        if chance() < EOT:
+            eot = bytes([Control.EOT])
+            yield self.after(self.random.uniform(0, 0.02), lambda: self.bench.device.handle(eot, lambda data: None))
+
+    async def after(self, seconds, happens):
+        await asyncio.sleep(seconds)
+        happens()
+
+    def take(self):
+        if self.world.card_at(Spot.EXIT) and self.world.gate_open:
+            self.world.take_new()
+            self.taken += 1
+
+    def next_order(self, place):
+        """What the daemon would order now; None lets the citizen take the card."""
+        if place is Place.EXIT:
+            motion = self.random.choice((Motion.RETRACT, None))
+            return motion and Order(Unit.DISPENSER, motion)
+        if place is Place.TRANSPORT:
+            motion = self.random.choice((Motion.PRESENT, Motion.PRESENT, Motion.CAPTURE, Motion.STORE))
+            slot = self.random.choice(self.free()) if motion is Motion.STORE else None
+            return Order(Unit.DISPENSER, motion, slot)
+        return Order(Unit.DISPENSER, Motion.PICK, self.random.choice(self.stocked()))
+
+    def card_of(self, order):
+        origin = {Motion.RETRACT: Spot.EXIT}.get(order.motion, Spot.TRANSPORT)
+        return self.world.card_in_slot(order.slot) if order.motion is Motion.PICK else self.world.card_at(origin)
+
+    def stocked(self):
+        return [slot for slot in range(SLOTS) if self.world.card_in_slot(slot)]
+
+    def free(self):
+        return [slot for slot in range(SLOTS) if not self.world.card_in_slot(slot)]
+
+    def judge(self, order, card, before, outcome):
+        self.endings[outcome.result] += 1
+        if (what := self.bench.contradiction(card, order.motion, outcome)) is not None:
+            self.wrong.append(what)
+        others = [other for other in CARDS if other != card and self.world.spots[other] != before[other]]
+        if others and outcome.result is not Result.IN_DOUBT and order.motion is not Motion.STORE:
+            self.wrong.append(f"{order.motion} {outcome.result}: {others} moved too")
+
+    async def rest(self):
+        """A good line, the mechanics freed, and the machine brought to rest as recovery and staff would."""
+        bench, world = self.bench, self.world
+        self.line.share = 0.0
+        world.armed.clear()
+        world.jammed.clear()
+        lost = world.card_between(UnitKind.DISPENSER)
+        if lost is not None or len(self.stocked()) < 2:
+            for card in CARDS:
+                if world.spots[card].place in (Spot.RETRACT, Spot.PERSON, Spot.BETWEEN):
+                    bench.put(card, self.free()[0])
+        seen = await bench.mover.observe()
+        if seen.interrupted or seen.fault or seen.place is Place.IN_DOUBT:
+            outcome: Outcome = await bench.make(Motion.RESET)
+            seen = outcome.observation
+            assert outcome.result is Result.DONE, outcome
+        assert seen.dispensed <= self.taken
+        truth = [bench.truth(card) for card in CARDS]
+        assert seen.place is None or seen.place in truth, (seen, truth)
+        return seen
+
+
+def test_no_conclusion_is_contrary_to_the_truth(tmp_path):
+    async def story():
+        random = Random(SEED)
+        async with Bench(tmp_path, seed=SEED, keeper=Memory()).running() as bench:
+            walk = Walk(bench, random)
+            await walk.run()
+        print(f"seed {SEED}: {dict(walk.endings)}, line faults {dict(walk.line.faults)}, taken {walk.taken}")  # noqa: T201 -- the table is the result
+        assert walk.wrong == []
+        assert sum(walk.endings.values()) == MOTIONS
+        assert set(walk.endings) == set(Result)
+        assert walk.endings[Result.IN_DOUBT] < MOST_IN_DOUBT * MOTIONS
+
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        runner.run(story())
