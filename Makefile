@@ -1,25 +1,36 @@
 # make demo         the whole machine, simulated, with a page to play at the citizen (ROBOT=1: a scripted renewal)
 # make test         all checks and tests
 # make setup        .venv only
-.PHONY: setup test demo lint lock
+# make picture      docs/kiosk.png again, from a real run
+# make bench-wires  the bus owner against bare pymodbus and against the wire's limit
+# make fuzz         coverage-guided fuzzing of every parser (SECONDS=60 each)
+.PHONY: setup test demo lint lock picture bench-wires fuzz
 .DEFAULT_GOAL := demo
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 READY := $(VENV)/.ready
 
 setup: $(READY)
 
 $(READY): requirements.lock pyproject.toml .ci/packages
-	bash .ci/packages runtime
+	PYTHON="$(PYTHON)" bash .ci/packages runtime
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "Installing requirements.lock into $(VENV)"
+	@$(PIP) --require-hashes --requirement requirements.lock || { echo "!! Not everything in requirements.lock could be \
+	installed. Is the package index reachable? After that: make setup" >&2; exit 1; }
+	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
 
 demo: $(READY)
 	$(BIN)/python -m sim demo $(if $(ROBOT),--robot)
+
+# The picture of README.md anew, from a real journey; all others are in ./screenshots/journey.
+picture: $(READY)
+	LOCKERD_SCREENSHOTS=screenshots $(BIN)/python -m pytest tests/system/test_renewal_in_browser.py -k renewal
+	cp screenshots/journey/renewal-en-09-take.png docs/kiosk.png
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -29,6 +40,15 @@ lint: $(READY)
 test: $(READY) lint
 	bash .ci/packages test
 	$(BIN)/python -m pytest
+
+bench-wires: $(READY)
+	$(BIN)/python -m tests.bench.wires
+
+# atheris is no part of the lock: it comes into .venv here only, and without it the fuzzer says that it works blindly.
+fuzz: $(READY)
+	$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  "$$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["fuzz"])')" || true
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)
 
 # The lock again after a change of pyproject.toml; needs uv.
 lock:

@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     status = EX_OK
     try:
         config = load_config(arguments.config)
-        key = load_device_key(arguments.config, config)
+        key = load_device_key(arguments.config, config, Path(os.environ.get("CREDENTIALS_DIRECTORY", "")))
         match arguments.command:
             case "run":
                 preflight(arguments.config, config)

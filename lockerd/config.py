@@ -44,7 +44,13 @@ class Machine(Section, frozen=True):
         _key("`production` serves real people: HTTPS, a model pack of real faces and a guarded key are then required."),
     ]
     state_dir: Annotated[Path, _key("Folder of the database, on a local disk; made with mode 0700 if it is missing.")]
-    key_file: Annotated[Path, _key("File with the machine's key: 32 random bytes as 64 hexadecimal digits.")]
+    key_file: Annotated[
+        Path,
+        _key(
+            "File with the machine's key: 32 random bytes as 64 hexadecimal digits. A relative name is that of a credential"
+            " of the service, in `$CREDENTIALS_DIRECTORY`."
+        ),
+    ]
 
 
 class Rtu(Section, frozen=True, tag="rtu", tag_field="kind"):
@@ -266,13 +272,13 @@ _MAKE_KEY = "make one with: (umask 077; openssl rand -hex 32 > FILE)"
 _OTHERS = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO
 
 
-def load_device_key(path: Path, config: Config) -> bytes:
-    """The machine's 32-byte key. Raises ConfigError.
+def load_device_key(path: Path, config: Config, credentials: Path) -> bytes:
+    """The machine's 32-byte key; a relative name is looked up in the folder `credentials`. Raises ConfigError.
 
     In production no one but its owner may read it; a file of root's may be readable by its group, for that is how a
     service manager that hands credentials over through an access list shows it (systemd.exec(5), LoadCredential=).
     """
-    file = config.machine.key_file
+    file = credentials / config.machine.key_file
     where = f"{path}: key 'machine.key_file': {file}"
     try:
         with file.open("rb") as stream:

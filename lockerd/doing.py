@@ -79,7 +79,7 @@ class Readers:
 
 
 class Doing:
-    """Performs effects for the session; keeps nothing but the exit total that tells a taken card."""
+    """Performs effects for the session; keeps the exit total that tells a taken card, and the chip last read before the gate."""
 
     def __init__(
         self,
@@ -96,6 +96,7 @@ class Doing:
         self._readers = readers
         self._stamp = stamp
         self.dispensed_before = 0
+        self._before_gate: Chip | None = None
 
     async def begin(self, journey_id: str) -> None:
         """Make the begin of a journey durable."""
@@ -123,7 +124,8 @@ class Doing:
             case ReadOld():
                 return ChipRead(await read_chip(self._readers.throat))
             case ReadNew():
-                return ChipRead(await read_chip(self._readers.exit))
+                self._before_gate = await read_chip(self._readers.exit)
+                return ChipRead(self._before_gate)
             case RecordTaken():
                 await self._record_taken(journey)
                 return None
@@ -188,6 +190,8 @@ class Doing:
         card_id = journey.old_card_id if carries_old else claim_id if unit is Unit.DISPENSER else None
         if Record.REGISTER_OLD in effect.records:
             card_id = await self._register_old(journey)
+        if Record.FREEZE_SLOT in effect.records and claim_id is not None:
+            card_id = await self._identify_stranger(journey, claim_id)
         needs_slot = motion in (Motion.PICK, Motion.STORE, Motion.ALIGN)
         slot = journey.claim.slot if needs_slot and journey.claim else None
         if motion is Motion.PRESENT:
@@ -196,8 +200,8 @@ class Doing:
         async def before(tx: Transaction) -> None:
             if Record.CONSUME_CODE in effect.records and claim_id is not None:
                 await codes.consume(tx, claim_id, self._stamp())
-            if Record.FREEZE_SLOT in effect.records and journey.claim and journey.claim.slot is not None:
-                await ledger.block_slot(tx, journey.claim.slot, "another card lay in it", self._stamp())
+            if motion is Motion.PRESENT:
+                await ledger.account_dispensed(tx, self.dispensed_before)
 
         async def after(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
             if Record.OLD_KEPT in effect.records and place is Place.BIN and journey.old_accepted and claim_id:
@@ -211,7 +215,34 @@ class Doing:
             before=before,
             after=after,
         )
-        return MotionEnded(motion, made.outcome, made.place, card_id)
+        stranger = Record.FREEZE_SLOT in effect.records
+        return MotionEnded(motion, made.outcome, Place.IN_DOUBT if stranger else made.place, card_id)
+
+    async def _identify_stranger(self, journey: Journey, claim_id: str) -> str | None:
+        """Another card than the claim's stands before the gate: freeze the slot it came from, and let the chip name the card.
+
+        Gives the card that stands there, None for one that nobody knows. Where the claim's own card is, is in doubt.
+        """
+        chip = self._before_gate
+
+        async def known(tx: Transaction) -> str | None:
+            stamp = self._stamp()
+            if journey.claim is not None and journey.claim.slot is not None:
+                await ledger.block_slot(tx, journey.claim.slot, "another card lay in it", stamp)
+            if (await ledger.place_of(tx, claim_id))[0] is Place.TRANSPORT:
+                await ledger.move(tx, claim_id, Place.IN_DOUBT, stamp, "another card stands before the exit reader")
+            found = chip and await claims.for_chip(tx, self._vault, chip.id_number, chip.valid_from)
+            if not found or found.claim_id == claim_id:
+                return None
+            place, slot = await ledger.place_of(tx, found.claim_id)
+            if slot is not None:
+                await ledger.block_slot(tx, slot, "its card lay in another slot", stamp)
+            if place not in (Place.IN_DOUBT, Place.TRAY):
+                await ledger.move(tx, found.claim_id, Place.IN_DOUBT, stamp, "chip read before the exit gate")
+            await ledger.move(tx, found.claim_id, Place.TRANSPORT, stamp, "chip read before the exit gate")
+            return found.claim_id
+
+        return await self._db.transaction(known)
 
     async def _register_old(self, journey: Journey) -> str:
         """The ledger learns of the card in the throat before anything moves it."""
@@ -258,8 +289,9 @@ class Doing:
 
 
 async def record_taken(tx: Transaction, claim_id: str, journey_id: str, stamp: Stamp, reason: str) -> None:
-    """The new card is in the citizen's hand: its place, its claim and the office's event in one transaction."""
+    """The new card is in the citizen's hand: place, total, claim and the office's event in one transaction."""
     await ledger.move(tx, claim_id, Place.TAKEN, stamp, reason=reason)
+    await ledger.count_taken(tx)
     await claims.collected(tx, claim_id, stamp)
     await journal.append(
         tx, "lockerd.card.taken", {"claim_id": claim_id, "card_id": claim_id, "journey_id": journey_id}, stamp=stamp

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -152,7 +152,7 @@ async def settle(
     place = await ledger.settle_intent(tx, intent, outcome, stamp)
     order = intent.plan.order
     if outcome.observation is not None:
-        await ledger.note_totals(tx, outcome.observation)
+        await _account(tx, order.unit, outcome.observation)
     if event is not None and outcome.result is Result.DONE:
         data = {
             "claim_id": None if intent.card_id is None else await ledger.claim_of(tx, intent.card_id),
@@ -166,3 +166,14 @@ async def settle(
     if after is not None:
         await after(tx, outcome, place)
     return place
+
+
+async def _account(tx: Transaction, unit: Unit, seen: Observation) -> None:
+    """Account for the totals of an outcome, but never for a new card that a hand took: that counts with `record_taken`.
+
+    A hand may be quicker than the record of the motion that offered the card, and the total is what tells after a restart.
+    """
+    known = await ledger.totals(tx, unit)
+    if unit is Unit.DISPENSER and known is not None:
+        seen = replace(seen, dispensed=known.dispensed)
+    await ledger.note_totals(tx, seen)

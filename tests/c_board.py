@@ -17,12 +17,14 @@ SLOTS = 8
 
 @dataclass
 class CBoard:
-    """One board; `cards` is where each card physically is, by the words of board.c."""
+    """One board; `cards` is where each card physically is, by the words of board.c; a slot has its number: "slot5"."""
 
     program: Path
     folder: Path
     wire: tuple[str, str]
     motion_ms: int = 20
+    slots: int = SLOTS
+    dispensed: int = 0
     cards: dict[str, str] = field(default_factory=dict)
     motions: list[dict[str, str]] = field(default_factory=list)
     _process: asyncio.subprocess.Process | None = None
@@ -34,7 +36,7 @@ class CBoard:
             self.program,
             *self.wire,
             self.folder,
-            str(SLOTS),
+            str(self.slots),
             str(self.motion_ms),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -71,7 +73,9 @@ class CBoard:
 
     async def _listen(self, stream: asyncio.StreamReader) -> None:
         while line := await stream.readline():
-            self.cards = dict(word.split("=") for word in line.decode().split()[1:])
+            told = dict(word.split("=") for word in line.decode().split())
+            self.dispensed = int(told.pop("dispensed"))
+            self.cards = told
             self.motions.append(self.cards)
 
 

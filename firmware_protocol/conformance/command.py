@@ -17,6 +17,7 @@ from firmware_protocol.conformance.lines import Line, LineError, TcpLine, open_s
 from firmware_protocol.conformance.plan import PLAN, applicable, carry_out
 from firmware_protocol.conformance.report import Report, Result, Verdict
 from firmware_protocol.declaration import VERSION
+from firmware_protocol.line import MOTION_MS
 
 KIT = "conformance kit 1"
 _UNDECIDED = 2
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bench", metavar="URL", help='takes POST {"do": ACT} for power and hands, as a simulator does'
     )
-    parser.add_argument("--motion-seconds", type=float, default=60.0, help="longest motion (default %(default)g)")
+    parser.add_argument("--motion-seconds", type=float, default=MOTION_MS / 1000, help="(default %(default)g)")
     parser.add_argument("--only", action="append", default=[], metavar="CHECK", help="only this check; may be repeated")
     parser.add_argument("--date", help="date of the report, YYYY-MM-DD (default: today, UTC)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON too")
@@ -74,7 +75,7 @@ def _examine(line: Line, arguments: argparse.Namespace) -> Report:
     try:
         identity = board.identity()
     except Finding as finding:
-        results.append(Result("identity", "identity block", Verdict.FAILED, finding.seen, finding.defect))
+        results.append(Result("identity", "8.1 identity block", Verdict.FAILED, finding.seen, finding.defect))
     else:
         board.patience = max(board.patience, 4 * identity.max_response_ms / 1000)
         checks = applicable(identity.kind, line.serial, arguments.only)

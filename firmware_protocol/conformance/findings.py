@@ -38,6 +38,7 @@ class Defect(StrEnum):
     NO_BUSY_REFUSAL = "no-busy-refusal"
     ACCEPTS_BAD_OPCODE = "accepts-bad-opcode"
     ACCEPTS_BAD_SLOT = "accepts-bad-slot"
+    ACCEPTS_BAD_ARGUMENT = "accepts-bad-argument"
     DONE_BEFORE_MOTION = "done-before-motion"
     CLAIMS_DONE_WITHOUT_CARD = "claims-done-without-card"
     WRONG_MOTION = "wrong-motion"
@@ -90,6 +91,7 @@ _MEANINGS: dict[Defect, str] = {
     Defect.NO_BUSY_REFUSAL: "A second command is accepted while a motion runs.",
     Defect.ACCEPTS_BAD_OPCODE: "An opcode that the unit does not have is accepted.",
     Defect.ACCEPTS_BAD_SLOT: "A slot beyond the capacity is accepted.",
+    Defect.ACCEPTS_BAD_ARGUMENT: "An argument above the highest that its opcode takes is accepted.",
     Defect.DONE_BEFORE_MOTION: "A command is reported done while its motion still runs.",
     Defect.CLAIMS_DONE_WITHOUT_CARD: "A motion is reported done although there was no card to move.",
     Defect.WRONG_MOTION: "A motion ends otherwise than its opcode says, by result, position or sensors.",

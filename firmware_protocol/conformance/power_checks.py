@@ -102,6 +102,11 @@ def _judge_interruption(bench: Bench, command: CommandBlock, before: StatusBlock
             Defect.ACCEPTED_NOT_PERSISTENT if lost else Defect.SEQ_RESET_AFTER_BOOT,
             f"{name}, seq {command.seq} was acknowledged; after the boot accepted_seq is {after.accepted_seq}",
         )
+    accepted = (after.accepted_opcode, after.accepted_arg0)
+    if after.accepted_opcode is not None and accepted != (command.opcode, command.arg0):
+        raise Finding(
+            Defect.ACCEPTED_NOT_PERSISTENT, f"{name} {command.arg0}; after the boot opcode and arg0 are {accepted}"
+        )
     if after.state is not State.INTERRUPTED:
         raise Finding(
             Defect.HIDES_INTERRUPTION,

@@ -16,6 +16,7 @@ from firmware_protocol.conformance.bench import Bench
 from firmware_protocol.conformance.board import READ, WRITE, Refusal, must_refuse
 from firmware_protocol.conformance.findings import Defect, Finding
 from firmware_protocol.crc import crc16, crc16_of_registers
+from firmware_protocol.declaration import MAX_ANSWER_MS
 from firmware_protocol.mailbox import ExceptionCode
 from firmware_protocol.units import OPCODES, PATH, Position, State, UnitKind
 
@@ -49,8 +50,8 @@ def identity(bench: Bench) -> str:
     right = 1 <= found.capacity <= 1000 if found.kind is UnitKind.DISPENSER else found.capacity == 0
     if not right:
         raise Finding(Defect.WRONG_IDENTITY, f"a {found.kind.name.lower()} with {found.capacity} slots")
-    if not 1 <= found.max_response_ms <= 1000:
-        raise Finding(Defect.WRONG_IDENTITY, f"max_response_ms is {found.max_response_ms}, not 1 to 1000")
+    if not 1 <= found.max_response_ms <= MAX_ANSWER_MS:
+        raise Finding(Defect.WRONG_IDENTITY, f"max_response_ms is {found.max_response_ms}, not 1 to {MAX_ANSWER_MS}")
     return f"{found.kind.name.lower()}, {found.capacity} slots, serial {found.serial}, {found.max_response_ms} ms"
 
 

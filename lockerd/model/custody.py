@@ -214,6 +214,8 @@ def place_after(order: Order, outcome: Outcome) -> Place:
                 return seen
             if seen is None and order.motion is Motion.ACCEPT and outcome.fault is Fault.NO_CARD:
                 return Place.TAKEN  # its owner pulled it out of the open throat
+            if seen is None and order.motion is Motion.RETRACT and outcome.fault is Fault.NO_CARD:
+                return Place.EXIT  # a hand was faster, and the total tells: recorded as taken with it
             if seen is None and order.motion is Motion.PICK and outcome.fault is not Fault.SLOT_EMPTY:
                 sensors = outcome.observation.sensors if outcome.observation else frozenset()
                 return Place.SLOT if Sensor.SLOT in sensors else Place.IN_DOUBT

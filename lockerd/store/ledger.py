@@ -323,6 +323,16 @@ async def note_totals(tx: Transaction, seen: Observation) -> None:
     )
 
 
+async def account_dispensed(tx: Transaction, dispensed: int) -> None:
+    """All cards that the dispenser counted as taken until now are accounted for; whatever it counts next is the next card."""
+    await tx.execute("UPDATE unit_total SET dispensed = ? WHERE unit = 'dispenser'", (dispensed,))
+
+
+async def count_taken(tx: Transaction) -> None:
+    """Account for one new card that a hand took out of the dispenser."""
+    await tx.execute("UPDATE unit_total SET dispensed = dispensed + 1 WHERE unit = 'dispenser'")
+
+
 async def totals(tx: Transaction, unit: Unit) -> Totals | None:
     """The totals last kept for a unit; None before the first."""
     row = await tx.one("SELECT dispensed, retained FROM unit_total WHERE unit = ?", (unit,))

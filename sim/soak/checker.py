@@ -65,6 +65,7 @@ class Checker(Witness):
         self._untold: dict[int, tuple[str, str]] = {}
         self._taken_claims: set[str] = set()
         self._lied_about: set[str] = set()
+        self._tampered: set[str] = set()
         self.lying = False
 
     @property
@@ -164,6 +165,8 @@ class Checker(Witness):
         assert self.machine is not None
         if place == "in_doubt" or card in self._lied_about:
             return
+        if card in self._tampered and place in {"slot", "transport"}:
+            return
         old = card in self._bound
         physical = self._bound[card] if old else card
         spot = self.machine.world.spots.get(physical) if physical else None
@@ -227,12 +230,13 @@ class Checker(Witness):
 
     def tainted(self, *cards: str | None) -> None:
         """Somebody tampered with these cards: records of them cannot be right until they are read again."""
-        self._lied_about.update(card for card in cards if card is not None)
+        self._tampered.update(card for card in cards if card is not None)
 
     def forget(self, *cards: str) -> None:
         """These cards leave the story."""
         for card in cards:
             self._lied_about.discard(card)
+            self._tampered.discard(card)
 
 
 def _at(slot: int | None) -> str:

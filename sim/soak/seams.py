@@ -67,20 +67,18 @@ class Seams:
 
 
 class DiskFault:
-    """What the disk does to the next commits: an error code of SQLite each, and whether the commit is durable all the same."""
+    """What the disk does to commits that write: an error code of SQLite for each of the next, and whether it is durable all
+    the same; or no room at all."""
 
     def __init__(self) -> None:
         self.next: list[tuple[int, bool]] = []
         self.full = False
 
-    def of(self, sql: str) -> tuple[int, bool] | None:
-        """What happens to a statement; None for nothing."""
-        if sql == "COMMIT":
-            if self.next:
-                return self.next.pop(0)
-            if self.full:
-                return sqlite3.SQLITE_FULL, False
-        return None
+    def on_commit(self) -> tuple[int, bool] | None:
+        """What happens to a commit; None for nothing."""
+        if self.next:
+            return self.next.pop(0)
+        return (sqlite3.SQLITE_FULL, False) if self.full else None
 
 
 class Connection(aiosqlite.Connection):
@@ -114,14 +112,16 @@ class Connection(aiosqlite.Connection):
         self._seams.count()
         if self._seams.dead:
             raise _error("the power is off", sqlite3.SQLITE_IOERR)
-        fault = self._disk.of(sql)
+        writes = sql == "COMMIT" and self.total_changes != self._changes
+        fault = self._disk.on_commit() if writes else None
         if fault is not None and not fault[1]:
             raise _error("simulated", fault[0])
         rows = await self._run(sql, parameters or ())
         if fault is not None:
             raise _error("simulated", fault[0])
-        if sql == "COMMIT" and self.total_changes != self._changes:
+        if sql in {"COMMIT", "ROLLBACK"}:
             self._changes = self.total_changes
+        if writes:
             await self._committed(self._read)
         return rows
 

@@ -109,12 +109,15 @@ static void keep_memory(void)
 
 static void tell_world(void)
 {
-    static const char *names[] = {"", "load", "transport", "slot", "exit", "retract", "between", "outside"};
+    static const char *const names[] = {"", "load", "transport", "slot", "exit", "retract", "between", "outside"};
     int i;
     keep("world", &real, sizeof real);
-    printf("world");
+    printf("dispensed=%u", (unsigned)nv.dispensed);
     for (i = 0; i < real.count; i++) {
         printf(" %s=%s", real.cards[i].name, names[real.cards[i].at]);
+        if (real.cards[i].at == SLOT) {
+            printf("%u", (unsigned)real.cards[i].slot);
+        }
     }
     printf("\n");
     fflush(stdout);
@@ -179,6 +182,7 @@ static void look_for_hands(void)
     }
     nv.held = (uint16_t)out;
     keep_memory();
+    tell_world();
 }
 
 static void fill(uint16_t *registers)
@@ -385,6 +389,10 @@ static void serve(modbus_t *line, modbus_mapping_t *map, const uint8_t *query, i
     if (pdu[-1] != LK_KIND_DISPENSER) { /* on both wires the unit address stands right before the function */
         return;
     }
+    if (pdu - query == 7 /* libmodbus looks at neither protocol nor length of an MBAP header */
+        && (query[2] != 0u || query[3] != 0u || ((int)query[4] << 8 | query[5]) != size - 6)) {
+        return;
+    }
     switch (pdu[0]) {
     case 3:
         if (count < 1u || count > 125u) {
@@ -464,6 +472,7 @@ int main(int argc, char **argv)
         if (line == NULL || modbus_set_slave(line, LK_KIND_DISPENSER) != 0 || modbus_connect(line) != 0) {
             die("open");
         }
+        modbus_set_byte_timeout(line, 0, 20000); /* a frame that breaks off is dropped, and the next one heard */
         client = modbus_get_socket(line);
     }
     printf("ready\n");

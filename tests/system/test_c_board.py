@@ -93,7 +93,7 @@ async def test_a_card_goes_from_the_feeder_through_a_slot_into_a_hand(program: P
         seen = await bench.mover.observe()
         assert (seen.place, seen.dispensed) == (None, 1)
         places = [place for place, _ in groupby(world["N1"] for world in bench.board.motions)]
-        way = "load between transport between slot between transport between exit outside"
+        way = "load between transport between slot5 between transport between exit outside"
         assert places == way.split()
 
 

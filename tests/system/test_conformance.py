@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from firmware_protocol.conformance.findings import Defect
+from firmware_protocol.units import UnitKind
 from sim.defects import DEFECTS
 from sim.processes import ROOT
 
-AT_ONCE = 10
+AT_ONCE = 6
 SPEED = "10"
 ADDRESSES = {"dispenser": "1", "recycler": "2", "cabinet": "3"}
 
@@ -43,7 +44,10 @@ class Ended:
 
 
 RIGHT = [Run(part, wire) for part in ADDRESSES for wire in ("tcp", "pty")]
-WRONG = [Run("dispenser", "pty" if defect.serial else "tcp", name) for name, defect in DEFECTS.items()] + [
+WRONG = [
+    Run("dispenser" if UnitKind.DISPENSER in defect.kinds else "cabinet", "pty" if defect.serial else "tcp", name)
+    for name, defect in DEFECTS.items()
+] + [
     Run("recycler", "tcp", "counts-before-motion"),
     Run("recycler", "tcp", "misses-taken-without-power"),
     Run("recycler", "tcp", "resumes-after-power-cut"),
@@ -88,7 +92,12 @@ async def all_judged(folder: Path) -> dict[Run, Ended]:
         async with free:
             return run, await judged(run, folder / str(run))
 
-    return dict(await asyncio.gather(*map(one, RIGHT + WRONG)))
+    endings = dict(await asyncio.gather(*map(one, RIGHT + WRONG)))
+    for run, ended in endings.items():
+        if "slow-answer" in ended.report["defects"] and run.defect != "slow-answer":
+            # A computer busy with all of them delays a simulator as a slow board would be slow: once more, alone.
+            endings[run] = await judged(run, folder / str(run))
+    return endings
 
 
 @pytest.fixture(scope="module")

@@ -112,13 +112,23 @@ def test_in_production_the_key_is_its_owners(simulated: tuple[Path, Config], mod
     file, config = simulated
     config.machine.key_file.write_text("5a" * 32)
     config.machine.key_file.chmod(mode)
-    assert load_device_key(file, config) == b"\x5a" * 32, "the simulator does not mind"
+    assert load_device_key(file, config, Path()) == b"\x5a" * 32, "the simulator does not mind"
     production = _in_production(config)
     if os.getuid() == 0 if good is None else good:
-        assert load_device_key(file, production) == b"\x5a" * 32
+        assert load_device_key(file, production, Path()) == b"\x5a" * 32
     else:
         with pytest.raises(ConfigError, match="chmod 600"):
-            load_device_key(file, production)
+            load_device_key(file, production, Path())
+
+
+def test_a_relative_name_is_that_of_a_credential(simulated: tuple[Path, Config], tmp_path: Path) -> None:
+    file, config = simulated
+    named = msgspec.structs.replace(
+        config, machine=msgspec.structs.replace(config.machine, key_file=Path("device.key"))
+    )
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials" / "device.key").write_text("a5" * 32)
+    assert load_device_key(file, named, tmp_path / "credentials") == b"\xa5" * 32
 
 
 def _in_production(config: Config) -> Config:
