@@ -100,6 +100,7 @@ class Walk:
         self.line = BadLine(random)
         self.endings = Counter()
         self.wrong = []
+        self.beyond = []  # wrong where the line itself had made a command: nobody on this wire could know
         self.taken = 0
 
     async def run(self):
@@ -120,9 +121,11 @@ class Walk:
             if outcome is None:
                 continue
             made += 1
-            self.judge(order, card, outcome)
+            wrong = self.judge(order, card, outcome)
             if self.line.forged == forged:
-                self.judge_the_rest(order, card, before, outcome)
+                self.wrong += wrong + self.judge_the_rest(order, card, before, outcome)
+            else:
+                self.beyond += wrong
 
     async def carried_out(self, order):
         """None when the driver could not even plan."""
@@ -199,17 +202,19 @@ class Walk:
 
     def judge(self, order, card, outcome):
         self.endings[outcome.result] += 1
-        if (what := self.bench.contradiction(card, order.motion, outcome)) is not None:
-            self.wrong.append(what)
+        what = self.bench.contradiction(card, order.motion, outcome)
+        return [] if what is None else [what]
 
     def judge_the_rest(self, order, card, before, outcome):
-        """What holds unless the line has made a command of its own: one motion at most, and of no other card."""
+        """One motion at most, and of no other card."""
+        wrong = []
         moved = self.bench.log.count - self.motions
         if moved > 1:
-            self.wrong.append(f"{order.motion} moved {moved} times")
+            wrong.append(f"{order.motion} moved {moved} times")
         others = [other for other in CARDS if other != card and self.world.spots[other] != before[other]]
         if others and outcome.result is not Result.IN_DOUBT and order.motion is not Motion.STORE:
-            self.wrong.append(f"{order.motion} {outcome.result}: {others} moved too")
+            wrong.append(f"{order.motion} {outcome.result}: {others} moved too")
+        return wrong
 
     async def rest(self):
         """A good line, the mechanics freed, and the machine brought to rest as recovery and staff would."""
@@ -241,9 +246,10 @@ def test_no_conclusion_is_contrary_to_the_truth(tmp_path):
             await walk.run()
         print(  # noqa: T201 -- the table is the result
             f"seed {SEED}: {dict(walk.endings)}, line faults {dict(walk.line.faults)}, "
-            f"commands made by the line {walk.line.forged}, taken {walk.taken}"
+            f"commands made by the line {walk.line.forged}, wrong by them {walk.beyond}, taken {walk.taken}"
         )
         assert walk.wrong == []
+        assert len(walk.beyond) <= 1
         assert sum(walk.endings.values()) == MOTIONS
         assert set(walk.endings) == set(Result)
         assert walk.endings[Result.IN_DOUBT] < MOST_IN_DOUBT * MOTIONS
