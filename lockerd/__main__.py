@@ -1,4 +1,4 @@
-"""The command line: `lockerd --config FILE run | check | staff add NAME`."""
+"""The command line: `lockerd --config FILE run | check | staff add NAME`, `lockerd models …`, `lockerd face …`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from lockerd.app import make_state_dir, run
 from lockerd.config import Config, load_config, load_device_key
 from lockerd.drivers import SystemClock
 from lockerd.errors import ConfigError, LockerError, StartFailed
+from lockerd.face import commands as face_commands
 from lockerd.log import configure
 from lockerd.preflight import preflight
 from lockerd.store import staff
@@ -37,10 +38,18 @@ def main(argv: list[str] | None = None) -> int:
     accounts = commands.add_parser("staff", help="staff accounts").add_subparsers(dest="staff_command", required=True)
     add = accounts.add_parser("add", help="make an account, or change its PIN; the PIN is read from standard input")
     add.add_argument("name")
+    face_commands.add_models(commands.add_parser("models", help="packs of face models"))
+    face_commands.add_face(commands.add_parser("face", help="measure a pack of face models"))
     arguments = parser.parse_args(argv)
     configure(sys.stderr)
     status = EX_OK
     try:
+        match arguments.command:
+            case "models":
+                signed_by = load_config(arguments.config).face.signed_by if arguments.config.is_file() else ""
+                return face_commands.run_models(arguments, signed_by=signed_by)
+            case "face":
+                return face_commands.run_face(arguments)
         config = load_config(arguments.config)
         key = load_device_key(arguments.config, config, Path(os.environ.get("CREDENTIALS_DIRECTORY", "")))
         match arguments.command:

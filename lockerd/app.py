@@ -28,7 +28,7 @@ from lockerd.devices.units import MailboxCabinet, MailboxMover
 from lockerd.doing import Doing, Readers
 from lockerd.drivers import MODULE, READERS, Drivers, real_drivers
 from lockerd.errors import StartFailed, StoreError
-from lockerd.intake import Intake, send_messages
+from lockerd.intake import Intake, keep_templates, send_messages
 from lockerd.loading import Loading
 from lockerd.maintenance import Maintenance
 from lockerd.model.custody import Unit
@@ -287,6 +287,7 @@ def assemble(
             "office": link.run,
             "outbox": lambda: _wake_link(db, link),
             "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
+            "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp),
             "housekeeping": lambda: _keep_house(db, stamp),
             "condition": condition.run,
             "maintenance": maintenance.run,

@@ -15,7 +15,7 @@ from lockerd.config import Config, CrtDispenser, Rtu
 from lockerd.devices.bus import LinkStatistics, ModbusBus, RtuSettings, TcpSettings
 from lockerd.devices.mailbox import Registers
 from lockerd.devices.serial_line import OpenLine, open_serial
-from lockerd.face.messages import FaceSettings
+from lockerd.face.messages import FaceSettings, SourceSettings
 from lockerd.face.verifier import FaceClient, FaceStatus
 from lockerd.office.exchange import OpenTransport, http_transport
 from lockerd.office.sms import FileSms
@@ -93,17 +93,25 @@ def real_drivers(config: Config) -> Drivers:
             else TcpSettings(config.bus.host, config.bus.port)
         ),
         lines=lines,
-        face=FaceClient(
-            FaceSettings(
-                pack=str(config.face.pack),
-                source=config.face.source,
-                address=config.face.address,
-                production=config.production,
-            )
-        ),
+        face=FaceClient(face_settings(config)),
         sms=FileSms(config.sms.directory, clock),
         office=http_transport,
         clock=clock,
         monotonic=time.monotonic,
         random=SystemRandom(),
+    )
+
+
+def face_settings(config: Config) -> FaceSettings:
+    """What the face worker needs of the configuration."""
+    face, second = config.face, config.face.second_source
+    return FaceSettings(
+        pack=str(face.pack),
+        source=SourceSettings(face.source, face.address),
+        models=str(face.models or ""),
+        signed_by=face.signed_by,
+        production=config.production,
+        second=SourceSettings(second.source, second.address, second.reference_kind) if second else None,
+        challenges=face.challenges,
+        span=face.span,
     )

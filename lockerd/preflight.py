@@ -24,7 +24,10 @@ def preflight(path: Path, config: Config) -> None:
     for name in ("counter", "throat", "exit"):
         _serial_port(path, f"readers.{name}", getattr(config.readers, name))
     try:
-        load_pack(config.face.pack, production=config.production)
+        face = config.face
+        pack = load_pack(face.pack, production=config.production, models=face.models, signed_by=face.signed_by)
+        for kind in ("photo", face.second_source.reference_kind if face.second_source else "photo"):
+            pack.threshold(kind)
     except ConfigError as error:
         raise ConfigError(f"{path}: key 'face.pack': {error}") from error
     for key, listen in config.listens.items():

@@ -149,6 +149,7 @@ def configuration(setting: Setting) -> dict[str, dict[str, Scalar]]:
             "pack": str(Path(__file__).resolve().parent / "packs" / "synthetic"),
             "source": "file",
             "address": str(machine / "camera.jpg"),
+            "span": 0.5,
         },
         "office": {"url": f"http://{at.office}"},
         "sms": {"backend": "file", "directory": str(state / "inbox")},

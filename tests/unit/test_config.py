@@ -15,8 +15,8 @@ from lockerd.config import (
     host_and_port,
     load_config,
     load_device_key,
-    reference,
 )
+from lockerd.config_reference import reference
 from lockerd.errors import ConfigError
 from sim.harness import Setting, configuration, free_addresses, toml_text
 
@@ -25,7 +25,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def test_the_page_of_all_keys_is_fresh() -> None:
     assert (DOCS / "configuration.md").read_text("utf-8") == reference(), (
-        "python -m lockerd.config > docs/configuration.md"
+        "python -m lockerd.config_reference > docs/configuration.md"
     )
 
 
