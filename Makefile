@@ -1,7 +1,8 @@
 # make demo         the whole machine, simulated, with a page to play at the citizen (ROBOT=1: a scripted renewal)
 # make test         all checks and tests
+# make soak         the real daemon in memory, in virtual time, under fire (DAYS=30 SEEDS=1..3 JOBS=2)
 # make setup        .venv only
-.PHONY: setup test demo lint lock
+.PHONY: setup soak test demo lint lock
 .DEFAULT_GOAL := demo
 
 PYTHON ?= python3
@@ -25,6 +26,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# simulated days of the daemon under fire; DAYS, SEEDS and JOBS as you like
+soak: $(READY)
+	$(BIN)/python -m sim soak --days $(or $(DAYS),30) --seeds $(or $(SEEDS),1..3) --jobs $(or $(JOBS),2)
 
 test: $(READY) lint
 	bash .ci/packages test
