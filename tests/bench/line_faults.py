@@ -21,8 +21,9 @@ from lockerd.devices.bus import ModbusBus, RtuSettings
 from lockerd.devices.mailbox import MailboxUnit
 from lockerd.errors import DeviceError
 from lockerd.model.custody import Result
+from sim import virtual_time
 from sim.firmware import UnitFirmware
-from tests.bench.virtual_line import CountingMechanism, Faults, FaultyLine, run_virtually
+from tests.bench.virtual_line import CountingMechanism, Faults, FaultyLine
 from tests.modbus_rig import Flash, identity
 
 MOTIONS_A_BOARD = 100
@@ -133,7 +134,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-    tally = run_virtually(campaign(given.motions, Faults(loss=given.loss), given.seed))
+    tally = virtual_time.run(campaign(given.motions, Faults(loss=given.loss), given.seed))
     print(
         f"seed {given.seed}, {given.motions} motions, loss {given.loss:.0%}, {tally.seconds / 3600:.1f} hours of virtual time"
     )

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import selectors
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Any, TypeVar
 
 from pymodbus.transport.transport import NULLMODEM_HOST, NullModem
 
@@ -16,39 +14,6 @@ from firmware_protocol.blocks import DETAIL_COUNT
 from firmware_protocol.units import Fault, Opcode, Sensor
 from sim.firmware import UnitFirmware
 from sim.modbus_slave import RtuSlave
-
-T = TypeVar("T")
-
-
-class _Jumping(selectors.SelectSelector):
-    """Waits for nothing: a wait moves the clock."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise RuntimeError("the program waits for ever")
-        self.now += max(0.0, timeout)
-        return []
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop whose time jumps to the next timer; it serves no files."""
-
-    def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now
-
-
-def run_virtually(main: Coroutine[Any, Any, T]) -> T:
-    """Run a program to its end in virtual time."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from random import Random
 
 from lockerd.model.custody import Result
+from sim import virtual_time
 from tests.bench.line_faults import Tally, campaign, judge
-from tests.bench.virtual_line import CountingMechanism, Faults, run_virtually
+from tests.bench.virtual_line import CountingMechanism, Faults
 
 
 def test_over_a_bad_line_nothing_is_made_twice_or_reported_wrongly() -> None:
-    tally = run_virtually(campaign(300, Faults(), seed=3))
+    tally = virtual_time.run(campaign(300, Faults(), seed=3))
     assert tally.honest
     assert sum(tally.reported.values()) == 300
     assert tally.reported[Result.DONE.value] > 270
@@ -23,12 +24,12 @@ def test_over_a_bad_line_nothing_is_made_twice_or_reported_wrongly() -> None:
 
 
 def test_over_a_good_line_all_is_done() -> None:
-    tally = run_virtually(campaign(200, Faults(0, 0, 0, 0, 0, 0), seed=3))
+    tally = virtual_time.run(campaign(200, Faults(0, 0, 0, 0, 0, 0), seed=3))
     assert tally.reported == {Result.DONE.value: 200}
 
 
 def test_one_seed_is_one_campaign() -> None:
-    first, second = (run_virtually(campaign(40, Faults(), seed=9)) for _ in range(2))
+    first, second = (virtual_time.run(campaign(40, Faults(), seed=9)) for _ in range(2))
     assert first == second
 
 
