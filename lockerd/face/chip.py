@@ -27,12 +27,12 @@ def as_chip_photo(picture: Picture, box: Floats) -> Picture:
     head = np.zeros((HEIGHT, WIDTH), np.float32)
     cv2.ellipse(head, (WIDTH // 2, round(HEIGHT * 0.5)), (44, 58), 0, 0, 360, 1.0, -1)
     cv2.rectangle(head, (8, HEIGHT - 22), (WIDTH - 8, HEIGHT), 1.0, -1)  # shoulders
-    head = cv2.GaussianBlur(head, (0, 0), 4.0)[..., None]  # a hard edge would cost bytes that the face needs
-    plain = np.clip(small * head + _BACKGROUND * (1.0 - head), 0, 255).astype(np.uint8)
+    share = cv2.GaussianBlur(head, (0, 0), 4.0)[..., None]  # a hard edge would cost bytes that the face needs
+    plain = np.clip(small * share + _BACKGROUND * (1.0 - share), 0, 255).astype(np.uint8)
     low, high = 1, 95
     while low < high:  # the best quality that fits
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if _coded(plain, middle).size <= MAX_BYTES else (low, middle - 1)
+        quality = (low + high + 1) // 2
+        low, high = (quality, high) if _coded(plain, quality).size <= MAX_BYTES else (low, quality - 1)
     decoded = cv2.imdecode(_coded(plain, low), cv2.IMREAD_COLOR)
     assert decoded is not None
     return np.asarray(decoded, np.uint8)
