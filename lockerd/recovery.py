@@ -18,8 +18,8 @@ from lockerd.model.cards import Claim, ClaimState
 from lockerd.model.custody import Fault, Intent, Motion, Observation, Order, Place, Result, Sensor, Unit
 from lockerd.model.view import FaultKind
 from lockerd.motions import Motions, settle
+from lockerd.pickup.guards import chip_is_predecessor
 from lockerd.pickup.state import Effect, IssueTicket, Journey, Move, Record, Stage
-from lockerd.pickup.table import chip_is_predecessor
 from lockerd.ports import Mover
 from lockerd.store import claims, codes, journeys, ledger
 from lockerd.store.database import Database, Transaction
@@ -168,19 +168,21 @@ class Recovery:
         """A card stands before the exit reader: its chip says whose it is, and so where it goes."""
         chip = await read_chip(self._readers.exit)
 
-        async def whose(tx: Transaction) -> Claim | None:
+        async def whose(tx: Transaction) -> tuple[Claim | None, bool]:
             claim = None
             if chip is not None:
                 claim = await claims.for_chip(tx, self._vault, chip.id_number, chip.valid_from)
             await self._only_in_transport(tx, claim.claim_id if claim else None)
-            return claim
+            unstocked = claim is None or claim.state is ClaimState.EXPECTED
+            loading = await ledger.last_carried(tx, Unit.DISPENSER) in (Motion.LOAD, Motion.REJECT)
+            return claim, unstocked and (loading or claim is not None)
 
-        claim = await self._db.transaction(whose)
+        claim, of_tray = await self._db.transaction(whose)
         card_id = claim.claim_id if claim else None
         slot = None
         if claim is not None and claim.state is ClaimState.STOCKED:
             slot = claim.slot if claim.slot is not None else await self._db.transaction(ledger.free_slot)
-        if claim is not None and claim.state is ClaimState.EXPECTED:
+        if of_tray:
             # Power went while staff loaded it: back to them, to be loaded and announced as any other.
             order, event = Order(Unit.DISPENSER, Motion.REJECT), None
         elif slot is not None:

@@ -108,6 +108,7 @@ DEFECTS: dict[str, Defect] = {
     "counter-not-persistent": Defect("loses its totals with the power", wrong.CounterNotPersistent, kinds=_MOVERS),
     "seq-reset-after-boot": Defect("starts its sequence numbers again at a boot", wrong.SeqResetAfterBoot),
     "same-boot-id-after-boot": Defect("keeps its boot id at a boot", wrong.SameBootIdAfterBoot),
+    "slow-boot": Defect("answers late after power came back", wrong.SlowBoot, kinds=_CABINET),
     "accepted-not-persistent": Defect(
         "remembers a command only when it is done", wrong.AcceptedNotPersistent, kinds=_MOVERS
     ),

@@ -21,6 +21,7 @@ from firmware_protocol.units import OPCODES, RULES, SLOT_OPCODES, Fault, Opcode,
 from sim.firmware import Record, UnitFirmware
 
 _STALE_SECONDS = 0.4
+_BOOT_SECONDS = 6.0
 
 
 def _decoded(address: int, values: Sequence[int]) -> CommandBlock | None:
@@ -300,6 +301,22 @@ class SameBootIdAfterBoot(UnitFirmware):
 
     def power_on(self, boot_id: int) -> None:
         super().power_on(0x20260511)
+
+
+class SlowBoot(UnitFirmware):
+    """Answers nothing for a while after power came back."""
+
+    _answers_at = 0.0
+
+    @property
+    def silent(self) -> bool:
+        return super().silent or asyncio.get_running_loop().time() < self._answers_at
+
+    def power_on(self, boot_id: int) -> None:
+        again = self._boot_id != 0
+        super().power_on(boot_id)
+        if again:
+            self._answers_at = asyncio.get_running_loop().time() + _BOOT_SECONDS
 
 
 class AcceptedNotPersistent(UnitFirmware):

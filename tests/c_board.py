@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import tty
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -87,6 +88,12 @@ async def powered(board: CBoard) -> AsyncIterator[CBoard]:
         yield board
     finally:
         await board.cut_power()
+
+
+def free_port() -> int:
+    """A TCP port of this computer that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 @dataclass(frozen=True)

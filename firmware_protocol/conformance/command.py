@@ -92,6 +92,7 @@ def _examine(line: Line, arguments: argparse.Namespace) -> Report:
         line=f"serial line, {arguments.baudrate} baud, 8N1" if line.serial else "TCP",
         unit=arguments.unit,
         identity=identity,
+        unit_protocol=board.protocol,
         results=tuple(results),
         answers=len(board.times),
         longest_answer_ms=round(1000 * max(board.times, default=0.0), 1),
@@ -106,7 +107,7 @@ def _line(arguments: argparse.Namespace) -> Line:
 def _hands(arguments: argparse.Namespace) -> Hands:
     if arguments.bench:
         return BenchControl(arguments.bench)
-    others: Hands = NoHands() if arguments.yes else Person(input)
+    others: Hands = NoHands() if arguments.yes else Person(_ask)
     return PowerSwitch(arguments.power_command, others) if arguments.power_command else others
 
 
@@ -114,9 +115,17 @@ def _may_move(arguments: argparse.Namespace, words: str) -> bool:
     if arguments.yes:
         return True
     try:
-        return input(f"{words} Keep hands and cards clear of it. Go on? [y/N] ").strip().lower() in {"y", "yes"}
+        return _ask(f"{words} Keep hands and cards clear of it. Go on? [y/N] ").strip().lower() in {"y", "yes"}
     except EOFError:
         return False
+
+
+def _ask(words: str) -> str:
+    """Ask beside the report, which has the standard output for itself. Raises EOFError."""
+    print(words, end="", file=sys.stderr, flush=True)
+    if not (line := sys.stdin.readline()):
+        raise EOFError
+    return line
 
 
 def _cannot(words: str) -> int:

@@ -51,6 +51,7 @@ class Defect(StrEnum):
     SEQ_RESET_AFTER_BOOT = "seq-reset-after-boot"
     ACCEPTED_NOT_PERSISTENT = "accepted-not-persistent"
     RESUMES_AFTER_POWER_CUT = "resumes-after-power-cut"
+    SLOW_BOOT = "slow-boot"
     HIDES_INTERRUPTION = "hides-interruption"
     ACCEPTS_WHILE_INTERRUPTED = "accepts-while-interrupted"
 
@@ -104,6 +105,7 @@ _MEANINGS: dict[Defect, str] = {
     Defect.SEQ_RESET_AFTER_BOOT: "The sequence numbers start again after a boot.",
     Defect.ACCEPTED_NOT_PERSISTENT: "The accepted sequence number is not persisted before the motor moves.",
     Defect.RESUMES_AFTER_POWER_CUT: "A motion that a loss of power stopped is taken up again by itself.",
+    Defect.SLOW_BOOT: "After power came back the first answer takes more than 5 seconds.",
     Defect.HIDES_INTERRUPTION: "After a boot with accepted other than done the state is not INTERRUPTED.",
     Defect.ACCEPTS_WHILE_INTERRUPTED: "While INTERRUPTED another command than RESET is accepted.",
 }

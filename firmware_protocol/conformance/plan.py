@@ -52,7 +52,7 @@ PLAN: tuple[Check, ...] = (
     Check("unit-addresses", "1.2 unit addresses", wires.unit_addresses, moves=False),
     Check("line-crc", "1.5 frames with a wrong CRC", wires.line_crc, wire=Wire.SERIAL, moves=False),
     Check("garbage", "1.5 frames that break off", wires.garbage, wire=Wire.SERIAL, moves=False),
-    Check("tcp-header", "1.1 Modbus TCP", wires.tcp_header, wire=Wire.TCP, moves=False),
+    Check("tcp-header", "1.1 Modbus TCP: streams that are none", wires.tcp_header, wire=Wire.TCP, moves=False),
     Check("accepted", "5 ACCEPT; 8.3 accepted_seq, done_seq", mailbox.accepted),
     Check("newer-minor", "3 versions: a newer minor", mailbox.newer_minor),
     Check("bad-crc", "5 BAD_BLOCK: CRC", mailbox.bad_crc),
@@ -82,6 +82,7 @@ PLAN: tuple[Check, ...] = (
     Check("power-idle", "6.1, 6.2, 6.4 what survives a power cut", power.idle),
     Check("power-taken", "6.3 taken while the power was off", power.taken_meanwhile, kinds=_MOVERS),
     Check("power-interrupted", "5.1 INTERRUPTED; 6.1", power.interrupted, kinds=_MOVERS),
+    Check("boot-time", "2.5 answers within 5 seconds of power", power.boot_time),
     Check("timing", "2.2 max_response_ms", wires.timing, moves=False),
 )
 

@@ -14,6 +14,7 @@ from firmware_protocol.mailbox import ExceptionCode, next_seq
 from firmware_protocol.units import Opcode, Position, Sensor, State, UnitKind
 
 _TRIES = 3
+_BOOT_LIMIT = 5.0  # seconds
 _WATCH = 1.0  # seconds in which an interrupted motion must not be taken up again
 
 
@@ -79,6 +80,16 @@ def interrupted(bench: Bench) -> str:
             return _judge_interruption(bench, command, before, after)
         _booted_anew(replace(before, dispensed=after.dispensed, retained=after.retained), after)
     raise Skipped(f"{opcode.name} was always over before the power was cut")
+
+
+def boot_time(bench: Bench) -> str:
+    """After each boot of this run the unit answered in time."""
+    if not bench.boot_seconds:
+        raise Skipped("the power was never given back")
+    seen = f"the longest boot took {bench.boot_seconds:.1f} s"
+    if bench.boot_seconds > _BOOT_LIMIT:
+        raise Finding(Defect.SLOW_BOOT, seen)
+    return seen
 
 
 def _before_a_long_motion(bench: Bench) -> tuple[StatusBlock, Opcode, int]:

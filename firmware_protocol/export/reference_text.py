@@ -56,7 +56,8 @@ A unit is three blocks of registers: it says who it is (**identity**), it takes 
 stand (**status**). Each is read or written whole, begins with magic and version, and ends with a CRC-16/MODBUS over all its
 registers before that (each register high byte first). That CRC is apart from the line's: it shows that the block is of one
 moment and of one piece. Only the command block takes writes: one that begins elsewhere is answered with exception 2, one that
-is not the whole block with exception 3. Build a status from a copy taken at once; a status whose halves are of different moments is a lie
+is not the whole block with exception 3. Build a status from a copy taken at once; a status whose halves
+are of different moments is a lie
 with a good CRC.
 
 **Versions.** The major version is in the high byte. Refuse a command of another major version (it is no block, clause 5).
@@ -175,7 +176,8 @@ FAULT, and `fault` stays until the next good command.
 EXAMPLES = """\
 ## 11 Bytes on the line
 
-Modbus RTU frames to unit 1 with the line's CRC (low byte first, unlike all else), hexadecimal. vectors.json has more, with broken ones.
+Modbus RTU frames to unit 1 with the line's CRC (low byte first, unlike all else), hexadecimal. vectors.json has more, with
+broken ones.
 """
 
 CARD_READER = """\

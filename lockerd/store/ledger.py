@@ -193,6 +193,16 @@ async def open_intents(tx: Transaction) -> list[Intent]:
     ]
 
 
+async def last_carried(tx: Transaction, unit: Unit) -> Motion | None:
+    """The latest motion of a unit that was to carry a card, however it ended; None before the first."""
+    row = await tx.one(
+        "SELECT motion FROM intent WHERE unit = ? AND motion IN (SELECT value FROM json_each(?))"
+        " ORDER BY intent_id DESC LIMIT 1",
+        (unit, msgspec.json.encode(list(MOVES)).decode()),
+    )
+    return None if row is None else Motion(row["motion"])
+
+
 # --- cards
 
 

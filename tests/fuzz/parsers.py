@@ -139,7 +139,7 @@ def register_blocks(data: bytes) -> None:
     registers = _registers(stream)
     if flags:
         count = (blocks.IDENTITY_COUNT, blocks.COMMAND_COUNT, blocks.STATUS_COUNT)[flags - 1]
-        body = [blocks.MAGIC, blocks.VERSION, *registers, *[0] * count][: count - 1]
+        body = [blocks.MAGIC, blocks.VERSION.major << 8 | blocks.VERSION.minor, *registers, *[0] * count][: count - 1]
         registers = [*body, blocks.crc16_of_registers(body)]
     for block in (blocks.IdentityBlock, blocks.CommandBlock, blocks.StatusBlock):
         try:

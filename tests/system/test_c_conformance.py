@@ -14,9 +14,8 @@ import pytest
 from aiohttp import web
 
 from firmware_protocol.conformance.hands import Act
-from tests.c_board import CBoard, cable, powered
+from tests.c_board import CBoard, cable, free_port, powered
 from tests.c_parts import SOURCES, build, libmodbus
-from tests.system.test_c_board import free_port
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from firmware_protocol.units import UnitKind
 from sim.defects import DEFECTS
 from sim.processes import ROOT
 
-AT_ONCE = 6
+AT_ONCE = 8
 SPEED = "10"
 ADDRESSES = {"dispenser": "1", "recycler": "2", "cabinet": "3"}
 
@@ -120,3 +120,33 @@ def test_every_wrong_unit_is_found_wrong_and_its_defect_is_named(run: Run, endin
     assert run.defect is not None
     assert set(ended.report["defects"]) == {run.defect}, ended.text
     assert f"DEFECT {run.defect}: {Defect(run.defect).meaning}" in ended.text
+
+
+@pytest.mark.parametrize(
+    ("typed", "status", "verdict"), [("n\n", 2, "skipped"), ("", 2, "skipped"), ("y\n", 0, "passed")]
+)
+async def test_nothing_moves_before_a_person_agrees(typed: str, status: int, verdict: str, tmp_path: Path) -> None:
+    sim = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sim", "serve", "cabinet", "--tcp", "127.0.0.1:0"),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert sim.stdout is not None
+    try:
+        ready = json.loads(await asyncio.wait_for(sim.stdout.readline(), 60))
+        kit = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "firmware_protocol", "conformance", "--tcp", ready["tcp"], "--unit", "3"),
+            *("--only", "lights", "--json", str(tmp_path / "report.json"), "--date", "2026-05-11"),
+            cwd=ROOT,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        text, asked = await asyncio.wait_for(kit.communicate(typed.encode()), 60)
+    finally:
+        sim.terminate()
+        await asyncio.wait_for(sim.wait(), 20)
+    assert b"1 of 1 checks move the unit" in asked
+    assert text.startswith(b"Conformance report\n  date      2026-05-11\n")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (kit.returncode, [check["verdict"] for check in report["checks"]]) == (status, [verdict])

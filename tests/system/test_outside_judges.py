@@ -28,10 +28,9 @@ from sim.bus import tcp_bus
 from sim.firmware import UnitFirmware
 from sim.modbus_slave import RtuSlave
 from sim.ptys import serve_pty
-from tests.c_board import CBoard, cable, powered
+from tests.c_board import CBoard, cable, free_port, powered
 from tests.c_parts import SOURCES, build, libmodbus, need
 from tests.modbus_rig import BenchMechanism, Flash, identity, running, until
-from tests.system.test_c_board import free_port
 
 
 @dataclass(frozen=True)

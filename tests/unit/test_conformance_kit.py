@@ -53,7 +53,7 @@ def answered(hexadecimal: str) -> Answer:
 
 
 def report(*results: Result) -> Report:
-    return Report("kit", "1.0", "2026-05-11", "TCP", 1, IDENTITY, results, 10, 12.5)
+    return Report("kit", "1.0", "2026-05-11", "TCP", 1, IDENTITY, "1.1", results, 10, 12.5)
 
 
 def result(verdict: Verdict, defect: Defect | None = None) -> Result:
@@ -106,7 +106,7 @@ def test_the_verdict_of_a_report(verdicts: list[Verdict], status: int, words: st
 def test_a_report_says_who_was_examined_and_what_is_wrong() -> None:
     made = report(result(Verdict.FAILED, Defect.EXECUTES_REPEAT))
     text, data = made.to_text(), made.to_json()
-    assert "dispenser, serial number 4711, 20 slots" in text
+    assert "dispenser, serial number 4711, 20 slots, protocol 1.1" in text
     assert "2026-05-11" in text
     assert "DEFECT executes-repeat: A repeated sequence number is carried out a second time." in text
     assert data["defects"] == {"executes-repeat": Defect.EXECUTES_REPEAT.meaning}
