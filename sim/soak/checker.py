@@ -213,6 +213,10 @@ class Checker(Witness):
             if spot.place in _OUTSIDE or card in known or spot.place in _UNLOADED or spot.place is Place.THROAT:
                 continue
             self.wrong(f"{card} is really at {_where(spot)}, and the ledger does not know")
+        for row in await fetch("SELECT slot FROM slot WHERE state = 'free'"):
+            card = self.machine.world.card_in_slot(row["slot"])
+            if card is not None and card not in self._tampered:
+                self.wrong(f"slot {row['slot']} is recorded as free and really holds {card}")
         await self._claims(fetch)
 
     async def _claims(self, fetch: Fetch) -> None:
