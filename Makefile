@@ -2,25 +2,37 @@
 # make test         all checks and tests
 # make soak         the real daemon in memory, in virtual time, under fire (DAYS=30 SEEDS=1..3 JOBS=2)
 # make setup        .venv only
-.PHONY: setup soak test demo lint lock
+# make picture      docs/kiosk.png again, from a real run
+# make bench-wires  the bus owner against bare pymodbus and against the wire's limit
+# make bench-face   lockerd's face chain against InsightFace's own, on the same models, frame and threads
+# make fuzz         coverage-guided fuzzing of every parser (SECONDS=60 each)
+.PHONY: setup test demo soak lint lock picture bench-wires fuzz conformance bench-face
 .DEFAULT_GOAL := demo
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 READY := $(VENV)/.ready
 
 setup: $(READY)
 
 $(READY): requirements.lock pyproject.toml .ci/packages
-	bash .ci/packages runtime
+	PYTHON="$(PYTHON)" bash .ci/packages runtime
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "Installing requirements.lock into $(VENV)"
+	@$(PIP) --require-hashes --requirement requirements.lock || { echo "!! Not everything in requirements.lock could be \
+	installed. Is the package index reachable? After that: make setup" >&2; exit 1; }
+	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
 
 demo: $(READY)
 	$(BIN)/python -m sim demo $(if $(ROBOT),--robot)
+
+# The picture of README.md anew, from a real journey; all others are in ./screenshots/journey.
+picture: $(READY)
+	LOCKERD_SCREENSHOTS=screenshots $(BIN)/python -m pytest tests/system/test_renewal_in_browser.py -k renewal
+	cp screenshots/journey/renewal-en-09-take.png docs/kiosk.png
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -35,7 +47,25 @@ test: $(READY) lint
 	bash .ci/packages test
 	$(BIN)/python -m pytest
 
+bench-wires: $(READY)
+	$(BIN)/python -m tests.bench.wires
+
+bench-face: $(READY)
+	@$(BIN)/python -m tests.bench.face --threads 1
+	@$(BIN)/python -m tests.bench.face --threads 2
+
+# atheris is no part of the lock: it comes into .venv here only, and without it the fuzzer says that it works blindly.
+fuzz: $(READY)
+	$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  "$$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["fuzz"])')" || true
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)
+
 # The lock again after a change of pyproject.toml; needs uv.
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --output-file requirements.lock
+
+# A board's proof: make conformance PORT=/dev/ttyUSB0 UNIT=1, or TCP=host:port.
+conformance: $(READY)
+	$(BIN)/python -m firmware_protocol conformance $(if $(PORT),--port $(PORT),--tcp $(TCP)) --unit $(or $(UNIT),1) \
+	  --json conformance.json

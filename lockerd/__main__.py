@@ -1,4 +1,4 @@
-"""The command line: `lockerd --config FILE run | check | staff add NAME`."""
+"""The command line: `lockerd --config FILE run | check | verify | staff add NAME`, `lockerd models …`, `lockerd face …`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from lockerd.app import make_state_dir, run
 from lockerd.config import Config, load_config, load_device_key
 from lockerd.drivers import SystemClock
 from lockerd.errors import ConfigError, LockerError, StartFailed
+from lockerd.face import commands as face_commands
 from lockerd.log import configure
 from lockerd.preflight import preflight
 from lockerd.store import staff
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamper
 from lockerd.store.vault import Vault
+from lockerd.store.verify import verify
 from lockerd.supervise import Supervisor
 
 EX_OK = 0
@@ -34,15 +36,29 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="serve the machine")
     commands.add_parser("check", help="check the configuration, the model pack and the ports, then stop")
+    check = commands.add_parser(
+        "verify", help="check the ledger of a stopped machine, or of a backup, and say what is wrong"
+    )
+    check.add_argument("--database", type=Path, help="database file; without it, that of the configuration")
     accounts = commands.add_parser("staff", help="staff accounts").add_subparsers(dest="staff_command", required=True)
     add = accounts.add_parser("add", help="make an account, or change its PIN; the PIN is read from standard input")
     add.add_argument("name")
+    face_commands.add_models(commands.add_parser("models", help="packs of face models"))
+    face_commands.add_face(commands.add_parser("face", help="measure a pack of face models"))
     arguments = parser.parse_args(argv)
     configure(sys.stderr)
     status = EX_OK
     try:
+        match arguments.command:
+            case "models":
+                signed_by = load_config(arguments.config).face.signed_by if arguments.config.is_file() else ""
+                return face_commands.run_models(arguments, signed_by=signed_by)
+            case "face":
+                return face_commands.run_face(arguments)
+            case "verify":
+                return _verify(arguments.database or load_config(arguments.config).database)
         config = load_config(arguments.config)
-        key = load_device_key(arguments.config, config)
+        key = load_device_key(arguments.config, config, Path(os.environ.get("CREDENTIALS_DIRECTORY", "")))
         match arguments.command:
             case "run":
                 preflight(arguments.config, config)
@@ -73,6 +89,17 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
             yield from _leaves(inner)
     else:
         yield error
+
+
+def _verify(path: Path) -> int:
+    """Print what is wrong with a database, and what its next start has to settle."""
+    report = verify(path)
+    for words in report.wrong:
+        print(f"wrong: {words}")
+    for words in report.unsettled:
+        print(f"unsettled: {words}")
+    print(f"{path}: {len(report.wrong)} wrong, {len(report.unsettled)} unsettled" if report.wrong else f"{path}: sound")
+    return EX_FAILED if report.wrong else EX_OK
 
 
 async def _add_staff(path: Path, config: Config, key: bytes, name: str, pin: str) -> None:

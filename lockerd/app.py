@@ -18,14 +18,17 @@ from prometheus_client import CollectorRegistry
 
 from firmware_protocol.units import UnitKind
 from lockerd.condition import Condition, Parts, standing
-from lockerd.config import Config, host_and_port
+from lockerd.config import Config, CrtDispenser, host_and_port
+from lockerd.devices.crt import CrtMover
+from lockerd.devices.crt_module import CrtModule
+from lockerd.devices.crt_tally import TallyFile
 from lockerd.devices.id_reader import SamvReader
 from lockerd.devices.mailbox import MailboxUnit
 from lockerd.devices.units import MailboxCabinet, MailboxMover
 from lockerd.doing import Doing, Readers
-from lockerd.drivers import READERS, Drivers, real_drivers
+from lockerd.drivers import MODULE, READERS, Drivers, real_drivers
 from lockerd.errors import StartFailed, StoreError
-from lockerd.intake import Intake, send_messages
+from lockerd.intake import Intake, keep_templates, send_messages
 from lockerd.loading import Loading
 from lockerd.maintenance import Maintenance
 from lockerd.model.custody import Unit
@@ -208,6 +211,9 @@ def assemble(
         unit: MailboxMover(MailboxUnit(bus, kind, unit.value), unit)
         for unit, kind in ((Unit.DISPENSER, UnitKind.DISPENSER), (Unit.RECYCLER, UnitKind.RECYCLER))
     }
+    if isinstance(config.dispenser, CrtDispenser):
+        module = CrtModule(MODULE, drivers.lines[MODULE], address=config.dispenser.address)
+        units[Unit.DISPENSER] = CrtMover(module, units[Unit.DISPENSER], TallyFile(config.tally, MODULE))
     cabinet = MailboxCabinet(MailboxUnit(bus, UnitKind.CABINET, "cabinet"))
     readers = {name: SamvReader(name, drivers.lines[name]) for name in READERS}
     by_place = Readers(**readers)
@@ -281,6 +287,7 @@ def assemble(
             "office": link.run,
             "outbox": lambda: _wake_link(db, link),
             "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
+            "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp),
             "housekeeping": lambda: _keep_house(db, stamp),
             "condition": condition.run,
             "maintenance": maintenance.run,

@@ -26,7 +26,8 @@ from lockerd.web.health import Check, HealthReport, Status
 
 T = TypeVar("T")
 
-LOOKS = 10  # at whether the answer became another, in the time of one survey
+LOOKS_A_ROUND = 10  # how often between two rounds it is looked at whether the answer became another
+SOONER = 5  # how many times sooner the next round comes while something is wrong
 
 NEEDED = frozenset({"store", "card_path", "dispenser", "reader.exit", "face"})
 """The checks without which nobody can collect a card; every other failure leaves a way and is a warning."""
@@ -57,10 +58,7 @@ class Parts:
 
 
 class Condition(Collector):
-    """Reports from what was last heard: each part remembers it of its own use, and a round asks all while nobody is there.
-
-    `every` is the time in seconds between two rounds.
-    """
+    """Reports from what was last heard: each part remembers it of its own use, and a round asks all while nobody is there."""
 
     def __init__(self, parts: Parts, changed: Callable[[], None], every: float) -> None:
         self._parts = parts
@@ -79,12 +77,13 @@ class Condition(Collector):
                 if now != told:
                     told = now
                     self._changed()
-                await asyncio.sleep(self._every / LOOKS)
+                await asyncio.sleep(self._every / LOOKS_A_ROUND)
 
     async def _survey_rounds(self) -> None:
         while True:
             await self._look()
-            await asyncio.sleep(self._every)
+            well = all(check.status is Status.PASS for check in self._checks())
+            await asyncio.sleep(self._every if well else self._every / SOONER)
 
     async def _look(self) -> None:
         parts = self._parts

@@ -1,13 +1,12 @@
 """Configuration: one TOML file, decoded into frozen types; anything unknown or impossible is refused in one line.
 
-`python -m lockerd.config` prints the reference of all keys, docs/configuration.md.
+`python -m lockerd.config_reference` prints the reference of all keys, docs/configuration.md.
 """
 
 from __future__ import annotations
 
 import re
 import stat
-import sys
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
@@ -30,6 +29,7 @@ def _key(description: str) -> Meta:
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Baud = Annotated[int, Meta(ge=1200, le=921600)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
+Span = Annotated[float, Meta(gt=0, le=10)]
 
 
 class Machine(Section, frozen=True):
@@ -44,7 +44,13 @@ class Machine(Section, frozen=True):
         _key("`production` serves real people: HTTPS, a model pack of real faces and a guarded key are then required."),
     ]
     state_dir: Annotated[Path, _key("Folder of the database, on a local disk; made with mode 0700 if it is missing.")]
-    key_file: Annotated[Path, _key("File with the machine's key: 32 random bytes as 64 hexadecimal digits.")]
+    key_file: Annotated[
+        Path,
+        _key(
+            "File with the machine's key: 32 random bytes as 64 hexadecimal digits. A relative name is that of a credential"
+            " of the service, in `$CREDENTIALS_DIRECTORY`."
+        ),
+    ]
 
 
 class Rtu(Section, frozen=True, tag="rtu", tag_field="kind"):
@@ -61,6 +67,18 @@ class Tcp(Section, frozen=True, tag="tcp", tag_field="kind"):
     port: Annotated[Port, _key("TCP port of the gateway.")]
 
 
+class MailboxDispenser(Section, frozen=True, tag="mailbox", tag_field="kind"):
+    """One board on the bus that does all a dispenser does; the default."""
+
+
+class CrtDispenser(Section, frozen=True, tag="crt", tag_field="kind"):
+    """A bought module of the Creator CRT-571/591-M or Mutek MTK-F3x family before the carousel of the board on the bus."""
+
+    port: Annotated[str, _key("Serial port of the module.")]
+    baudrate: Annotated[Baud, _key("Bits per second; the module finds it by itself.")] = 38400
+    address: Annotated[Annotated[int, Meta(ge=0, le=15)], _key("Address on the module's switches.")] = 0
+
+
 class Readers(Section, frozen=True):
     """Serial ports of the three ID-card readers."""
 
@@ -69,15 +87,35 @@ class Readers(Section, frozen=True):
     exit: Annotated[str, _key("The reader before the exit gate of the dispenser.")]
 
 
+class SecondSource(Section, frozen=True):
+    """A second camera, infrared say; where there is one, both must agree."""
+
+    source: Annotated[Literal["camera", "file"], _key("As `source` of `[face]`.")]
+    address: Annotated[str, _key("As `address` of `[face]`.")]
+    reference_kind: Annotated[str, _key("Which of the pack's thresholds its pictures are compared at.")] = "photo"
+
+
 class Face(Section, frozen=True):
     """Model pack and picture source."""
 
-    pack: Annotated[Path, _key("Folder of the model pack, with its `manifest.json`.")]
+    pack: Annotated[
+        Path, _key("Folder of the model pack with its `manifest.json`, a manifest, or a known pack's name.")
+    ]
     source: Annotated[
         Literal["camera", "file"],
         _key("`camera` through OpenCV; `file` is a JPEG that another program replaces."),
     ]
     address: Annotated[str, _key("Camera index or device path, or the path of the file.")]
+    models: Annotated[Path | None, _key("Folder of the weights where it is not the pack's.")] = None
+    signed_by: Annotated[
+        str, _key("Ed25519 public key, 64 hexadecimal digits, that must have signed the manifest.")
+    ] = ""
+    span: Annotated[Span, _key("Least seconds over which a verification looks; at least 1 in production.")] = 1.0
+    challenges: Annotated[
+        tuple[Literal["closer", "turn"], ...],
+        _key("What a citizen may be asked to do before the camera, one by chance."),
+    ] = ()
+    second_source: SecondSource | None = None
 
 
 class Office(Section, frozen=True):
@@ -138,6 +176,7 @@ class Config(Section, frozen=True):
     kiosk: Kiosk
     console: Console
     health: Health
+    dispenser: MailboxDispenser | CrtDispenser = MailboxDispenser()
     patience: PatienceSeconds = PatienceSeconds()
 
     @property
@@ -149,6 +188,11 @@ class Config(Section, frozen=True):
     def database(self) -> Path:
         """The state database's file."""
         return self.machine.state_dir / "lockerd.db"
+
+    @property
+    def tally(self) -> Path:
+        """File of what a bought dispenser's driver remembers for it."""
+        return self.machine.state_dir / "dispenser.json"
 
     @property
     def listens(self) -> dict[str, str]:
@@ -231,6 +275,8 @@ def _check(path: Path, config: Config) -> None:
         if address in taken:
             raise ConfigError(f"{path}: key '{key}': {listen} is that of '{taken[address]}'; give each its own port")
         taken[address] = key
+    if config.production and config.face.span < 1.0:
+        raise ConfigError(f"{path}: key 'face.span': must be at least 1 second in production; correct its value")
     if config.production and config.kiosk.framed_by is not None:
         raise ConfigError(f"{path}: key 'kiosk.framed_by': is for the simulator only; remove it in production")
     if config.production and not config.office.url.startswith("https://"):
@@ -248,13 +294,13 @@ _MAKE_KEY = "make one with: (umask 077; openssl rand -hex 32 > FILE)"
 _OTHERS = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO
 
 
-def load_device_key(path: Path, config: Config) -> bytes:
-    """The machine's 32-byte key. Raises ConfigError.
+def load_device_key(path: Path, config: Config, credentials: Path) -> bytes:
+    """The machine's 32-byte key; a relative name is looked up in the folder `credentials`. Raises ConfigError.
 
     In production no one but its owner may read it; a file of root's may be readable by its group, for that is how a
     service manager that hands credentials over through an access list shows it (systemd.exec(5), LoadCredential=).
     """
-    file = config.machine.key_file
+    file = credentials / config.machine.key_file
     where = f"{path}: key 'machine.key_file': {file}"
     try:
         with file.open("rb") as stream:
@@ -271,63 +317,3 @@ def load_device_key(path: Path, config: Config) -> bytes:
     if config.production and stat.S_IMODE(status.st_mode) & (_OTHERS | group):
         raise ConfigError(f"{where} is open to others; run: chmod 600 {file}")
     return key
-
-
-def reference() -> str:
-    """docs/configuration.md: every table and key with type, default and meaning."""
-    lines = [
-        "# Configuration",
-        "",
-        "One TOML file, by default `/etc/lockerd/lockerd.toml`. A key that is not listed here is refused, and so is a",
-        "value of another type: one line on standard error names file, key and remedy, and the exit status is 78.",
-        "`lockerd --config FILE check` says whether the machine could start with it now.",
-        "",
-        "This page is printed by `python -m lockerd.config`.",
-    ]
-    for table in msgspec.structs.fields(Config):
-        kinds = (Rtu, Tcp) if table.name == "bus" else (table.type,)
-        for kind in kinds:
-            tag = kind.__struct_config__.tag
-            title = f"[{table.name}] kind = {_toml(tag)}" if tag else f"[{table.name}]"
-            lines += [
-                "",
-                f"## {title}",
-                "",
-                str(kind.__doc__),
-                "",
-                "| key | type | default | meaning |",
-                "|---|---|---|---|",
-            ]
-            lines += [_row(field) for field in msgspec.structs.fields(kind)]
-    return "\n".join([*lines, ""])
-
-
-def _row(field: msgspec.structs.FieldInfo) -> str:
-    kind = msgspec.inspect.type_info(field.type)
-    meaning = ""
-    if isinstance(kind, msgspec.inspect.Metadata):
-        meaning, kind = str((kind.extra_json_schema or {}).get("description", "")), kind.type
-    default = "required" if field.required else "none" if field.default is None else f"`{_toml(field.default)}`"
-    return f"| `{field.name}` | {_kind(kind)} | {default} | {meaning} |"
-
-
-def _kind(kind: msgspec.inspect.Type) -> str:
-    match kind:
-        case msgspec.inspect.LiteralType(values=values):
-            return " or ".join(f"`{_toml(value)}`" for value in values)
-        case msgspec.inspect.IntType(ge=least, le=most):
-            return f"integer, {least} to {most}"
-        case msgspec.inspect.FloatType(gt=least, le=most):
-            return f"number, above {least} up to {most}"
-        case msgspec.inspect.CustomType():
-            return "path"
-        case _:
-            return "string"
-
-
-def _toml(value: object) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(reference())

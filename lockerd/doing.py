@@ -13,6 +13,7 @@ from lockerd.model.cards import Chip, Claim
 from lockerd.model.custody import Motion, Order, Outcome, Place, SlotState, Unit
 from lockerd.model.identity import FaceTemplate
 from lockerd.motions import Motions
+from lockerd.pickup.guards import RECYCLER_MOTIONS, chip_is_predecessor
 from lockerd.pickup.state import (
     CheckCode,
     ChipRead,
@@ -33,7 +34,6 @@ from lockerd.pickup.state import (
     RecordTaken,
     TicketIssued,
 )
-from lockerd.pickup.table import RECYCLER_MOTIONS, chip_is_predecessor
 from lockerd.ports import IdReader
 from lockerd.store import claims, codes, journal, journeys, ledger
 from lockerd.store.database import Database, Transaction

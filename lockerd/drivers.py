@@ -11,11 +11,11 @@ from typing import Protocol
 
 import aiosqlite
 
-from lockerd.config import Config, Rtu
+from lockerd.config import Config, CrtDispenser, Rtu
 from lockerd.devices.bus import LinkStatistics, ModbusBus, RtuSettings, TcpSettings
 from lockerd.devices.mailbox import Registers
 from lockerd.devices.serial_line import OpenLine, open_serial
-from lockerd.face.messages import FaceSettings
+from lockerd.face.messages import FaceSettings, SourceSettings
 from lockerd.face.verifier import FaceClient, FaceStatus
 from lockerd.office.exchange import OpenTransport, http_transport
 from lockerd.office.sms import FileSms
@@ -24,6 +24,7 @@ from lockerd.store.database import Connect
 
 READER_BAUDRATE = 115200
 READERS = ("counter", "throat", "exit")
+MODULE = "dispenser"
 
 
 class Bus(Registers, Protocol):
@@ -59,9 +60,9 @@ class SystemClock:
 class Drivers:
     """All that is outside. Serial lines and memory, the system's time and simulated time differ here only.
 
-    `lines` opens the line of each of `READERS`; `monotonic` is the boot clock in seconds; `random` makes keys, pickup codes
-    and names, so in a real machine it is a CSPRNG; `connect` makes the connection to the database file; `survey` is the
-    time in seconds between two looks at all devices while nobody is there.
+    `lines` opens the line of each of `READERS`, and of `MODULE` where the dispenser is a bought one; `monotonic` is the boot
+    clock in seconds; `random` makes keys, pickup codes and names, so in a real machine it is a CSPRNG; `connect` makes the
+    connection to the database file; `survey` is the time in seconds between two looks at all devices while nobody is there.
     """
 
     bus: Bus
@@ -79,27 +80,38 @@ class Drivers:
 def real_drivers(config: Config) -> Drivers:
     """The drivers of a machine as its configuration describes it; nothing is opened yet."""
     clock = SystemClock()
+    lines: dict[str, OpenLine] = {
+        name: partial(open_serial, getattr(config.readers, name), READER_BAUDRATE, device=f"reader.{name}")
+        for name in READERS
+    }
+    if isinstance(config.dispenser, CrtDispenser):
+        lines[MODULE] = partial(open_serial, config.dispenser.port, config.dispenser.baudrate, device=MODULE)
     return Drivers(
         bus=ModbusBus(
             RtuSettings(config.bus.port, config.bus.baudrate)
             if isinstance(config.bus, Rtu)
             else TcpSettings(config.bus.host, config.bus.port)
         ),
-        lines={
-            name: partial(open_serial, getattr(config.readers, name), READER_BAUDRATE, device=f"reader.{name}")
-            for name in READERS
-        },
-        face=FaceClient(
-            FaceSettings(
-                pack=str(config.face.pack),
-                source=config.face.source,
-                address=config.face.address,
-                production=config.production,
-            )
-        ),
+        lines=lines,
+        face=FaceClient(face_settings(config)),
         sms=FileSms(config.sms.directory, clock),
         office=http_transport,
         clock=clock,
         monotonic=time.monotonic,
         random=SystemRandom(),
+    )
+
+
+def face_settings(config: Config) -> FaceSettings:
+    """What the face worker needs of the configuration."""
+    face, second = config.face, config.face.second_source
+    return FaceSettings(
+        pack=str(face.pack),
+        source=SourceSettings(face.source, face.address),
+        models=str(face.models or ""),
+        signed_by=face.signed_by,
+        production=config.production,
+        second=SourceSettings(second.source, second.address, second.reference_kind) if second else None,
+        challenges=face.challenges,
+        span=face.span,
     )

@@ -30,6 +30,10 @@ class StoreError(LockerError):
     """The database could not do what was asked; nothing of the transaction happened."""
 
 
+class DatabaseDamaged(StoreError):
+    """The database file holds what SQLite did not write; nothing more is read from it or written to it."""
+
+
 class LinkError(LockerError):
     """The central office could not be reached, or answered what it may not; try again later."""
 

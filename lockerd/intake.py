@@ -13,13 +13,15 @@ import structlog
 from lockerd.errors import LinkError
 from lockerd.office.manifest import Announced, DownItem
 from lockerd.ports import FaceVerifier, SmsSender
-from lockerd.store import claims, messages
+from lockerd.store import claims, messages, templates
 from lockerd.store.database import Database
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
 
 log = structlog.get_logger(__name__)
 
+FIRST_LOOK_SECONDS = 1.0
+MODEL_LOOK_SECONDS = 60.0
 SMS_RETRY_SECONDS = 30.0
 
 
@@ -43,6 +45,19 @@ class Intake:
         await self.db.transaction(
             lambda tx: claims.put_item(tx, self.vault, item.item, enrolment.template, self.stamp())
         )
+
+
+async def keep_templates(db: Database, model_id: Callable[[], str], stamp: Callable[[], Stamp]) -> None:
+    """Ask the office for photos again whenever the face worker runs other models than before, until cancelled."""
+    last = ""
+    while True:
+        now = model_id()
+        if now and now != last:
+            count = await db.transaction(partial(templates.ask_again, model_id=now, stamp=stamp()))
+            if count:
+                log.warning("templates of another model", model=now, count=count)
+            last = now
+        await asyncio.sleep(MODEL_LOOK_SECONDS if last else FIRST_LOOK_SECONDS)
 
 
 async def send_messages(db: Database, vault: Vault, sender: SmsSender, stamp: Callable[[], Stamp]) -> None:

@@ -6,7 +6,7 @@ import os
 import socket
 from pathlib import Path
 
-from lockerd.config import Config, Tcp, host_and_port
+from lockerd.config import Config, CrtDispenser, Tcp, host_and_port
 from lockerd.errors import ConfigError, StartFailed
 from lockerd.face.pack import load_pack
 
@@ -19,10 +19,15 @@ def preflight(path: Path, config: Config) -> None:
     Raises ConfigError for what will not heal by trying again, StartFailed for what may; both name file, key and remedy.
     """
     _bus(path, config)
+    if isinstance(config.dispenser, CrtDispenser):
+        _serial_port(path, "dispenser.port", config.dispenser.port)
     for name in ("counter", "throat", "exit"):
         _serial_port(path, f"readers.{name}", getattr(config.readers, name))
     try:
-        load_pack(config.face.pack, production=config.production)
+        face = config.face
+        pack = load_pack(face.pack, production=config.production, models=face.models, signed_by=face.signed_by)
+        for kind in ("photo", face.second_source.reference_kind if face.second_source else "photo"):
+            pack.threshold(kind)
     except ConfigError as error:
         raise ConfigError(f"{path}: key 'face.pack': {error}") from error
     for key, listen in config.listens.items():

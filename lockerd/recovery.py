@@ -18,8 +18,8 @@ from lockerd.model.cards import Claim, ClaimState
 from lockerd.model.custody import Fault, Intent, Motion, Observation, Order, Place, Result, Sensor, Unit
 from lockerd.model.view import FaultKind
 from lockerd.motions import Motions, settle
+from lockerd.pickup.guards import chip_is_predecessor
 from lockerd.pickup.state import Effect, IssueTicket, Journey, Move, Record, Stage
-from lockerd.pickup.table import chip_is_predecessor
 from lockerd.ports import Mover
 from lockerd.store import claims, codes, journeys, ledger
 from lockerd.store.database import Database, Transaction

@@ -329,7 +329,8 @@ class Session:
                 return self._watching.exit_cleared(self._doing.dispensed_before, post)
 
     async def _watch_face(self, post: Callable[[Event], None]) -> None:
-        await self._watching.face_of(await self._doing.template_of(self._journey), post)
+        template = await self._doing.template_of(self._journey)
+        await self._watching.face_of(template, post, again=self._journey.face_tries > 0)
 
     def _wake(self) -> None:
         with suppress(asyncio.QueueFull):

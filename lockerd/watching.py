@@ -27,6 +27,7 @@ from lockerd.ports import FaceVerifier, IdReader
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.1  # between two looks at a sensor or reader while a person acts
+RETRY_SECONDS = 2.0  # to read why the face was not verified, before the next look
 SILENT_SECONDS = 1.0  # before a silent device is asked again
 
 Post = Callable[[Event], None]
@@ -64,8 +65,10 @@ class Watching:
                 told = None
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def face_of(self, template: FaceTemplate | None, post: Post) -> None:
-        """Post prompts while the camera cannot use what it sees, then one FaceDecided."""
+    async def face_of(self, template: FaceTemplate | None, post: Post, *, again: bool) -> None:
+        """Post prompts while the camera cannot use what it sees, then one FaceDecided; `again` gives time to read first."""
+        if again:
+            await asyncio.sleep(RETRY_SECONDS)
         if template is None:
             post(FaceDecided(FaceResult(FaceVerdict.UNAVAILABLE, FaceReason.WRONG_MODEL, "", "")))
             return

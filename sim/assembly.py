@@ -11,6 +11,8 @@ from firmware_protocol.blocks import IdentityBlock
 from firmware_protocol.mailbox import ExceptionCode
 from firmware_protocol.units import Light, UnitKind
 from sim.camera import Scene
+from sim.carousel import CarouselMechanism
+from sim.crt_dispenser import CrtDispenser, Send
 from sim.firmware import UnitFirmware
 from sim.id_reader import ChipData, SamvDevice, resident_chip
 from sim.kept import Kept, UnitMemory
@@ -19,6 +21,7 @@ from sim.motions import MotionLog
 from sim.people import Card, Citizen
 from sim.world import Impossible, Place, Spot, World
 
+MODULE = "crt-dispenser"
 READERS = ("reader-counter", "reader-throat", "reader-exit")
 CAMERA = "camera"
 _MAX_RESPONSE_MS = 100
@@ -44,7 +47,8 @@ class Machine:
     """All parts of one machine around `kept.world`. It has power once `boot` was called; `run` gives the units life.
 
     `clock` (seconds, monotonic) times motions and silences; `speed` divides the duration of every motion;
-    `poll_interval` is the firmware's pause in seconds between two looks at its sensors when nobody asks.
+    `poll_interval` is the firmware's pause in seconds between two looks at its sensors when nobody asks. With `bought` the
+    exit is a module of its own on its own line (`module_feed`), and unit 1 is the carousel's board.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Machine:
         sleep: Sleep = asyncio.sleep,
         speed: float = 1.0,
         poll_interval: float = 0.05,
+        bought: bool = False,
     ) -> None:
         self.world = kept.world
         self.log = MotionLog(clock)
@@ -68,18 +73,33 @@ class Machine:
 
         self.units: dict[str, Unit] = {}
         self.firmware: dict[UnitKind, UnitFirmware] = {}
-        for kind, mechanism in _MECHANISMS.items():
+        mechanisms = _MECHANISMS | ({UnitKind.DISPENSER: CarouselMechanism} if bought else {})
+        for kind, mechanism in mechanisms.items():
             unit = mechanism(kind, self.world, self.log, sleep=sleep, changed=kept.save, speed=speed)
             capacity = self.world.slots if kind is UnitKind.DISPENSER else 0
             identity = IdentityBlock(kind, capacity, kept.seed & 0xFFFFFFFF, _MAX_RESPONSE_MS)
             self.units[unit.name] = unit
             self.firmware[kind] = UnitFirmware(identity, unit, UnitMemory(kept, unit.name), poll_interval=poll_interval)
+        self.module: CrtDispenser | None = None
+        if bought:
+            self.module = CrtDispenser(
+                self.world,
+                self.log,
+                UnitMemory(kept, MODULE),
+                random=Random(f"{kept.seed}:module"),
+                changed=kept.save,
+                sleep=sleep,
+                clock=clock,
+                speed=speed,
+            )
 
     async def run(self) -> None:
         """Run all units until cancelled, which is a power cut for them."""
         async with asyncio.TaskGroup() as group:
             for firmware in self.firmware.values():
                 group.create_task(firmware.run())
+            if self.module is not None:
+                group.create_task(self.module.run())
 
     # Power and lines
 
@@ -92,6 +112,8 @@ class Machine:
         self._readers = {name: SamvDevice(self._field(name)) for name in READERS}
         for firmware in self.firmware.values():
             firmware.power_on(ids.randrange(1, 2**32))
+        if self.module is not None:
+            self.module.power_on()
         self._kept.save()
 
     def cut_power(self) -> None:
@@ -102,6 +124,8 @@ class Machine:
         self.world.lights = self.world.fan = self.world.heater = 0
         for firmware in self.firmware.values():
             firmware.power_off()
+        if self.module is not None:
+            self.module.power_off()
         self._readers = {}
         self._kept.save()
 
@@ -132,6 +156,11 @@ class Machine:
         """Bytes from the host to a reader; its answer, nothing while it is off or silent."""
         device = self._readers.get(name)
         return b"" if device is None or self.silenced(name) else device.feed(data)
+
+    def module_feed(self, data: bytes, send: Send) -> None:
+        """Bytes from the host to a bought dispenser; it answers by `send`, nothing while its line is broken."""
+        if self.module is not None and not self.silenced("dispenser"):
+            self.module.handle(data, lambda answer: None if self.silenced("dispenser") else send(answer))
 
     def scene(self) -> Scene | None:
         """What the camera sees; None while it is off or gone."""
@@ -203,10 +232,7 @@ class Machine:
             )
         return {
             "cards": cards,
-            "units": {
-                name: {total: UnitMemory(self._kept, name).load().get(total, 0) for total in ("dispensed", "retained")}
-                for name in ("dispenser", "recycler")
-            },
+            "units": {name: self._totals(name) for name in ("dispenser", "recycler")},
             "powered": world.powered,
             "motions": [
                 {"unit": one.unit, "motion": one.motion, "began": one.began, "ended": one.ended}
@@ -226,6 +252,14 @@ class Machine:
             "jammed": sorted(kind.name.lower() for kind in world.jammed),
             "slots": world.slots,
         }
+
+    def _totals(self, name: str) -> dict[str, int]:
+        """A unit's own totals. A bought dispenser counts no taken card: there the world says how many are with people."""
+        if self.module is not None and name == "dispenser":
+            given = [card for card in self.world.cards_at(Place.PERSON) if self._cards[card].role == "new"]
+            return {"dispensed": len(given), "retained": self.module.counted}
+        record = UnitMemory(self._kept, name).load()
+        return {total: record.get(total, 0) for total in ("dispensed", "retained")}
 
 
 class Line:

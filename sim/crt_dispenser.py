@@ -183,6 +183,8 @@ class CrtDispenser:
             self._send(bytes([Control.NAK]), send)
 
     def _on_frame(self, frame: Request | Control, send: Send) -> None:
+        if not self._powered:
+            return
         match frame:
             case Control.EOT:
                 self._stop()

@@ -87,7 +87,7 @@ class Setting:
     """One run: where it keeps its state, which town it plays in, how fast motors turn, and which wire the bus is.
 
     `take_seconds` is how long lockerd leaves a new card in the exit; None leaves that to lockerd. `framed_by` is the origin
-    that may frame the citizen's screen.
+    that may frame the citizen's screen. With `bought` the dispenser is a carousel board and a bought module.
     """
 
     state: Path
@@ -97,6 +97,7 @@ class Setting:
     tcp: bool = False
     framed_by: str | None = None
     take_seconds: float | None = None
+    bought: bool = False
 
     @property
     def database(self) -> Path:
@@ -142,11 +143,13 @@ def configuration(setting: Setting) -> dict[str, dict[str, Scalar]]:
             "key_file": str(state / "device.key"),
         },
         "bus": {"kind": "tcp", "host": host, "port": int(port)} if setting.tcp else bus,
+        "dispenser": {"kind": "crt", "port": str(machine / "dispenser")} if setting.bought else {"kind": "mailbox"},
         "readers": {name: str(machine / f"reader-{name}") for name in ("counter", "throat", "exit")},
         "face": {
             "pack": str(Path(__file__).resolve().parent / "packs" / "synthetic"),
             "source": "file",
             "address": str(machine / "camera.jpg"),
+            "span": 0.5,
         },
         "office": {"url": f"http://{at.office}"},
         "sms": {"backend": "file", "directory": str(state / "inbox")},
@@ -255,6 +258,7 @@ class Harness:
         await self._settle_down()
         town = ["--seed", str(setting.seed)]
         wire = ["--modbus-tcp", at.modbus] if setting.tcp else []
+        wire += ["--dispenser", "crt"] if setting.bought else []
         machine = ["--control", at.control, "--speed", str(setting.speed), *wire]
         self._add("machine", ["-m", "sim", "machine", "--state", str(setting.state / "machine"), *town, *machine])
         self._add(

@@ -42,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--slots", type=_count, default=20, metavar="N", help="carousel of a new machine (default %(default)s)"
     )
+    parser.add_argument(
+        "--dispenser", choices=("mailbox", "crt"), default="mailbox", help="crt: a bought module at DIR/dispenser"
+    )
     parser.add_argument("--people", type=_count, default=12, metavar="N", help="size of the town (default %(default)s)")
 
 
@@ -60,7 +63,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
     machine = _machine(arguments)
     folder: Path = arguments.state
     picture = folder / "camera.jpg"
-    lines = {name: folder / name for name in ("bus", *READERS)}
+    names = ("bus", *READERS) if machine.module is None else ("bus", "dispenser", *READERS)
+    lines = {name: folder / name for name in names}
     for link in lines.values():
         link.unlink(missing_ok=True)  # of a process that was killed
     host, port = arguments.control
@@ -79,7 +83,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
             machine.boot()
             parts.append(group.create_task(film(picture, machine.scene, drawn(arguments.seed))))
             for name, link in lines.items():
-                handle = rtu_line(machine.bus()) if name == "bus" else _reader(machine, name)
+                handle = _handle(machine, name)
                 parts.append(group.create_task(serve_pty(link, handle, baudrate=BAUDRATE)))
             while not all(link.exists() for link in lines.values()):  # noqa: ASYNC110  # only the links tell
                 await asyncio.sleep(0.01)
@@ -107,7 +111,7 @@ def _machine(arguments: argparse.Namespace) -> Machine:
     kept = Kept.load(folder / "world.json", arguments.seed, lambda: fresh_world(town, arguments.slots))
     if {card.card_id for card in cards_of(town)} != kept.world.spots.keys():
         raise StateError(f"{kept.path}: made with another --people; use that number or another --state")
-    return Machine(town, kept, clock=time.monotonic, speed=arguments.speed)
+    return Machine(town, kept, clock=time.monotonic, speed=arguments.speed, bought=arguments.dispenser == "crt")
 
 
 def rtu_line(units: Mapping[int, RegisterDevice], respond: Answer = answer) -> Handle:
@@ -124,6 +128,16 @@ def rtu_line(units: Mapping[int, RegisterDevice], respond: Answer = answer) -> H
         send(slave.feed(data))
 
     return handle
+
+
+def _handle(machine: Machine, name: str) -> Handle:
+    match name:
+        case "bus":
+            return rtu_line(machine.bus())
+        case "dispenser":
+            return machine.module_feed
+        case _:
+            return _reader(machine, name)
 
 
 def _reader(machine: Machine, name: str) -> Handle:

@@ -89,8 +89,8 @@ def _write(device: RegisterDevice, pdu: bytes) -> bytes | ExceptionCode:
 class RtuSlave:
     """All units of one serial line. Frames are found by their length and CRC; what is no frame is dropped byte by byte.
 
-    At most 260 bytes are kept between calls. `garbage` counts dropped bytes. `respond` is another than `answer` only where a
-    slave is wrong on purpose.
+    At most 255 bytes are kept between calls, because no frame is longer than 256. `garbage` counts dropped bytes. `respond` is
+    another than `answer` only where a slave is wrong on purpose.
     """
 
     def __init__(self, units: Mapping[int, RegisterDevice], respond: Answer = answer) -> None:
@@ -157,6 +157,8 @@ def _frame_length(buffer: bytearray, start: int) -> int | None:
                 return size + around if whole else 0
         length = size + around
     else:
+        return 0
+    if length > _MAX_RTU:
         return 0
     return length if available >= length else None
 

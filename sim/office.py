@@ -121,6 +121,8 @@ class Office:
             raise _refusal(str(unplaceable)) from unplaceable
         if receipt.refused is not None:
             return web.json_response({"acked": receipt.acked, "reason": receipt.refused}, status=409)
+        if receipt.news:
+            self._wake()
         return web.json_response({"acked": receipt.acked})
 
     async def _down(self, request: web.Request) -> web.Response:

@@ -57,10 +57,14 @@ class Greeting:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a batch. `refused` is None, "gap" or "epoch"; then nothing of the batch was kept."""
+    """What became of a batch. `refused` is None, "gap" or "epoch"; then nothing of the batch was kept.
+
+    `news` tells that it put something on the down channel.
+    """
 
     acked: int
     refused: Literal["gap", "epoch"] | None = None
+    news: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +167,7 @@ class Books:
                     _tally(db, "gaps")
                     return Receipt(before, "gap")
                 acked = max(acked, seq)
-            acked = before
+            acked, sent = before, _last_cursor(db)
             for _, seq, element in placed:
                 if seq <= acked:
                     _tally(db, "duplicates")
@@ -177,7 +181,7 @@ class Books:
                     (locker, epoch, seq, kind, json.dumps(element), now),
                 )
             db.execute("UPDATE locker SET acked = ? WHERE locker_id = ?", (acked, locker))
-            return Receipt(acked)
+            return Receipt(acked, news=_last_cursor(db) > sent)
 
     def put_status(self, locker: str, status: Json, now: float) -> bool:
         """Keep the latest status; False for a locker that never said hello."""
@@ -276,6 +280,8 @@ def _book(db: sqlite3.Connection, element: object) -> str | None:
         db.execute("UPDATE claim SET state = ?, slot = ? WHERE claim_id = ?", (state, where, claim_id))
     elif kind == "lockerd.claim.locked":
         db.execute("UPDATE claim SET locked = 1 WHERE claim_id = ?", (claim_id,))
+    elif kind == "lockerd.template.wanted":
+        _send_again(db, str(claim_id))
     elif kind in _OLD_CARD_STATE:
         db.execute("INSERT OR REPLACE INTO old_card VALUES (?, ?)", (claim_id, _OLD_CARD_STATE[kind]))
     return kind
@@ -291,6 +297,15 @@ def _tally(db: sqlite3.Connection, name: str) -> None:
 
 def _send_down(db: sqlite3.Connection, body: Json) -> None:
     db.execute("INSERT INTO down (body) VALUES (?)", (json.dumps(body),))
+
+
+def _send_again(db: sqlite3.Connection, claim_id: str) -> None:
+    """Announce a claim once more as it was announced last, for its photo."""
+    db.execute(
+        "INSERT INTO down (body) SELECT body FROM down"
+        " WHERE json_extract(body, '$.item.claim_id') = ? ORDER BY cursor DESC LIMIT 1",
+        (claim_id,),
+    )
 
 
 def _last_cursor(db: sqlite3.Connection) -> int:

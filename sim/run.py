@@ -225,6 +225,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, metavar="DIR", help="keep state and logs here instead of a fresh folder")
     parser.add_argument("--speed", type=float, default=1.0, metavar="F", help="motors and hands F times as fast")
     parser.add_argument("--tcp", action="store_true", help="Modbus TCP instead of RTU on a pseudo-terminal")
+    parser.add_argument(
+        "--dispenser", choices=("mailbox", "crt"), default="mailbox", help="crt: a bought module before the carousel"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -259,6 +262,7 @@ def _run_one(name: str, arguments: argparse.Namespace) -> Report:
             arguments.speed,
             arguments.tcp,
             take_seconds=max(TAKE_SECONDS / arguments.speed, LEAST_TAKE_SECONDS),
+            bought=arguments.dispenser == "crt",
         )
         return interruptible(Play(name, setting).run)
 

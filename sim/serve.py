@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,6 +28,7 @@ from sim.assembly import Machine, cards_of, fresh_world
 from sim.bench_hands import bench_routes
 from sim.bus import tcp_stream
 from sim.control import application
+from sim.crt_dispenser import CrtDispenser
 from sim.defects import DEFECTS, Defect
 from sim.kept import Kept, UnitMemory
 from sim.machine import BAUDRATE, address, positive, rtu_line, stop_signal
@@ -106,17 +106,13 @@ def _id_reader(setting: Setting) -> Part:
 
 
 def _crt_dispenser(setting: Setting) -> Part:
-    """A bought dispenser of the CRT family before the same carousel."""
-    try:
-        model = import_module("sim.crt_dispenser")
-    except ModuleNotFoundError as error:
-        raise Unknown("crt-dispenser is not part of this installation") from error
+    """A bought dispenser of the CRT family, with the carousel's cards as its stack."""
     machine, world = setting.machine, setting.machine.world
 
     def advance() -> None:
         world.aligned = ((world.aligned or 0) + 1) % world.slots
 
-    device = model.CrtDispenser(
+    device = CrtDispenser(
         world,
         machine.log,
         UnitMemory(setting.kept, "crt-dispenser"),

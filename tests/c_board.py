@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import tty
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -17,12 +18,14 @@ SLOTS = 8
 
 @dataclass
 class CBoard:
-    """One board; `cards` is where each card physically is, by the words of board.c."""
+    """One board; `cards` is where each card physically is, by the words of board.c; a slot has its number: "slot5"."""
 
     program: Path
     folder: Path
     wire: tuple[str, str]
     motion_ms: int = 20
+    slots: int = SLOTS
+    dispensed: int = 0
     cards: dict[str, str] = field(default_factory=dict)
     motions: list[dict[str, str]] = field(default_factory=list)
     _process: asyncio.subprocess.Process | None = None
@@ -34,7 +37,7 @@ class CBoard:
             self.program,
             *self.wire,
             self.folder,
-            str(SLOTS),
+            str(self.slots),
             str(self.motion_ms),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -71,7 +74,9 @@ class CBoard:
 
     async def _listen(self, stream: asyncio.StreamReader) -> None:
         while line := await stream.readline():
-            self.cards = dict(word.split("=") for word in line.decode().split()[1:])
+            told = dict(word.split("=") for word in line.decode().split())
+            self.dispensed = int(told.pop("dispensed"))
+            self.cards = told
             self.motions.append(self.cards)
 
 
@@ -83,6 +88,12 @@ async def powered(board: CBoard) -> AsyncIterator[CBoard]:
         yield board
     finally:
         await board.cut_power()
+
+
+def free_port() -> int:
+    """A TCP port of this computer that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 @dataclass(frozen=True)

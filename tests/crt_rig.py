@@ -147,7 +147,9 @@ class Bench:
             await asyncio.sleep(0)
             self.device.power_on()
             if over_pty:
-                tasks.append(group.create_task(serve_pty(link, self.device.handle)))
+                device = self.device  # its `handle` may be replaced by a test
+                handle = lambda data, send: device.handle(data, send)  # noqa: E731, PLW0108
+                tasks.append(group.create_task(serve_pty(link, handle)))
                 while not link.is_symlink():
                     await asyncio.sleep(0)
                 self.open_line = lambda: open_serial(str(link), 38_400, device="dispenser")

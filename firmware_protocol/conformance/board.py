@@ -21,6 +21,7 @@ from firmware_protocol.blocks import (
 from firmware_protocol.conformance.findings import Defect, Finding
 from firmware_protocol.conformance.lines import Answer, Line
 from firmware_protocol.crc import crc16_of_registers
+from firmware_protocol.declaration import version_of
 from firmware_protocol.mailbox import ExceptionCode, next_seq
 from firmware_protocol.units import Opcode, State
 
@@ -49,6 +50,7 @@ class Board:
         self.unit = unit
         self.motion_seconds = motion_seconds
         self.patience = 2.0
+        self.protocol = ""  # version that the identity block says
         self.times: list[float] = []
         self.whole = 0
         self.torn = 0
@@ -104,6 +106,7 @@ class Board:
         if isinstance(values, Refusal):
             raise Finding(Defect.READ_REFUSED, f"identity block: {values}")
         try:
+            self.protocol = str(version_of(values))
             return IdentityBlock.from_registers(values)
         except BlockError as error:
             raise Finding(Defect.WRONG_IDENTITY, str(error)) from error

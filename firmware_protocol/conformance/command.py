@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from firmware_protocol.blocks import VERSION_MAJOR, VERSION_MINOR, IdentityBlock
+from firmware_protocol.blocks import IdentityBlock
 from firmware_protocol.conformance.bench import Bench
 from firmware_protocol.conformance.board import Board
 from firmware_protocol.conformance.findings import Finding
@@ -16,6 +16,8 @@ from firmware_protocol.conformance.hands import BenchControl, Hands, NoHands, Pe
 from firmware_protocol.conformance.lines import Line, LineError, TcpLine, open_serial
 from firmware_protocol.conformance.plan import PLAN, applicable, carry_out
 from firmware_protocol.conformance.report import Report, Result, Verdict
+from firmware_protocol.declaration import VERSION
+from firmware_protocol.line import MOTION_MS
 
 KIT = "conformance kit 1"
 _UNDECIDED = 2
@@ -34,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bench", metavar="URL", help='takes POST {"do": ACT} for power and hands, as a simulator does'
     )
-    parser.add_argument("--motion-seconds", type=float, default=60.0, help="longest motion (default %(default)g)")
+    parser.add_argument("--motion-seconds", type=float, default=MOTION_MS / 1000, help="(default %(default)g)")
     parser.add_argument("--only", action="append", default=[], metavar="CHECK", help="only this check; may be repeated")
     parser.add_argument("--date", help="date of the report, YYYY-MM-DD (default: today, UTC)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON too")
@@ -73,7 +75,7 @@ def _examine(line: Line, arguments: argparse.Namespace) -> Report:
     try:
         identity = board.identity()
     except Finding as finding:
-        results.append(Result("identity", "identity block", Verdict.FAILED, finding.seen, finding.defect))
+        results.append(Result("identity", "8.1 identity block", Verdict.FAILED, finding.seen, finding.defect))
     else:
         board.patience = max(board.patience, 4 * identity.max_response_ms / 1000)
         checks = applicable(identity.kind, line.serial, arguments.only)
@@ -85,11 +87,12 @@ def _examine(line: Line, arguments: argparse.Namespace) -> Report:
             print(f"{result.verdict:8} {result.check}", file=sys.stderr, flush=True)
     return Report(
         kit=KIT,
-        protocol=f"{VERSION_MAJOR}.{VERSION_MINOR}",
+        protocol=str(VERSION),
         date=arguments.date or datetime.now(UTC).date().isoformat(),
         line=f"serial line, {arguments.baudrate} baud, 8N1" if line.serial else "TCP",
         unit=arguments.unit,
         identity=identity,
+        unit_protocol=board.protocol,
         results=tuple(results),
         answers=len(board.times),
         longest_answer_ms=round(1000 * max(board.times, default=0.0), 1),
@@ -104,7 +107,7 @@ def _line(arguments: argparse.Namespace) -> Line:
 def _hands(arguments: argparse.Namespace) -> Hands:
     if arguments.bench:
         return BenchControl(arguments.bench)
-    others: Hands = NoHands() if arguments.yes else Person(input)
+    others: Hands = NoHands() if arguments.yes else Person(_ask)
     return PowerSwitch(arguments.power_command, others) if arguments.power_command else others
 
 
@@ -112,9 +115,17 @@ def _may_move(arguments: argparse.Namespace, words: str) -> bool:
     if arguments.yes:
         return True
     try:
-        return input(f"{words} Keep hands and cards clear of it. Go on? [y/N] ").strip().lower() in {"y", "yes"}
+        return _ask(f"{words} Keep hands and cards clear of it. Go on? [y/N] ").strip().lower() in {"y", "yes"}
     except EOFError:
         return False
+
+
+def _ask(words: str) -> str:
+    """Ask beside the report, which has the standard output for itself. Raises EOFError."""
+    print(words, end="", file=sys.stderr, flush=True)
+    if not (line := sys.stdin.readline()):
+        raise EOFError
+    return line
 
 
 def _cannot(words: str) -> int:

@@ -38,6 +38,7 @@ class Defect(StrEnum):
     NO_BUSY_REFUSAL = "no-busy-refusal"
     ACCEPTS_BAD_OPCODE = "accepts-bad-opcode"
     ACCEPTS_BAD_SLOT = "accepts-bad-slot"
+    ACCEPTS_BAD_ARGUMENT = "accepts-bad-argument"
     DONE_BEFORE_MOTION = "done-before-motion"
     CLAIMS_DONE_WITHOUT_CARD = "claims-done-without-card"
     WRONG_MOTION = "wrong-motion"
@@ -50,6 +51,7 @@ class Defect(StrEnum):
     SEQ_RESET_AFTER_BOOT = "seq-reset-after-boot"
     ACCEPTED_NOT_PERSISTENT = "accepted-not-persistent"
     RESUMES_AFTER_POWER_CUT = "resumes-after-power-cut"
+    SLOW_BOOT = "slow-boot"
     HIDES_INTERRUPTION = "hides-interruption"
     ACCEPTS_WHILE_INTERRUPTED = "accepts-while-interrupted"
 
@@ -90,6 +92,7 @@ _MEANINGS: dict[Defect, str] = {
     Defect.NO_BUSY_REFUSAL: "A second command is accepted while a motion runs.",
     Defect.ACCEPTS_BAD_OPCODE: "An opcode that the unit does not have is accepted.",
     Defect.ACCEPTS_BAD_SLOT: "A slot beyond the capacity is accepted.",
+    Defect.ACCEPTS_BAD_ARGUMENT: "An argument above the highest that its opcode takes is accepted.",
     Defect.DONE_BEFORE_MOTION: "A command is reported done while its motion still runs.",
     Defect.CLAIMS_DONE_WITHOUT_CARD: "A motion is reported done although there was no card to move.",
     Defect.WRONG_MOTION: "A motion ends otherwise than its opcode says, by result, position or sensors.",
@@ -102,6 +105,7 @@ _MEANINGS: dict[Defect, str] = {
     Defect.SEQ_RESET_AFTER_BOOT: "The sequence numbers start again after a boot.",
     Defect.ACCEPTED_NOT_PERSISTENT: "The accepted sequence number is not persisted before the motor moves.",
     Defect.RESUMES_AFTER_POWER_CUT: "A motion that a loss of power stopped is taken up again by itself.",
+    Defect.SLOW_BOOT: "After power came back the first answer takes more than 5 seconds.",
     Defect.HIDES_INTERRUPTION: "After a boot with accepted other than done the state is not INTERRUPTED.",
     Defect.ACCEPTS_WHILE_INTERRUPTED: "While INTERRUPTED another command than RESET is accepted.",
 }

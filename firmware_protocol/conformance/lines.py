@@ -182,8 +182,8 @@ class TcpLine:
             connection.sendall(data)
             connection.settimeout(wait)
             return connection.recv(4096)
-        except TimeoutError:
-            return b""
+        except (TimeoutError, ConnectionError):
+            return b""  # closed by a peer who did not like it
         except OSError as error:
             raise LineError(f"{self._address[0]}:{self._address[1]}: {error}") from error
         finally:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from firmware_protocol.blocks import (
     CABINET_BATTERY,
+    CABINET_FAN,
+    CABINET_HEATER,
     CABINET_LIGHTS,
     CABINET_TEMPERATURE,
     DISPENSER_RETRACT_COUNT,
@@ -253,11 +255,22 @@ def lights(bench: Bench) -> str:
     return f"{len(masks)} patterns"
 
 
+def climate(bench: Bench) -> str:
+    """FAN and HEATER are told what they are told."""
+    bench.board.settled()
+    for opcode, detail, values in ((Opcode.FAN, CABINET_FAN, (100, 40, 0)), (Opcode.HEATER, CABINET_HEATER, (1, 0))):
+        for value in values:
+            status = bench.done(opcode, value)
+            if status.detail[detail] != value:
+                raise Finding(Defect.WRONG_MOTION, f"{opcode.name} {value}: the status says {status.detail[detail]}")
+    return "FAN 100, 40, 0; HEATER 1, 0"
+
+
 def supply(bench: Bench) -> str:
     """Temperature and battery have possible values."""
     detail = bench.board.status().detail
     temperature = (detail[CABINET_TEMPERATURE] ^ 0x8000) - 0x8000
-    if not -500 <= temperature <= 1000 or not 0 <= detail[CABINET_BATTERY] <= 100:
+    if not -400 <= temperature <= 1000 or not 0 <= detail[CABINET_BATTERY] <= 100:
         raise Finding(
             Defect.WRONG_STATUS, f"temperature {temperature / 10} degrees Celsius, battery {detail[CABINET_BATTERY]} %"
         )

@@ -1,4 +1,4 @@
-"""All checks in the order in which they are made, each with the clause of the reference that it holds the unit to."""
+"""All checks in the order in which they are made, each with the clause of docs/firmware/reference.md that it holds the unit to."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _ENDING = frozenset({Defect.WRONG_CRC_IN_STATUS, Defect.STALE_STATUS, Defect.WRO
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: `run` gives what was seen, or raises Finding or Skipped. `moves` tells that something may move."""
+    """One check: `clause` begins with its number in the reference; `moves` tells that something may move.
+
+    `run` gives what was seen, or raises Finding or Skipped.
+    """
 
     name: str
     clause: str
@@ -38,47 +41,49 @@ class Check:
 
 
 PLAN: tuple[Check, ...] = (
-    Check("identity", "identity block", wires.identity, moves=False),
-    Check("status-block", "status block", wires.status_block, moves=False),
-    Check("status-whole", "status block: CRC over one moment", wires.status_whole, moves=False),
-    Check("parts", "registers: any part of a block can be read", wires.parts, moves=False),
-    Check("read-limits", "registers: nothing outside the blocks", wires.read_limits, moves=False),
-    Check("functions", "line: function codes 3 and 16 only", wires.functions, moves=False),
-    Check("writes-elsewhere", "registers: only the command block is written", wires.writes_elsewhere, moves=False),
-    Check("partial-blocks", "mailbox: the whole block or nothing", wires.partial_blocks, moves=False),
-    Check("unit-addresses", "line: unit addresses", wires.unit_addresses, moves=False),
-    Check("line-crc", "line: frames with a wrong CRC", wires.line_crc, wire=Wire.SERIAL, moves=False),
-    Check("garbage", "line: bytes that are no frame", wires.garbage, wire=Wire.SERIAL, moves=False),
-    Check("tcp-header", "line: MBAP header", wires.tcp_header, wire=Wire.TCP, moves=False),
-    Check("accepted", "mailbox: acceptance; status block: accepted_seq, done_seq", mailbox.accepted),
-    Check("newer-minor", "versions: newer minors are lived with", mailbox.newer_minor),
-    Check("bad-crc", "mailbox: good CRC or nothing", mailbox.bad_crc),
-    Check("foreign-version", "versions: an unknown major is refused", mailbox.foreign_version),
-    Check("repeats", "mailbox: the accepted seq is acknowledged, nothing more", mailbox.repeats),
-    Check("order", "mailbox: seq is accepted_seq + 1", mailbox.order),
-    Check("boot-ids", "mailbox: foreign boot id", mailbox.boot_ids),
-    Check("opcodes", "opcodes of the unit", mailbox.opcodes),
-    Check("slots", "opcodes: slot arguments", mailbox.slots, kinds=_DISPENSER),
-    Check("busy", "mailbox: busy", mailbox.busy, kinds=_MOVERS),
-    Check("broadcast", "line: broadcast", wires.broadcast, wire=Wire.SERIAL),
-    Check("align", "opcode ALIGN", motions.align, kinds=_DISPENSER),
-    Check("no-card", "faults NO_CARD, SLOT_EMPTY", motions.dispenser_interlocks, kinds=_DISPENSER),
-    Check("load-store-pick", "opcodes LOAD, STORE, PICK", motions.load_store_pick, kinds=_DISPENSER),
-    Check("present", "opcodes PRESENT, RETRACT; total dispensed", motions.present_retract_take, kinds=_DISPENSER),
-    Check("capture", "opcode CAPTURE; total retained", motions.capture, kinds=_DISPENSER),
-    Check("reject", "opcode REJECT", motions.reject, kinds=_DISPENSER),
-    Check("shutter", "opcodes OPEN, CLOSE", motions.shutter, kinds=_RECYCLER),
-    Check("no-card", "fault NO_CARD", motions.recycler_interlocks, kinds=_RECYCLER),
-    Check("throat", "opcode CLOSE; fault GATE_BLOCKED", motions.throat, kinds=_RECYCLER),
-    Check("return", "opcodes ACCEPT, RETURN; total dispensed", motions.accept_return, kinds=_RECYCLER),
-    Check("retain", "opcodes RETAIN, EMPTY_BIN; total retained", motions.retain, kinds=_RECYCLER),
-    Check("lights", "opcode LIGHT", motions.lights, kinds=_CABINET),
-    Check("supply", "status block: detail of the cabinet", motions.supply, kinds=_CABINET, moves=False),
-    Check("door", "sensor DOOR_OPEN", motions.door, kinds=_CABINET),
-    Check("power-idle", "mailbox: what is persisted; boot_id", power.idle),
-    Check("power-taken", "total dispensed: taken without power", power.taken_meanwhile, kinds=_MOVERS),
-    Check("power-interrupted", "state INTERRUPTED", power.interrupted, kinds=_MOVERS),
-    Check("timing", "identity block: max_response_ms", wires.timing, moves=False),
+    Check("identity", "8.1 identity block", wires.identity, moves=False),
+    Check("status-block", "8.3 status block", wires.status_block, moves=False),
+    Check("status-whole", "3 a block is of one moment and of one piece", wires.status_whole, moves=False),
+    Check("parts", "1.4 any part of a block can be read", wires.parts, moves=False),
+    Check("read-limits", "1.4 reads that leave a block, 0 or more than 125 registers", wires.read_limits, moves=False),
+    Check("functions", "1.3 function codes 3 and 16", wires.functions, moves=False),
+    Check("writes-elsewhere", "3 only the command block takes writes", wires.writes_elsewhere, moves=False),
+    Check("partial-blocks", "5 BAD_BLOCK: the whole block or nothing", wires.partial_blocks, moves=False),
+    Check("unit-addresses", "1.2 unit addresses", wires.unit_addresses, moves=False),
+    Check("line-crc", "1.5 frames with a wrong CRC", wires.line_crc, wire=Wire.SERIAL, moves=False),
+    Check("garbage", "1.5 frames that break off", wires.garbage, wire=Wire.SERIAL, moves=False),
+    Check("tcp-header", "1.1 Modbus TCP: streams that are none", wires.tcp_header, wire=Wire.TCP, moves=False),
+    Check("accepted", "5 ACCEPT; 8.3 accepted_seq, done_seq", mailbox.accepted),
+    Check("newer-minor", "3 versions: a newer minor", mailbox.newer_minor),
+    Check("bad-crc", "5 BAD_BLOCK: CRC", mailbox.bad_crc),
+    Check("foreign-version", "3 versions: another major", mailbox.foreign_version),
+    Check("repeats", "5 REPEATED", mailbox.repeats),
+    Check("order", "5 OUT_OF_ORDER", mailbox.order),
+    Check("boot-ids", "5 FOREIGN_BOOT", mailbox.boot_ids),
+    Check("opcodes", "5 BAD_ARGUMENT: opcodes", mailbox.opcodes),
+    Check("arguments", "5 BAD_ARGUMENT: arg0 beyond its range", mailbox.arguments, kinds=_DISPENSER | _CABINET),
+    Check("busy", "5 BUSY", mailbox.busy, kinds=_MOVERS),
+    Check("broadcast", "1.2 broadcasts", wires.broadcast, wire=Wire.SERIAL),
+    Check("align", "9.1 ALIGN", motions.align, kinds=_DISPENSER),
+    Check("no-card", "9.1 needs; 10.4 NO_CARD, SLOT_EMPTY", motions.dispenser_interlocks, kinds=_DISPENSER),
+    Check("load-store-pick", "9.1 LOAD, STORE, PICK", motions.load_store_pick, kinds=_DISPENSER),
+    Check("present", "9.1 PRESENT, RETRACT; 7.2 taken", motions.present_retract_take, kinds=_DISPENSER),
+    Check("capture", "9.1 CAPTURE; 7.3 retained", motions.capture, kinds=_DISPENSER),
+    Check("reject", "9.1 REJECT", motions.reject, kinds=_DISPENSER),
+    Check("shutter", "9.2 OPEN, CLOSE", motions.shutter, kinds=_RECYCLER),
+    Check("no-card", "9.2 needs; 10.4 NO_CARD", motions.recycler_interlocks, kinds=_RECYCLER),
+    Check("throat", "9.2 CLOSE; 7.2 a card that was only inserted", motions.throat, kinds=_RECYCLER),
+    Check("return", "9.2 ACCEPT, RETURN; 7.2 taken", motions.accept_return, kinds=_RECYCLER),
+    Check("retain", "9.2 RETAIN, EMPTY_BIN; 7.3 retained", motions.retain, kinds=_RECYCLER),
+    Check("lights", "9.3 LIGHT", motions.lights, kinds=_CABINET),
+    Check("climate", "9.3 FAN, HEATER", motions.climate, kinds=_CABINET),
+    Check("supply", "8.4 detail registers", motions.supply, kinds=_CABINET, moves=False),
+    Check("door", "10.6 DOOR_OPEN", motions.door, kinds=_CABINET),
+    Check("power-idle", "6.1, 6.2, 6.4 what survives a power cut", power.idle),
+    Check("power-taken", "6.3 taken while the power was off", power.taken_meanwhile, kinds=_MOVERS),
+    Check("power-interrupted", "5.1 INTERRUPTED; 6.1", power.interrupted, kinds=_MOVERS),
+    Check("boot-time", "2.5 answers within 5 seconds of power", power.boot_time),
+    Check("timing", "2.2 max_response_ms", wires.timing, moves=False),
 )
 
 

@@ -14,6 +14,7 @@ from firmware_protocol.mailbox import ExceptionCode, next_seq
 from firmware_protocol.units import Opcode, Position, Sensor, State, UnitKind
 
 _TRIES = 3
+_BOOT_LIMIT = 5.0  # seconds
 _WATCH = 1.0  # seconds in which an interrupted motion must not be taken up again
 
 
@@ -81,6 +82,16 @@ def interrupted(bench: Bench) -> str:
     raise Skipped(f"{opcode.name} was always over before the power was cut")
 
 
+def boot_time(bench: Bench) -> str:
+    """After each boot of this run the unit answered in time."""
+    if not bench.boot_seconds:
+        raise Skipped("the power was never given back")
+    seen = f"the longest boot took {bench.boot_seconds:.1f} s"
+    if bench.boot_seconds > _BOOT_LIMIT:
+        raise Finding(Defect.SLOW_BOOT, seen)
+    return seen
+
+
 def _before_a_long_motion(bench: Bench) -> tuple[StatusBlock, Opcode, int]:
     """A unit whose next motion carries a card as far as it can, and that motion."""
     if bench.kind is UnitKind.RECYCLER:
@@ -101,6 +112,11 @@ def _judge_interruption(bench: Bench, command: CommandBlock, before: StatusBlock
         raise Finding(
             Defect.ACCEPTED_NOT_PERSISTENT if lost else Defect.SEQ_RESET_AFTER_BOOT,
             f"{name}, seq {command.seq} was acknowledged; after the boot accepted_seq is {after.accepted_seq}",
+        )
+    accepted = (after.accepted_opcode, after.accepted_arg0)
+    if after.accepted_opcode is not None and accepted != (command.opcode, command.arg0):
+        raise Finding(
+            Defect.ACCEPTED_NOT_PERSISTENT, f"{name} {command.arg0}; after the boot opcode and arg0 are {accepted}"
         )
     if after.state is not State.INTERRUPTED:
         raise Finding(

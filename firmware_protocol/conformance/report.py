@@ -32,7 +32,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run against one unit. `date` is YYYY-MM-DD; `longest_answer_ms` and `answers` are over the whole run."""
+    """One run against one unit. `protocol` is the kit's version of it, `unit_protocol` the unit's; `date` is YYYY-MM-DD.
+
+    `longest_answer_ms` and `answers` are over the whole run.
+    """
 
     kit: str
     protocol: str
@@ -40,6 +43,7 @@ class Report:
     line: str
     unit: int
     identity: IdentityBlock | None
+    unit_protocol: str
     results: tuple[Result, ...]
     answers: int
     longest_answer_ms: float
@@ -66,6 +70,7 @@ class Report:
             "line": self.line,
             "unit": self.unit,
             "identity": self.identity and {**asdict(self.identity), "kind": self.identity.kind.name.lower()},
+            "unit_protocol": self.unit_protocol,
             "verdict": _VERDICTS[self.status],
             "status": self.status,
             "defects": {defect.value: defect.meaning for defect in self.defects},
@@ -83,7 +88,12 @@ class Report:
             f"  kit       {self.kit}, protocol {self.protocol}",
             f"  line      {self.line}, unit address {self.unit}",
             "  unit      "
-            + (f"{who.kind.name.lower()}, serial number {who.serial}, {who.capacity} slots" if who else "not known"),
+            + (
+                f"{who.kind.name.lower()}, serial number {who.serial}, {who.capacity} slots,"
+                f" protocol {self.unit_protocol}"
+                if who
+                else "not known"
+            ),
             f"  answers   {self.answers}, the longest after {self.longest_answer_ms:.1f} ms"
             + (f" (declared: {who.max_response_ms} ms)" if who else ""),
             "",

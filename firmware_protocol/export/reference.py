@@ -29,7 +29,7 @@ from firmware_protocol.declaration import (
     DescribedFlag,
     Register,
 )
-from firmware_protocol.export.reference_text import CARD_READER, CLAUSES, EXAMPLES, NON_VOLATILE, TITLE
+from firmware_protocol.export.reference_text import CARD_READER, CLAUSES, EXAMPLES, NON_VOLATILE, SKELETON, TITLE
 from firmware_protocol.line import (
     BAUD_RATES,
     MOTION_MS,
@@ -100,6 +100,7 @@ def _sections() -> Iterator[str]:
     yield _filled(EXAMPLES)
     yield from _examples()
     yield from _reader()
+    yield _filled(SKELETON)
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -265,4 +266,4 @@ def _reader() -> Iterator[str]:
         places = ", ".join(f"`{name}` {at.offset}:{at.length}" for name, at in table_of(layout).items())
         rows.append((layout.LETTER or "space", layout.__name__, places))
     yield from _table(("letter", "layout", "fields"), rows)
-    yield "Bytes for every command, and streams with damage in them, are in vectors.json."
+    yield "Bytes for every command, and streams with damage in them, are in vectors.json.\n"

@@ -23,8 +23,8 @@ board: `python -m firmware_protocol conformance --port /dev/ttyUSB0 --unit 1`.
 CLAUSES = """\
 ## 1 The line
 
-1. RS-485, two wires, Modbus RTU, 8 data bits, no parity, 1 stop bit. A board offers @BAUDS@ baud and leaves the factory at
-   @BAUD@. A unit with Ethernet may speak Modbus TCP instead, with the same registers and unit addresses.
+1. RS-485, two wires, Modbus RTU, 8 data bits, no parity, 1 stop bit. A board offers @BAUDS@ baud
+   and leaves the factory at @BAUD@. A unit with Ethernet may speak Modbus TCP instead, with the same registers and unit addresses.
 2. The unit address is the unit's kind: 1 dispenser, 2 recycler, 3 cabinet. Frames to other addresses are none of yours; you
    neither answer nor obey broadcasts (address 0).
 3. Two function codes: **3** (read holding registers) and **16** (write multiple registers). All others are answered with
@@ -33,10 +33,15 @@ CLAUSES = """\
    125 registers with exception 3.
 5. A frame with a wrong CRC, or one that breaks off (silence of more than 1.5 characters), is dropped without an answer, and
    the next frame is heard.
+6. On a shared line you also hear requests to other units and their answers. Neither is for you, and the answer to a write
+   is as long as a request: tell them by the address, and resynchronise at the silence between frames.
+7. With TCP, look at the whole header: a frame whose protocol is not 0 or whose length does not fit is not answered. (Known
+   libraries do not check it for you.)
 
 ## 2 Timing
 
-1. Keep at least 3.5 characters of silence before you answer: @GAPS@ baud. The host keeps the same before it asks again.
+1. Keep at least 3.5 characters of silence before you answer:
+   @GAPS@ baud. The host keeps the same before it asks again.
 2. The first byte of an answer follows within `max_response_ms` of the identity block after the last byte of the request, at
    any load, also while motors run and while the non-volatile memory is being written. A board may declare up to @ANSWER@ ms;
    100 is good. A later answer is worse than none.
@@ -50,7 +55,9 @@ CLAUSES = """\
 A unit is three blocks of registers: it says who it is (**identity**), it takes commands (**command**), it says how things
 stand (**status**). Each is read or written whole, begins with magic and version, and ends with a CRC-16/MODBUS over all its
 registers before that (each register high byte first). That CRC is apart from the line's: it shows that the block is of one
-moment and of one piece. Build a status from a copy taken at once; a status whose halves are of different moments is a lie
+moment and of one piece. Only the command block takes writes: one that begins elsewhere is answered with exception 2, one that
+is not the whole block with exception 3. Build a status from a copy taken at once; a status whose halves
+are of different moments is a lie
 with a good CRC.
 
 **Versions.** The major version is in the high byte. Refuse a command of another major version (it is no block, clause 5).
@@ -131,7 +138,7 @@ stateDiagram-v2
     [*] --> INTERRUPTED: boot, accepted_seq ≠ done_seq
     READY --> RUNNING: ACCEPT
     INTERRUPTED --> RUNNING: ACCEPT of RESET
-    RUNNING --> READY: done_seq := accepted_seq, DONE or FAULT
+    RUNNING --> READY: the end, done_seq becomes accepted_seq
     RUNNING --> [*]: power fails
     INTERRUPTED --> [*]: power fails
     READY --> [*]: power fails
@@ -169,7 +176,8 @@ FAULT, and `fault` stays until the next good command.
 EXAMPLES = """\
 ## 11 Bytes on the line
 
-Modbus RTU frames to unit 1 with the line's CRC, hexadecimal. vectors.json has more, with broken ones.
+Modbus RTU frames to unit 1 with the line's CRC (low byte first, unlike all else), hexadecimal. vectors.json has more, with
+broken ones.
 """
 
 CARD_READER = """\
@@ -189,4 +197,110 @@ simulator speak it.
     reader -> host   AA AA AA 96 69 | length u16 | SW1 SW2 SW3 | data | check
 
 Numbers are big-endian. `length` counts everything behind itself; `check` is the XOR of everything between header and itself.
+"""
+
+SKELETON = """\
+## 14 A firmware in one page
+
+What stands between your Modbus stack and your motors. `nv_save` replaces the record in non-volatile memory and returns when it
+is durable; `sensors_now`, `motor_start` and `motor_running` are yours. (The tests of this project compile this page.)
+
+```c
+#include "lk_protocol.h"
+
+typedef struct record { /* clause 6 */
+    uint32_t accepted_seq, done_seq, dispensed, retained;
+    uint16_t accepted_opcode, accepted_arg0, done_opcode, done_arg0, result, fault, carried, held;
+} record;
+
+void nv_load(record *into);
+void nv_save(const record *from);
+uint32_t sensors_now(void);
+uint16_t position_now(const record *nv, uint32_t sensors); /* clause 7.1 */
+void motor_start(uint16_t opcode, uint16_t arg0);
+int motor_running(uint16_t *fault); /* 0 at the end, with what the sensors say then */
+
+static record nv;
+static uint16_t state;
+static uint32_t boot_id;
+
+void boot(uint32_t fresh_random)
+{
+    nv_load(&nv);
+    boot_id = fresh_random;
+    state = nv.accepted_seq == nv.done_seq ? LK_STATE_READY : LK_STATE_INTERRUPTED; /* nothing is resumed */
+}
+
+static void end(uint16_t fault)
+{
+    nv.done_seq = nv.accepted_seq;
+    nv.done_opcode = nv.accepted_opcode;
+    nv.done_arg0 = nv.accepted_arg0;
+    nv.result = fault == LK_FAULT_NONE ? LK_RESULT_DONE : LK_RESULT_FAULT;
+    nv.fault = fault; /* and carried, held, retained as clauses 6 and 7 say */
+    nv_save(&nv);
+    state = LK_STATE_READY;
+}
+
+/* FC16 to LK_COMMAND_ADDRESS; the exception to answer with, 0 for the normal answer. */
+uint8_t command_written(const uint16_t *registers, size_t count, uint16_t slots)
+{
+    lk_unit unit;
+    lk_command command;
+    lk_verdict verdict;
+    uint16_t fault;
+    unit.kind = LK_KIND_DISPENSER;
+    unit.capacity = slots;
+    unit.state = state;
+    unit.boot_id = boot_id;
+    unit.accepted_seq = nv.accepted_seq;
+    verdict = lk_judge(registers, count, &unit, &command);
+    if (verdict != LK_VERDICT_ACCEPT) {
+        return lk_exception(verdict);
+    }
+    fault = lk_interlock(command.opcode, sensors_now());
+    nv.accepted_seq = command.seq;
+    nv.accepted_opcode = command.opcode;
+    nv.accepted_arg0 = command.arg0;
+    nv_save(&nv); /* durable before the answer and before motor power */
+    state = LK_STATE_RUNNING;
+    if (fault != LK_FAULT_NONE) {
+        end(fault);
+    } else {
+        motor_start(command.opcode, command.arg0);
+    }
+    return 0u;
+}
+
+/* From your main loop. */
+void poll(void)
+{
+    uint16_t fault = LK_FAULT_NONE;
+    if (state == LK_STATE_RUNNING && !motor_running(&fault)) {
+        end(fault);
+    }
+}
+
+/* FC3 of the status block: fill `status` from one moment, then encode it. */
+void status_read(uint16_t *registers)
+{
+    lk_status status = {0};
+    status.boot_id = boot_id;
+    status.state = state;
+    status.accepted_seq = nv.accepted_seq;
+    status.accepted_opcode = nv.accepted_opcode;
+    status.accepted_arg0 = nv.accepted_arg0;
+    status.done_seq = nv.done_seq;
+    status.done_opcode = nv.done_opcode;
+    status.done_arg0 = nv.done_arg0;
+    status.result = nv.result;
+    status.fault = nv.fault;
+    status.dispensed = nv.dispensed;
+    status.retained = nv.retained;
+    status.sensors = sensors_now();
+    status.position = position_now(&nv, status.sensors);
+    status.slot = LK_NO_SLOT; /* the slot at your picker */
+    lk_encode_status(&status, registers);
+}
+```
 """

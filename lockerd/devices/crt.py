@@ -135,10 +135,20 @@ class CrtMover:
     # --- the board's motions -----------------------------------------------------------------------------------------
 
     async def _by_board(self, plan: Plan) -> Outcome:
+        if plan.order.motion is Motion.ALIGN and not await self._channel_clear():
+            # With a loaded slot at the picker a move that finds the channel empty would fetch that slot's card.
+            return await self._with_observation(Outcome(Result.NOT_MOVED, Fault.TARGET_OCCUPIED))
         outcome = await self._board.carry_out(_for_board(plan, _BOARD))
         if plan.order.motion in _HANDING_OVER and outcome.result is not Result.NOT_MOVED:
             await self._look_afresh(plan.order.motion, outcome.result)
         return await self._with_observation(outcome)
+
+    async def _channel_clear(self) -> bool:
+        try:
+            look = await self._look()
+        except DeviceError:
+            return False
+        return isinstance(look, Seen) and look.card is Card.NONE
 
     async def _look_afresh(self, motion: Motion, result: Result) -> None:
         """Tell the module that its channel was used by somebody else, lest it calls that moved by hand."""
@@ -210,6 +220,9 @@ class CrtMover:
 
     async def _align(self, order: Order) -> Outcome | None:
         """Bring the slot to the picker; None when the board says that it stands there. Raises DeviceError."""
+        if not await self._channel_clear():
+            stands = (await self._board.observe()).slot == order.slot
+            return None if stands else Outcome(Result.NOT_MOVED, Fault.TARGET_OCCUPIED)
         turn = Order(order.unit, Motion.ALIGN, order.slot)
         outcome = await self._board.carry_out(await self._board.plan(turn))
         if outcome.result is Result.DONE and (await self._board.observe()).slot == order.slot:

@@ -22,11 +22,12 @@ class TallyFile:
         self._name = name
 
     def load(self) -> Tally:
-        """The last one saved. Where there is none the channel counts as unknown until the next RESET."""
+        """The last one saved. Where there is none, or none to be read, the channel counts as unknown until a RESET."""
         try:
             return msgspec.json.decode(self._path.read_bytes(), type=Tally)
         except FileNotFoundError:
             _log.info("no tally yet", device=self._name)
+            return Tally(carried=True)
         except (OSError, msgspec.MsgspecError) as error:
             _log.warning("tally lost", device=self._name, error=str(error))
         return Tally(carried=True, moving=True)

@@ -1,12 +1,14 @@
-"""What each family of models wants and gives, behind two functions; a manifest names its adapter.
+"""What each family of models wants and gives, behind three functions; a manifest names its adapter.
 
-A detector takes a picture and gives faces in the picture's own pixels; an embedder takes an aligned crop.
+A detector takes a picture and gives faces in the picture's own pixels; an embedder takes an aligned crop; a liveness
+model takes a picture and a face's box in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import TypeVar
 
 import cv2
@@ -15,6 +17,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from lockerd.errors import ConfigError
+from lockerd.face import insight
 from lockerd.face.pack import Model, Pack
 from lockerd.face.picture import Picture
 
@@ -39,17 +42,13 @@ class Face:
 
 Detector = Callable[[Picture], list[Face]]
 Embedder = Callable[[Picture], Floats]
+Liveness = Callable[[Picture, Floats], float]
 T = TypeVar("T")
 
 
 def open_session(data: bytes, threads: int) -> onnxruntime.InferenceSession:
     """Parse checked ONNX bytes; `threads` 1..2. Raises ConfigError where onnxruntime refuses them."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Waiting threads that spin take the core from the threads that work.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4
+    options = _session_options(threads)
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no base but Exception
@@ -58,16 +57,50 @@ def open_session(data: bytes, threads: int) -> onnxruntime.InferenceSession:
         ) from error
 
 
-def open_detector(pack: Pack, threads: int) -> Detector:
-    """The detector of a pack. Raises ConfigError for an adapter that does not exist."""
-    model = pack.model("detector")
-    return _known(_DETECTORS, model)(model, open_session(pack.read(model), threads))
+def _session_options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Waiting threads that spin take the core from the threads that work.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4
+    return options
 
 
-def open_embedder(pack: Pack, threads: int) -> Embedder:
-    """The embedder of a pack. Raises ConfigError for an adapter that does not exist."""
-    model = pack.model("embedder")
-    return _known(_EMBEDDERS, model)(model, open_session(pack.read(model), threads))
+def open_models(pack: Pack, threads: int) -> tuple[Detector, Embedder]:
+    """Detector and embedder of a pack. Raises ConfigError for an adapter that does not exist."""
+    detector, embedder = pack.model("detector"), pack.model("embedder")
+    if insight.ADAPTER in (detector.adapter, embedder.adapter):
+        if detector.adapter != embedder.adapter:
+            raise ConfigError(f"{pack.folder}: adapter {insight.ADAPTER!r} is for both models or none; correct it")
+        return _insightface(pack, threads)
+    return (
+        _known(_DETECTORS, detector)(detector, open_session(pack.read(detector), threads)),
+        _known(_EMBEDDERS, embedder)(embedder, open_session(pack.read(embedder), threads)),
+    )
+
+
+def _insightface(pack: Pack, threads: int) -> tuple[Detector, Embedder]:
+    models = insight.open_insight(pack, _session_options(threads), MIN_SCORE)
+
+    def detect(picture: Picture) -> list[Face]:
+        boxes, marks = models.detect(picture)
+        return [
+            Face(box[:4].astype(np.float32), mark.astype(np.float32), float(box[4]))
+            for box, mark in zip(boxes, marks, strict=True)
+        ]
+
+    return detect, models.embed
+
+
+def open_liveness(pack: Pack, threads: int) -> Liveness | None:
+    """The mean score of a pack's liveness models, 0 (a picture of a face) .. 1 (a face); None where it has none."""
+    parts = [
+        _known(_LIVENESS, model)(model, open_session(pack.read(model), threads)) for model in pack.liveness_models()
+    ]
+    if not parts:
+        return None
+    return lambda picture, box: sum(part(picture, box) for part in parts) / len(parts)
 
 
 def _known(adapters: dict[str, T], model: Model) -> T:
@@ -101,9 +134,30 @@ def _boxed(picture: Picture, width: int, height: int) -> tuple[Picture, float]:
     """The picture scaled into (width, height), padded right and below, and the scale."""
     scale = min(width / picture.shape[1], height / picture.shape[0])
     inside = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    return _padded(cv2.resize(picture, inside, interpolation=cv2.INTER_LINEAR), width, height), scale  # type: ignore[arg-type]  # uint8 in, uint8 out
+
+
+def _trimmed(picture: Picture, width: int, height: int, least: float = 1.0) -> tuple[Picture, float]:
+    """The picture scaled into (width, height), enlarged to `least` of it at most, padded to the coarsest stride only."""
+    fit = min(width / picture.shape[1], height / picture.shape[0])
+    scale = min(fit, max(1.0, fit * least))
+    inside = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    how = cv2.INTER_AREA if least < 1.0 and scale < 1.0 else cv2.INTER_LINEAR
+    small = picture if scale == 1.0 else cv2.resize(picture, inside, interpolation=how)
+    step = _STRIDES[-1]
+    return _padded(small, -(-inside[0] // step) * step, -(-inside[1] // step) * step), scale  # type: ignore[arg-type]  # uint8 in, uint8 out
+
+
+def _fit(session: onnxruntime.InferenceSession, least: float) -> Callable[[Picture, int, int], tuple[Picture, float]]:
+    """How a picture is made to fit an input: boxed where its size is fixed, else trimmed, which costs less time."""
+    fixed = all(isinstance(side, int) for side in session.get_inputs()[0].shape)
+    return _boxed if fixed else partial(_trimmed, least=least)
+
+
+def _padded(picture: Picture, width: int, height: int) -> Picture:
     canvas = np.zeros((height, width, 3), np.uint8)
-    canvas[: inside[1], : inside[0]] = cv2.resize(picture, inside, interpolation=cv2.INTER_LINEAR)
-    return canvas, scale
+    canvas[: picture.shape[0], : picture.shape[1]] = picture
+    return canvas
 
 
 def _faces(boxes: Floats, marks: Floats, scores: Floats, scale: float) -> list[Face]:
@@ -123,10 +177,12 @@ def _scrfd(model: Model, session: onnxruntime.InferenceSession) -> Detector:
     name = session.get_inputs()[0].name
     if len(session.get_outputs()) != 9:
         raise ConfigError(f"face pack: {model.file} has not the nine outputs of adapter 'scrfd'; install another")
-    anchors = _anchors(width, height, 2)
+    fit = _fit(session, 1.0)
+    anchors_of = lru_cache(maxsize=8)(_anchors)
 
     def detect(picture: Picture) -> list[Face]:
-        canvas, scale = _boxed(picture, width, height)
+        canvas, scale = fit(picture, width, height)
+        anchors = anchors_of(canvas.shape[1], canvas.shape[0], 2)
         out = session.run(None, {name: _blob(canvas, model)})
         scores = np.concatenate([np.ravel(o) for o in out[:3]])
         chosen = np.flatnonzero(scores >= MIN_SCORE)
@@ -140,16 +196,21 @@ def _scrfd(model: Model, session: onnxruntime.InferenceSession) -> Detector:
 
 
 def _yunet(model: Model, session: onnxruntime.InferenceSession) -> Detector:
-    """YuNet's outputs (OpenCV zoo): `cls`, `obj`, `bbox`, `kps` of each stride; one anchor a cell."""
+    """YuNet's outputs (OpenCV zoo): `cls`, `obj`, `bbox`, `kps` of each stride; one anchor a cell.
+
+    Where the file's input has no fixed size, `input_size` is the largest: a small picture costs less time.
+    """
     width, height = model.input_size
     name = session.get_inputs()[0].name
+    fit = _fit(session, 0.5)
     wanted = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in _STRIDES]
     if not set(wanted) <= {output.name for output in session.get_outputs()}:
         raise ConfigError(f"face pack: {model.file} has not the outputs of adapter 'yunet'; install another")
-    anchors = _anchors(width, height, 1)
+    anchors_of = lru_cache(maxsize=8)(_anchors)
 
     def detect(picture: Picture) -> list[Face]:
-        canvas, scale = _boxed(picture, width, height)
+        canvas, scale = fit(picture, width, height)
+        anchors = anchors_of(canvas.shape[1], canvas.shape[0], 1)
         parts = session.run(wanted, {name: _blob(canvas, model)})
         out = [part.reshape(-1, part.shape[-1]) for part in parts]
         classes, objects, boxes, marks = (np.concatenate(out[at : at + 3]) for at in (0, 3, 6, 9))
@@ -187,13 +248,44 @@ def _crop_to_vector(model: Model, session: onnxruntime.InferenceSession) -> Embe
     """A crop in, one row of `dimension` numbers out."""
     name = session.get_inputs()[0].name
 
-    def embed(crop: Picture) -> Floats:
+    def row(crop: Picture) -> Floats:
         vector = np.asarray(session.run(None, {name: _blob(crop, model)})[0], np.float32).ravel()
         if vector.size != model.dimension:
             raise ConfigError(f"face pack: {model.file} gives {vector.size} numbers, not its dimension; correct it")
         return vector
 
-    return embed
+    def both(crop: Picture) -> Floats:
+        return row(crop) + row(np.ascontiguousarray(crop[:, ::-1]))
+
+    return both if model.mirrored else row
+
+
+def _minifasnet(model: Model, session: onnxruntime.InferenceSession) -> Liveness:
+    """MiniFASNet (minivision): the share of class 1 of three, of a crop `crop_scale` times the face's box."""
+    name = session.get_inputs()[0].name
+
+    def score(picture: Picture, box: Floats) -> float:
+        left, top, right, bottom = surroundings(picture.shape[1], picture.shape[0], box, model.crop_scale)
+        crop = cv2.resize(picture[top:bottom, left:right], model.input_size)
+        out = np.asarray(session.run(None, {name: _blob(crop, model)})[0], np.float32).ravel()  # type: ignore[arg-type]  # uint8 in, uint8 out
+        if out.size != 3:
+            raise ConfigError(f"face pack: {model.file} has not the output of adapter 'minifasnet'; install another")
+        live = float(out[1])
+        return live if np.isfinite(live) else 0.0
+
+    return score
+
+
+def surroundings(width: int, height: int, box: Floats, scale: float) -> tuple[int, int, int, int]:
+    """The rectangle `scale` times a face's box, smaller or moved where the picture (width, height) ends; in pixels."""
+    box_width = max(float(box[2] - box[0]), 1.0)
+    box_height = max(float(box[3] - box[1]), 1.0)
+    scale = min(scale, (width - 1) / box_width, (height - 1) / box_height)
+    across, down = box_width * scale, box_height * scale
+    left = min(max(float(box[0] + box[2]) / 2 - across / 2, 0.0), width - 1 - across)
+    top = min(max(float(box[1] + box[3]) / 2 - down / 2, 0.0), height - 1 - down)
+    left, top = max(left, 0.0), max(top, 0.0)
+    return int(left), int(top), min(width, int(left + across) + 1), min(height, int(top + down) + 1)
 
 
 _DETECTORS: dict[str, Callable[[Model, onnxruntime.InferenceSession], Detector]] = {
@@ -201,3 +293,4 @@ _DETECTORS: dict[str, Callable[[Model, onnxruntime.InferenceSession], Detector]]
     "yunet": _yunet,
 }
 _EMBEDDERS: dict[str, Callable[[Model, onnxruntime.InferenceSession], Embedder]] = {"crop": _crop_to_vector}
+_LIVENESS: dict[str, Callable[[Model, onnxruntime.InferenceSession], Liveness]] = {"minifasnet": _minifasnet}

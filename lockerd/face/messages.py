@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from lockerd.model.identity import FaceReason, FaceVerdict
+from lockerd.model.identity import FaceReason, FaceVerdict, Presence
 
 MAX_PICTURE_BYTES = 16 * 1024 * 1024
 MAX_MESSAGE_BYTES = 24 * 1024 * 1024
@@ -16,20 +16,36 @@ BEAT_EVERY = 0.5  # seconds between signs of life
 
 
 @dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """Where pictures come from: a camera's index, path or stream address, or a file's path.
+
+    `reference_kind` names the threshold that its pictures are compared at.
+    """
+
+    kind: Literal["camera", "file"]
+    address: str
+    reference_kind: str = "photo"
+
+
+@dataclass(frozen=True, slots=True)
 class FaceSettings:
     """What the face worker needs; times in seconds.
 
-    `address` is a camera's index or path, or the file's path. A transaction fuses `frames` gated frames over
-    at least `span`. A source that gave nothing for `stale_after` is down.
+    `pack` is the pack's folder, its manifest or a known name; `models` the folder of its weights where that is another.
+    `signed_by` is the key that must have signed the manifest. A transaction fuses `frames` gated frames over at least
+    `span`; where there is a `second` source (infrared), both must agree. One of `challenges` is asked for by chance.
+    A source that gave nothing for `stale_after` is down.
     """
 
     pack: str
-    source: Literal["camera", "file"]
-    address: str
+    source: SourceSettings
+    models: str = ""
+    signed_by: str = ""
     production: bool = True
-    reference_kind: str = "photo"
+    second: SourceSettings | None = None
+    challenges: tuple[Literal["closer", "turn"], ...] = ()
     frames: int = 5
-    span: float = 0.5
+    span: float = 1.0
     threads: int = 1
     stale_after: float = 3.0
 
@@ -109,6 +125,7 @@ class Decided(msgspec.Struct, frozen=True, tag=True):
     verdict: FaceVerdict
     reason: FaceReason
     bucket: int | None
+    presence: Presence = Presence.NOT_CHECKED
 
 
 class Shot(msgspec.Struct, frozen=True, tag=True):

@@ -6,7 +6,7 @@ matches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,53 +14,75 @@ import numpy as np
 import numpy.typing as npt
 
 from lockerd.errors import ConfigError
-from lockerd.face.adapters import Detector, Embedder, Face, Floats, open_detector, open_embedder
+from lockerd.face.adapters import (
+    Detector,
+    Embedder,
+    Face,
+    Floats,
+    Liveness,
+    open_liveness,
+    open_models,
+)
+from lockerd.face.gates import eye_distance, gate_crop, gate_geometry, one_face, turn
 from lockerd.face.pack import Gates, Pack
 from lockerd.face.picture import Picture, checked, decode
 from lockerd.model.identity import Enrolment, FaceReason, FaceTemplate
 
 WARM_UP = 8
-_PASSER_BY = 0.5  # a face narrower than this share of the nearest one is somebody in the street
 _GOLDEN_COSINE = 0.98
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sighting:
-    """One picture that passed the gates: where the face was and its L2-normalised embedding."""
+    """One picture that passed the gates: where the face was, its L2-normalised embedding, and how live it is.
+
+    `live` is 0..1, None where the pack has no liveness model. `eye_distance` in pixels, `turn` in eye distances.
+    """
 
     box: Floats
     vector: Floats
+    live: float | None = None
+    eye_distance: float = 0.0
+    turn: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pipeline:
-    """A pack's models, ready to run."""
+    """A pack's models, ready to run; `choose` takes the face that is meant out of all that were found."""
 
     model_id: str
     detect: Detector
     embed: Embedder
+    liveness: Liveness | None
     template: npt.NDArray[np.float64]
     crop_size: tuple[int, int]
     gates_live: Gates
     gates_reference: Gates
+    choose: Callable[[Picture, Sequence[Face]], Face | FaceReason] = one_face
 
-    def look(self, picture: object, gates: Gates) -> Sighting | FaceReason:
-        """The one face in a picture, or why it cannot be compared; never raises for any picture."""
+    def look(self, picture: object, gates: Gates, *, live: bool = False) -> Sighting | FaceReason:
+        """The one face in a picture, or why it cannot be compared; never raises for any picture.
+
+        With `live` the pack's liveness models, where it has them, look too.
+        """
         usable = checked(picture)
         if isinstance(usable, FaceReason):
             return usable
-        face = one_face(self.detect(usable))
+        face = self.choose(usable, self.detect(usable))
         if isinstance(face, FaceReason):
             return face
         reason = gate_geometry(face, gates)
         if reason is not None:
             return reason
         crop = align(usable, face.landmarks, self.template, self.crop_size)
-        reason = gate_crop(crop, gates)
+        reason = gate_crop(crop, self.template, gates)
         if reason is not None:
             return reason
         vector = normalised(self.embed(crop))
-        return FaceReason.UNREADABLE_PICTURE if vector is None else Sighting(face.box, vector)
+        if vector is None:
+            return FaceReason.UNREADABLE_PICTURE
+        score = self.liveness(usable, face.box) if live and self.liveness is not None else None
+        return Sighting(face.box, vector, score, eye_distance(face), turn(face))
 
     def enrol(self, data: bytes) -> Enrolment:
         """The template of the one face in a JPEG or PNG file, or why there is none; never raises."""
@@ -74,10 +96,12 @@ class Pipeline:
 def open_pipeline(pack: Pack, threads: int = 1) -> Pipeline:
     """Load a pack's models (about 0.2 s). Raises ConfigError."""
     embedder = pack.model("embedder")
+    detect, embed = open_models(pack, threads)
     return Pipeline(
         model_id=pack.model_id,
-        detect=open_detector(pack, threads),
-        embed=open_embedder(pack, threads),
+        detect=detect,
+        embed=embed,
+        liveness=open_liveness(pack, threads),
         template=np.array(embedder.template, np.float64),
         crop_size=embedder.input_size,
         gates_live=pack.manifest.gates_live,
@@ -87,12 +111,25 @@ def open_pipeline(pack: Pack, threads: int = 1) -> Pipeline:
 
 def self_test(pack: Pack, pipeline: Pipeline) -> None:
     """Warm the models up and check that the golden picture still gives its vector. Raises ConfigError."""
+    try:
+        _self_test(pack, pipeline)
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever a foreign model's outputs break
+        raise ConfigError(
+            f"{pack.folder}: self-test: a model cannot be run ({type(error).__name__}); install another pack"
+        ) from error
+
+
+def _self_test(pack: Pack, pipeline: Pipeline) -> None:
     blank = np.full((480, 640, 3), 127, np.uint8)
     crop = np.full((*pipeline.crop_size[::-1], 3), 127, np.uint8)
     for _ in range(WARM_UP):
         pipeline.detect(blank)
         if normalised(pipeline.embed(crop)) is None:
             raise ConfigError(f"{pack.folder}: the embedder gives no finite vector; install another pack")
+        if pipeline.liveness is not None:
+            pipeline.liveness(blank, np.array([270, 180, 370, 300], np.float32))
     golden = pack.manifest.golden
     if golden is None:
         return
@@ -103,52 +140,6 @@ def self_test(pack: Pack, pipeline: Pipeline) -> None:
     wanted = stored_vector(golden.vector)
     if seen is None or wanted is None or cosine(seen, wanted) < _GOLDEN_COSINE:
         raise ConfigError(f"{pack.folder}: self-test: golden picture gives another vector; install the pack again")
-
-
-def one_face(faces: Sequence[Face]) -> Face | FaceReason:
-    """The face that stands before the machine: the widest, if no other is nearly as wide."""
-    if not faces:
-        return FaceReason.NO_FACE
-    ordered = sorted(faces, key=_width, reverse=True)
-    if len(ordered) > 1 and _width(ordered[1]) >= _PASSER_BY * _width(ordered[0]):
-        return FaceReason.SEVERAL_FACES
-    return ordered[0]
-
-
-def _width(face: Face) -> float:
-    return float(face.box[2] - face.box[0])
-
-
-def gate_geometry(face: Face, gates: Gates) -> FaceReason | None:
-    """TOO_FAR or TURNED_AWAY by the landmarks; None where the face may be compared."""
-    left, right, nose = (face.landmarks[i].astype(np.float64) for i in range(3))
-    mouth = face.landmarks[3:5].astype(np.float64).mean(axis=0)
-    across = right - left
-    distance = float(np.hypot(*across))
-    if not distance >= gates.eye_distance:
-        return FaceReason.TOO_FAR
-    along = across / distance
-    down = np.array([-along[1], along[0]])
-    middle = (left + right) / 2
-    turn = float((nose - middle) @ along) / distance
-    length = float((mouth - middle) @ down)
-    nod = float((nose - middle) @ down) / length if length > 0 else -1.0
-    roll = float(np.degrees(np.arctan2(across[1], across[0])))
-    upright = abs(turn) <= gates.turn and gates.nod_low <= nod <= gates.nod_high and abs(roll) <= gates.roll
-    return None if upright else FaceReason.TURNED_AWAY
-
-
-def gate_crop(crop: Picture, gates: Gates) -> FaceReason | None:
-    """TOO_DARK, TOO_BRIGHT or BLURRED by the aligned crop; None where the face may be compared."""
-    grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
-    light = float(grey.mean())
-    if light < gates.darkest:
-        return FaceReason.TOO_DARK
-    if light > gates.brightest:
-        return FaceReason.TOO_BRIGHT
-    if float(cv2.Laplacian(grey, cv2.CV_32F).var()) < gates.sharpness:
-        return FaceReason.BLURRED
-    return None
 
 
 def similarity(source: npt.NDArray[np.float64], target: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

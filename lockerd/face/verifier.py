@@ -181,7 +181,9 @@ class FaceClient:
                     life.send(Cancel(number))
             if decided is None:
                 return self._result(life, FaceVerdict.UNAVAILABLE, FaceReason.WORKER_DOWN)
-            return self._result(life, decided.verdict, decided.reason, decided.bucket)
+            return FaceResult(
+                decided.verdict, decided.reason, life.model_id, life.threshold_id, decided.bucket, decided.presence
+            )
 
     def latest_preview(self) -> bytes | None:
         """The newest preview picture (JPEG, mirrored) while somebody iterates `previews`, else None."""
@@ -214,8 +216,8 @@ class FaceClient:
         return self._number
 
     @staticmethod
-    def _result(life: _Life, verdict: FaceVerdict, reason: FaceReason, bucket: int | None = None) -> FaceResult:
-        return FaceResult(verdict, reason, life.model_id, life.threshold_id, bucket)
+    def _result(life: _Life, verdict: FaceVerdict, reason: FaceReason) -> FaceResult:
+        return FaceResult(verdict, reason, life.model_id, life.threshold_id)
 
     async def _live(self) -> str:
         """Start a worker and serve its messages until it ends or is stuck; returns why."""

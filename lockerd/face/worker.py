@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from random import Random, SystemRandom
 
 import cv2
 import msgspec
@@ -34,6 +35,7 @@ from lockerd.face.messages import (
     Reply,
     Request,
     Shot,
+    SourceSettings,
     Start,
     Verify,
     pack_message,
@@ -43,7 +45,7 @@ from lockerd.face.pack import Pack, load_pack
 from lockerd.face.picture import Picture
 from lockerd.face.pipeline import Pipeline, open_pipeline, self_test, stored_vector
 from lockerd.face.source import FrameSource, open_source
-from lockerd.face.transaction import Decision, Transaction
+from lockerd.face.transaction import Agreement, Decision, Transaction, draw_challenge
 from lockerd.model.identity import FaceReason, FaceVerdict
 
 EX_CONFIG = 78
@@ -102,13 +104,23 @@ class Wire:
 class Worker:
     """Serves requests and looks at frames by turns, on one thread."""
 
-    def __init__(self, wire: Wire, settings: FaceSettings, pack: Pack, pipeline: Pipeline, source: FrameSource) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        settings: FaceSettings,
+        pack: Pack,
+        pipeline: Pipeline,
+        sources: tuple[FrameSource, ...],
+        random: Random,
+    ) -> None:
         self._wire = wire
         self._settings = settings
-        self._threshold = pack.threshold(settings.reference_kind)
+        self._thresholds = [pack.threshold(kind.reference_kind).value for kind in source_settings(settings)]
+        self._limits = pack.manifest.liveness
         self._pipeline = pipeline
-        self._source = source
-        self._running: tuple[int, Transaction] | None = None
+        self._sources = sources
+        self._random = random
+        self._running: tuple[int, Agreement] | None = None
         self._preview = False
         self._next_shot = 0.0
         self._next_beat = 0.0
@@ -122,16 +134,17 @@ class Worker:
             while request is not None:
                 self._take(request)
                 request = self._wire.receive(0.0)
-            frame = self._source.newest()
+            frames = [source.newest() for source in self._sources]
             now = time.monotonic()
             if self._running is not None:
-                self._advance(*self._running, frame, now)
+                self._advance(*self._running, frames, now)
+            frame = frames[0]
             if frame is not None and self._preview and now >= self._next_shot:
                 self._next_shot = now + _PREVIEW_EVERY
                 self._shoot(frame)
             if now >= self._next_beat:
                 self._next_beat = now + BEAT_EVERY
-                self._wire.send(Beat(self._source.is_up()))
+                self._wire.send(Beat(all(source.is_up() for source in self._sources)))
 
     def _take(self, request: Request) -> None:
         match request:
@@ -155,30 +168,43 @@ class Worker:
         if request.model_id != self._pipeline.model_id or reference is None:
             self._wire.send(Decided(request.id, FaceVerdict.NOT_VERIFIED, FaceReason.WRONG_MODEL, None))
             return
-        transaction = Transaction(
-            reference=reference,
-            threshold=self._threshold.value,
-            frames=self._settings.frames,
-            span=self._settings.span,
-            deadline=time.monotonic() + request.timeout,
+        deadline = time.monotonic() + request.timeout
+        challenge = draw_challenge(self._settings.challenges, self._random)
+        parts = tuple(
+            Transaction(
+                reference=reference,
+                threshold=threshold,
+                frames=self._settings.frames,
+                span=self._settings.span,
+                deadline=deadline,
+                # Liveness models and challenges are made for the first source's colour pictures.
+                limits=self._limits if first else None,
+                challenge=challenge if first else None,
+            )
+            for first, threshold in zip((True, False), self._thresholds, strict=False)
         )
-        self._running = (request.id, transaction)
+        self._running = (request.id, Agreement(parts))
         self._prompted = None
 
-    def _advance(self, number: int, transaction: Transaction, frame: Picture | None, now: float) -> None:
+    def _advance(self, number: int, agreement: Agreement, frames: list[Picture | None], now: float) -> None:
         decision = None
-        if frame is not None:
-            seen = self._pipeline.look(frame, self._pipeline.gates_live)
+        for index, frame in enumerate(frames):
+            if decision is not None:
+                break
+            if frame is None:
+                if not self._sources[index].is_up():
+                    decision = Decision(FaceVerdict.UNAVAILABLE, FaceReason.CAMERA_DOWN)
+                continue
+            seen = self._pipeline.look(frame, self._pipeline.gates_live, live=index == 0)
             now = time.monotonic()
-            decision = transaction.add(seen, now)
-            if isinstance(seen, FaceReason):
-                self._prompt(number, seen, now)
-        elif not self._source.is_up():
-            decision = Decision(FaceVerdict.UNAVAILABLE, FaceReason.CAMERA_DOWN)
-        decision = decision or transaction.overdue(now)
+            decision = agreement.add(index, seen, now)
+            reason = seen if isinstance(seen, FaceReason) else agreement.prompt()
+            if reason is not None and (index == 0 or isinstance(seen, FaceReason)):
+                self._prompt(number, reason, now)
+        decision = decision or agreement.overdue(now)
         if decision is not None:
             self._drop()
-            self._wire.send(Decided(number, decision.verdict, decision.reason, decision.bucket))
+            self._wire.send(Decided(number, decision.verdict, decision.reason, decision.bucket, decision.presence))
 
     def _prompt(self, number: int, reason: FaceReason, now: float) -> None:
         if self._prompted is None or self._prompted[0] is not reason or now - self._prompted[1] >= _REMIND_EVERY:
@@ -188,7 +214,7 @@ class Worker:
     def _drop(self) -> None:
         if self._running is not None:
             self._running[1].forget()
-            self._running[1].reference.fill(0.0)
+            self._running[1].parts[0].reference.fill(0.0)  # one array, shared by all parts
             self._running = None
 
     def _shoot(self, frame: Picture) -> None:
@@ -197,6 +223,11 @@ class Worker:
         done, coded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 75])
         if done:
             self._wire.send(Shot(coded.tobytes()))
+
+
+def source_settings(settings: FaceSettings) -> tuple[SourceSettings, ...]:
+    """The configured sources, the colour camera first."""
+    return (settings.source,) if settings.second is None else (settings.source, settings.second)
 
 
 def main() -> int:
@@ -211,21 +242,28 @@ def main() -> int:
         return EX_PROTOCOL
     settings = request.settings
     try:
-        pack = load_pack(Path(settings.pack), production=settings.production)
-        pack.threshold(settings.reference_kind)
+        pack = load_pack(
+            Path(settings.pack),
+            production=settings.production,
+            models=Path(settings.models) if settings.models else None,
+            signed_by=settings.signed_by,
+        )
+        thresholds = [pack.threshold(kind.reference_kind) for kind in source_settings(settings)]
         pipeline = open_pipeline(pack, settings.threads)
         self_test(pack, pipeline)
     except ConfigError as error:
         wire.send(Refused(str(error)))
         return EX_CONFIG
-    source = open_source(settings.source, settings.address, settings.stale_after)
+    sources = tuple(open_source(kind.kind, kind.address, settings.stale_after) for kind in source_settings(settings))
     try:
-        source.newest()
-        wire.send(Beat(source.is_up()))
-        wire.send(Ready(pack.model_id, pack.threshold(settings.reference_kind).id))
-        Worker(wire, settings, pack, pipeline, source).serve()
+        for source in sources:
+            source.newest()
+        wire.send(Beat(all(source.is_up() for source in sources)))
+        wire.send(Ready(pack.model_id, thresholds[0].id))
+        Worker(wire, settings, pack, pipeline, sources, SystemRandom()).serve()
     finally:
-        source.close()
+        for source in sources:
+            source.close()
     return 0
 
 

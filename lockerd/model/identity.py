@@ -26,6 +26,11 @@ class FaceReason(StrEnum):
     TOO_BRIGHT = "too_bright"
     BLURRED = "blurred"
     TURNED_AWAY = "turned_away"
+    MASKED = "masked"
+    MOVE_CLOSER = "move_closer"
+    TURN_LEFT = "turn_left"
+    TURN_RIGHT = "turn_right"
+    NOT_LIVE = "not_live"
     UNREADABLE_PICTURE = "unreadable_picture"
     WRONG_MODEL = "wrong_model"
     TIMED_OUT = "timed_out"
@@ -52,6 +57,14 @@ class Enrolment:
     reason: FaceReason
 
 
+class Presence(StrEnum):
+    """What presentation attack detection (ISO/IEC 30107-1) said; NOT_CHECKED where the pack has no model for it."""
+
+    NOT_CHECKED = "not_checked"
+    LIVE = "live"
+    NOT_LIVE = "not_live"
+
+
 @dataclass(frozen=True, slots=True)
 class FaceResult:
     """One decision of one transaction; carries neither picture nor vector.
@@ -64,3 +77,4 @@ class FaceResult:
     model_id: str
     threshold_id: str
     bucket: int | None = None
+    presence: Presence = Presence.NOT_CHECKED

@@ -53,6 +53,9 @@ class Notice(StrEnum):
     FACE_LIGHT = "face_light"
     FACE_STILL = "face_still"
     FACE_TURN = "face_turn"
+    FACE_MASK = "face_mask"
+    FACE_TURN_LEFT = "face_turn_left"
+    FACE_TURN_RIGHT = "face_turn_right"
     OLD_CARD_NOT_YOURS = "old_card_not_yours"
     OLD_CARD_UNREADABLE = "old_card_unreadable"
 

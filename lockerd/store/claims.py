@@ -32,9 +32,12 @@ async def put_item(
 ) -> bool:
     """Store an announced card and begin its custody at TRAY; again while EXPECTED, it replaces what was known.
 
-    Gives False, changing nothing, when the claim is already stocked, collected or withdrawn.
+    Once STOCKED only a template that is missing or of another model is replaced, and only for the same ID number. Gives
+    False, changing nothing, in all other cases.
     """
     known = await _state(tx, item.claim_id)
+    if known is ClaimState.STOCKED:
+        return template is not None and await _enrol_again(tx, vault, item, template)
     if known not in (None, ClaimState.EXPECTED):
         return False
     key = await vault.create(tx, "claim", item.claim_id)
@@ -53,13 +56,29 @@ async def put_item(
     )
     await _erase_template(tx, item.claim_id)
     if template is not None:
-        key = await vault.create(tx, "face_template", item.claim_id)
-        await tx.execute(
-            "INSERT INTO face_template (claim_id, model_id, vector) VALUES (?, ?, ?)",
-            (item.claim_id, template.model_id, key.seal("vector", template.vector)),
-        )
+        await _put_template(tx, vault, item.claim_id, template)
     await ledger.add_new_card(tx, item.claim_id)
     return True
+
+
+async def _enrol_again(tx: Transaction, vault: Vault, item: ManifestItem, template: FaceTemplate) -> bool:
+    row = await tx.one(
+        "SELECT id_index, model_id FROM claim LEFT JOIN face_template USING (claim_id) WHERE claim_id = ?",
+        (item.claim_id,),
+    )
+    if row is None or row["id_index"] != vault.blind(item.id_number) or row["model_id"] == template.model_id:
+        return False
+    await _erase_template(tx, item.claim_id)
+    await _put_template(tx, vault, item.claim_id, template)
+    return True
+
+
+async def _put_template(tx: Transaction, vault: Vault, claim_id: str, template: FaceTemplate) -> None:
+    key = await vault.create(tx, "face_template", claim_id)
+    await tx.execute(
+        "INSERT INTO face_template (claim_id, model_id, vector) VALUES (?, ?, ?)",
+        (claim_id, template.model_id, key.seal("vector", template.vector)),
+    )
 
 
 async def withdraw(tx: Transaction, claim_id: str, stamp: Stamp) -> bool:

@@ -117,8 +117,9 @@ def environment() -> Environment:
 
 def sentences(words: str) -> Markup:
     """`words` with each sentence in an element of its own, so that a line rather ends between two than inside one."""
-    parts = re.split(r"(?<=[.?!])\s+|(?<=[。？！])", words)
-    return Markup(" ").join(Markup('<span class="line">{}</span>').format(part) for part in parts if part)
+    gap = Markup(" ") if re.search(r"[.?!] ", words) else Markup()
+    parts = re.split(r"(?<=[.?!]) |(?<=[。？！])", words)
+    return gap.join(Markup('<span class="line">{}</span>').format(part) for part in parts if part)
 
 
 def _step_state(screen: Screen, view: View) -> str:

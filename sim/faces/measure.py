@@ -45,7 +45,7 @@ def draw_people(folder: Path, seeds: tuple[int, int], *, frames: int = FRAMES, s
 
 def run_report(pack: Path, images: Path, fuse: int) -> dict[str, Any]:
     """The report of lockerd's own evaluation."""
-    command = [sys.executable, "-m", "lockerd.face.evaluate"]
+    command = [sys.executable, "-m", "lockerd", "face", "evaluate", "--json"]
     command += ["--pack", str(pack), "--images", str(images), "--fuse", str(fuse)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     report: dict[str, Any] = json.loads(done.stdout)
@@ -63,7 +63,8 @@ def write_manifest(pack: Path, version: str, threshold: dict[str, Any], date: st
     `golden.json` comes from the training: the picture's vector as PyTorch gave it, so that lockerd's start
     checks the exported models and its own alignment against those that were trained.
     """
-    common = {"sha256": "", "licence": LICENCE, "source": "python -m sim.faces train", "colour_order": "RGB"}
+    common: dict[str, Any] = {"sha256": "", "licence": LICENCE, "commercial_use": True}
+    common |= {"source": "python -m sim.faces train", "colour_order": "RGB"}
     models: list[dict[str, Any]] = [
         {"role": "detector", "file": "detector.onnx", "adapter": "scrfd", "input_size": [320, 256]}
         | common

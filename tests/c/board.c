@@ -33,7 +33,7 @@ typedef struct memory { /* non-volatile: replaced whole, before motor power and 
     uint16_t carried, held;
 } memory;
 
-typedef enum place { LOAD = 1, TRANSPORT, SLOT, EXIT, RETRACT, BETWEEN, OUTSIDE } place;
+typedef enum place { LOAD = 1, TRANSPORT, SLOT, EXIT, RETRACT, BETWEEN, OUTSIDE, REJECTED } place;
 
 typedef struct card {
     char name[16];
@@ -109,12 +109,15 @@ static void keep_memory(void)
 
 static void tell_world(void)
 {
-    static const char *names[] = {"", "load", "transport", "slot", "exit", "retract", "between", "outside"};
+    static const char *const names[] = {"", "load", "transport", "slot", "exit", "retract", "between", "outside", "rejected"};
     int i;
     keep("world", &real, sizeof real);
-    printf("world");
+    printf("dispensed=%u", (unsigned)nv.dispensed);
     for (i = 0; i < real.count; i++) {
         printf(" %s=%s", real.cards[i].name, names[real.cards[i].at]);
+        if (real.cards[i].at == SLOT) {
+            printf("%u", (unsigned)real.cards[i].slot);
+        }
     }
     printf("\n");
     fflush(stdout);
@@ -179,6 +182,7 @@ static void look_for_hands(void)
     }
     nv.held = (uint16_t)out;
     keep_memory();
+    tell_world();
 }
 
 static void fill(uint16_t *registers)
@@ -285,7 +289,7 @@ static void arrive(void)
             one->at = RETRACT;
             break;
         case LK_OPCODE_REJECT:
-            one->at = OUTSIDE;
+            one->at = REJECTED;
             break;
         default:
             one->at = TRANSPORT;
@@ -354,10 +358,14 @@ static void hands(const char *line)
 {
     char name[16];
     const int out = card_at(EXIT);
+    int i;
     if (sscanf(line, "feed %15s", name) == 1 && real.count < MAX_CARDS) {
-        strcpy(real.cards[real.count].name, name);
-        real.cards[real.count].at = LOAD;
-        real.count++;
+        for (i = 0; i < real.count && strcmp(real.cards[i].name, name) != 0; i++) {
+        }
+        if (i == real.count) {
+            strcpy(real.cards[real.count++].name, name);
+        }
+        real.cards[i].at = LOAD; /* a new card, or one that staff took from the reject lane */
     } else if (strncmp(line, "take", 4) == 0 && out >= 0) {
         real.cards[out].at = OUTSIDE;
     } else if (strncmp(line, "jam", 3) == 0) {
@@ -383,6 +391,10 @@ static void serve(modbus_t *line, modbus_mapping_t *map, const uint8_t *query, i
     uint8_t refused = 0u;
     unsigned i;
     if (pdu[-1] != LK_KIND_DISPENSER) { /* on both wires the unit address stands right before the function */
+        return;
+    }
+    if (pdu - query == 7 /* libmodbus looks at neither protocol nor length of an MBAP header */
+        && (query[2] != 0u || query[3] != 0u || ((int)query[4] << 8 | query[5]) != size - 6)) {
         return;
     }
     switch (pdu[0]) {
@@ -464,6 +476,7 @@ int main(int argc, char **argv)
         if (line == NULL || modbus_set_slave(line, LK_KIND_DISPENSER) != 0 || modbus_connect(line) != 0) {
             die("open");
         }
+        modbus_set_byte_timeout(line, 0, 20000); /* a frame that breaks off is dropped, and the next one heard */
         client = modbus_get_socket(line);
     }
     printf("ready\n");

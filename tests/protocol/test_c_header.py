@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 from dataclasses import astuple
 from pathlib import Path
@@ -11,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from firmware_protocol import samv
-from firmware_protocol.blocks import BLOCKS, IdentityBlock, StatusBlock
+from firmware_protocol.blocks import BLOCKS, CommandBlock, IdentityBlock, StatusBlock
 from firmware_protocol.declaration import Flaw
-from firmware_protocol.mailbox import Verdict
-from firmware_protocol.units import RULES, Fault, Opcode, Sensor
+from firmware_protocol.mailbox import Verdict, judge
+from firmware_protocol.units import RULES, Fault, Opcode, Sensor, State, UnitKind
 from tests.c_parts import HEADERS, SOURCES, STRICT, build, need
 from tests.mailbox_cases import ALL_CASES, BOOT
 
@@ -53,6 +54,15 @@ def test_it_may_be_included_twice_in_each_of_two_units(tmp_path: Path) -> None:
     (tmp_path / "two.c").write_text(twice + "int two(void);\nint two(void) { return (int)lk_next_seq(0u) - 1; }\n")
     program = build(tmp_path / "both", tmp_path / "one.c", tmp_path / "two.c")
     assert subprocess.run([program], check=False).returncode == 0
+
+
+def test_the_firmware_in_the_reference_compiles(tmp_path: Path) -> None:
+    need("gcc")
+    (page,) = re.findall(r"^```c\n(.*?)^```", (HEADERS / "reference.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    source = tmp_path / "firmware.c"
+    source.write_text(page)
+    warnings = [*STRICT, f"-I{HEADERS}", "-c", "-o", str(tmp_path / "firmware.o")]
+    assert subprocess.run(["gcc", *warnings, source], capture_output=True, text=True, check=False).stderr == ""
 
 
 def test_its_rule_judges_the_hand_written_cases(rule: Path) -> None:
@@ -115,3 +125,26 @@ def test_its_checks_are_the_lines(rule: Path) -> None:
     frame = samv.Request(samv.Command.FIND).to_bytes()
     told = answers(rule, [f"C {listed(b'123456789')}", f"X {listed(frame[len(samv.HEADER) : -1])}", "C"])
     assert told == [[0x4B37], [frame[-1]], [0xFFFF]]
+
+
+def test_its_rule_and_the_python_rule_agree_on_thousands_of_near_misses(rule: Path) -> None:
+    chance = random.Random(20262)
+    opcodes = [*map(int, Opcode), 0, 0x7F]
+    asked, lines = [], []
+    for _ in range(5000):
+        boot, accepted = chance.choice([BOOT, BOOT ^ 1]), chance.choice([0, 1, 41, 0xFFFFFFFE, 0xFFFFFFFF])
+        seq = (accepted + chance.choice([-1, 0, 1, 1, 1, 2])) % 2**32
+        registers = CommandBlock(
+            boot, seq, chance.choice(opcodes), chance.choice([0, 1, 7, 8, 100, 101])
+        ).to_registers()
+        if chance.random() < 0.1:
+            registers[chance.randrange(len(registers))] ^= 1 << chance.randrange(16)
+        unit = {"kind": chance.choice(list(UnitKind)), "capacity": chance.choice([0, 8, 1000])}
+        state = chance.choice([State.READY, State.READY, *State])
+        asked.append(judge(registers, **unit, boot_id=BOOT, accepted_seq=accepted, state=state))
+        lines.append(f"J {listed((*unit.values(), state, BOOT, accepted, len(registers), *registers))}")
+    for judgement, answer in zip(asked, answers(rule, lines), strict=True):
+        command = judgement.command
+        decoded = [0, 0, 0] if command is None else [command.seq, command.opcode, command.arg0]
+        assert answer == [judgement.verdict.number, judgement.verdict.exception or 0, *decoded]
+    assert {judgement.verdict for judgement in asked} == set(Verdict)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import groupby
@@ -17,7 +16,7 @@ from lockerd.devices.mailbox import MailboxUnit
 from lockerd.devices.units import MailboxMover
 from lockerd.errors import DeviceError
 from lockerd.model.custody import Fault, Motion, Observation, Order, Outcome, Place, Result, Unit
-from tests.c_board import SLOTS, CBoard, cable, powered
+from tests.c_board import SLOTS, CBoard, cable, free_port, powered
 from tests.c_parts import SOURCES, build, libmodbus
 from tests.modbus_rig import until
 
@@ -49,11 +48,6 @@ class Bench:
                 with suppress(DeviceError):
                     return await self.mover.observe()
                 await asyncio.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @asynccontextmanager
@@ -93,7 +87,7 @@ async def test_a_card_goes_from_the_feeder_through_a_slot_into_a_hand(program: P
         seen = await bench.mover.observe()
         assert (seen.place, seen.dispensed) == (None, 1)
         places = [place for place, _ in groupby(world["N1"] for world in bench.board.motions)]
-        way = "load between transport between slot between transport between exit outside"
+        way = "load between transport between slot5 between transport between exit outside"
         assert places == way.split()
 
 

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from firmware_protocol.conformance.findings import Defect
+from firmware_protocol.units import UnitKind
 from sim.defects import DEFECTS
 from sim.processes import ROOT
 
-AT_ONCE = 10
+AT_ONCE = 8
 SPEED = "10"
 ADDRESSES = {"dispenser": "1", "recycler": "2", "cabinet": "3"}
 
@@ -43,7 +44,10 @@ class Ended:
 
 
 RIGHT = [Run(part, wire) for part in ADDRESSES for wire in ("tcp", "pty")]
-WRONG = [Run("dispenser", "pty" if defect.serial else "tcp", name) for name, defect in DEFECTS.items()] + [
+WRONG = [
+    Run("dispenser" if UnitKind.DISPENSER in defect.kinds else "cabinet", "pty" if defect.serial else "tcp", name)
+    for name, defect in DEFECTS.items()
+] + [
     Run("recycler", "tcp", "counts-before-motion"),
     Run("recycler", "tcp", "misses-taken-without-power"),
     Run("recycler", "tcp", "resumes-after-power-cut"),
@@ -88,7 +92,12 @@ async def all_judged(folder: Path) -> dict[Run, Ended]:
         async with free:
             return run, await judged(run, folder / str(run))
 
-    return dict(await asyncio.gather(*map(one, RIGHT + WRONG)))
+    endings = dict(await asyncio.gather(*map(one, RIGHT + WRONG)))
+    for run, ended in endings.items():
+        if "slow-answer" in ended.report["defects"] and run.defect != "slow-answer":
+            # A computer busy with all of them delays a simulator as a slow board would be slow: once more, alone.
+            endings[run] = await judged(run, folder / str(run))
+    return endings
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +120,33 @@ def test_every_wrong_unit_is_found_wrong_and_its_defect_is_named(run: Run, endin
     assert run.defect is not None
     assert set(ended.report["defects"]) == {run.defect}, ended.text
     assert f"DEFECT {run.defect}: {Defect(run.defect).meaning}" in ended.text
+
+
+@pytest.mark.parametrize(
+    ("typed", "status", "verdict"), [("n\n", 2, "skipped"), ("", 2, "skipped"), ("y\n", 0, "passed")]
+)
+async def test_nothing_moves_before_a_person_agrees(typed: str, status: int, verdict: str, tmp_path: Path) -> None:
+    sim = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sim", "serve", "cabinet", "--tcp", "127.0.0.1:0"),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert sim.stdout is not None
+    try:
+        ready = json.loads(await asyncio.wait_for(sim.stdout.readline(), 60))
+        kit = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "firmware_protocol", "conformance", "--tcp", ready["tcp"], "--unit", "3"),
+            *("--only", "lights", "--json", str(tmp_path / "report.json"), "--date", "2026-05-11"),
+            cwd=ROOT,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        text, asked = await asyncio.wait_for(kit.communicate(typed.encode()), 60)
+    finally:
+        sim.terminate()
+        await asyncio.wait_for(sim.wait(), 20)
+    assert b"1 of 1 checks move the unit" in asked
+    assert text.startswith(b"Conformance report\n  date      2026-05-11\n")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (kit.returncode, [check["verdict"] for check in report["checks"]]) == (status, [verdict])

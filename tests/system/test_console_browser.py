@@ -16,7 +16,7 @@ from playwright.async_api import Browser, Page, ViewportSize, expect
 from lockerd.errors import LockerError
 from lockerd.model.custody import SlotRecord, SlotState
 from lockerd.model.staffing import BinReport, LoadLine, LoadReport, RejectReason
-from lockerd.web.catalogue import LANGUAGES, catalogue
+from lockerd.web.catalogue import catalogue
 from lockerd.web.console import console_app
 from lockerd.web.console_pages import said
 from lockerd.web.health import Check, HealthReport, Status
@@ -29,6 +29,7 @@ TABLET: ViewportSize = {"width": 820, "height": 1180}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "wcag2aaa"]
 SCREENSHOTS = Path(os.environ.get("LOCKERD_SCREENSHOTS", "screenshots"))
+LOOK_MS = 3_100  # the page looks every 3 s while nothing is under way
 NAME, PIN = "li.wei", "482177"
 
 WELL = tuple(
@@ -126,6 +127,7 @@ async def browsing(
     context = await chromium.new_context(viewport=viewport, timezone_id="Asia/Shanghai")
     context.set_default_timeout(10_000)
     page = await context.new_page()
+    await page.clock.install()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: complaints.append(message.text) if "Security Policy" in message.text else None)
@@ -133,6 +135,11 @@ async def browsing(
     yield page
     assert complaints == []
     await context.close()
+
+
+async def later(page: Page) -> None:
+    """Let the page's own clock run ahead to its next look at the machine."""
+    await page.clock.fast_forward(LOOK_MS)
 
 
 async def log_in(page: Page, pin: str = PIN) -> None:
@@ -152,11 +159,14 @@ async def lawful(page: Page) -> None:
     assert found.response["violations"] == [], found.generate_report()
 
 
-@pytest.mark.parametrize(("view", "viewport"), [("desk", DESK), ("tablet", TABLET), ("phone", PHONE)])
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("language", "view", "viewport"),
+    [("zh", "desk", DESK), ("en", "desk", DESK), ("zh", "tablet", TABLET), ("en", "phone", PHONE)],
+)
 async def test_a_shift_at_the_console(chromium: Browser, language: str, view: str, viewport: ViewportSize) -> None:
     t = catalogue(language, "console")
     kind = f"{view}-{language}"
+    judged = kind in {"desk-zh", "phone-en"}  # the others have the same elements
     async with served(Machine()) as machine, browsing(chromium, machine, language=language, viewport=viewport) as page:
         main = page.locator("main")
         await expect(page.locator("html")).to_have_attribute("lang", language)
@@ -165,19 +175,22 @@ async def test_a_shift_at_the_console(chromium: Browser, language: str, view: st
         await expect(page.get_by_role("alert").and_(page.locator("[data-error]"))).to_be_visible()
         await expect(page.locator("#pin")).to_have_value("")
         await shoot(page, f"1-login-{kind}")
-        await lawful(page)
+        if judged:
+            await lawful(page)
 
         await log_in(page)
         await expect(main).to_contain_text(t("serving.yes"))
         await shoot(page, f"2-overview-{kind}")
         machine.health = JAMMED
+        await later(page)
         await expect(main).to_contain_text(t("serving.no"))
         await expect(main).to_contain_text(said(language, "reports jam"))
         machine.serving = False
         await main.get_by_role("button").click()
         await expect(main).to_contain_text(t("settle.bad"))
         await shoot(page, f"2-overview-jam-{kind}")
-        await lawful(page)
+        if judged:
+            await lawful(page)
         machine.serving = True
         await main.get_by_role("button").click()
         await expect(main.get_by_text(t("settle.good"))).to_be_visible()
@@ -188,12 +201,15 @@ async def test_a_shift_at_the_console(chromium: Browser, language: str, view: st
         await expect(main).to_contain_text(t("load.running"))
         for n in range(1, len(TRAY) + 1):
             machine.load_report = LoadReport(True, TRAY[:n])
+        await later(page)
         await expect(main).to_contain_text(t("reason.unreadable"))
         await expect(main).to_contain_text(t("load.slot", n=25))
         await expect(main).to_contain_text("5/7")
         await shoot(page, f"3-load-{kind}")
-        await lawful(page)
+        if judged:
+            await lawful(page)
         machine.load_report = LoadReport(False, TRAY, "the dispenser reports a fault; clear it, then press 'settle'")
+        await later(page)
         await expect(main).to_contain_text(t("load.fault"))
         await shoot(page, f"3-load-fault-{kind}")
 
@@ -201,7 +217,8 @@ async def test_a_shift_at_the_console(chromium: Browser, language: str, view: st
         await expect(page.locator("ol.carousel > .slot")).to_have_count(120)
         await expect(page.locator("ol.carousel > .slot.blocked").first).to_contain_text(t("slot.letter.blocked"))
         await shoot(page, f"4-slots-{kind}")
-        await lawful(page)
+        if judged:
+            await lawful(page)
 
         await page.get_by_role("link", name=t("page.bin")).click()
         assert str(machine.expected) not in await main.inner_text()
@@ -210,7 +227,8 @@ async def test_a_shift_at_the_console(chromium: Browser, language: str, view: st
         await expect(main.get_by_text(t("bin.mismatch"), exact=True)).to_be_visible()
         await expect(main.locator(".bad [data-fill=expected]")).to_have_text("12")
         await shoot(page, f"5-bin-mismatch-{kind}")
-        await lawful(page)
+        if judged:
+            await lawful(page)
         await page.locator("#counted").fill("12")
         await main.get_by_role("button").click()
         await expect(main.get_by_text(t("bin.agreed"), exact=True)).to_be_visible()
@@ -247,6 +265,7 @@ async def test_page_that_nobody_uses_logs_out_by_itself(chromium: Browser) -> No
         await log_in(page)
         await expect(page.locator("main")).to_contain_text("Cards can be collected")
         machine.clock += IDLE_SECONDS + 1
+        await later(page)
         await expect(page.locator("main")).to_contain_text("You were logged out")
 
 
@@ -255,8 +274,10 @@ async def test_page_says_when_the_machine_is_away(chromium: Browser) -> None:
         await log_in(page)
         await expect(page.locator("main")).to_contain_text("Cards can be collected")
         await page.context.set_offline(True)
+        await later(page)
         await expect(page.locator("[data-offline]")).to_be_visible()
         await page.context.set_offline(False)
+        await later(page)
         await expect(page.locator("[data-offline]")).to_be_hidden()
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,9 +17,9 @@ import numpy as np
 import pytest
 
 from lockerd.errors import FaceUnavailable
-from lockerd.face.messages import FaceSettings
+from lockerd.face.messages import FaceSettings, SourceSettings
 from lockerd.face.verifier import FaceClient
-from lockerd.model.identity import FaceReason, FaceTemplate, FaceVerdict
+from lockerd.model.identity import FaceReason, FaceTemplate, FaceVerdict, Presence
 from sim.faces import Nuisance, Person, draw_frame, draw_portrait, encode
 from sim.faces.measure import PACK
 
@@ -77,7 +78,7 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
 
 @pytest.fixture
 def settings(scene: Scene) -> FaceSettings:
-    return FaceSettings(str(PACK), "file", str(scene.file), production=False, stale_after=1.0)
+    return FaceSettings(str(PACK), SourceSettings("file", str(scene.file)), production=False, span=0.5, stale_after=1.0)
 
 
 @pytest.fixture
@@ -268,8 +269,8 @@ async def test_no_process_is_left_behind(settings: FaceSettings) -> None:
 
 async def test_a_pack_that_cannot_be_used_is_said(settings: FaceSettings, tmp_path: Path) -> None:
     for bad, said in (
-        (FaceSettings(str(tmp_path / "none"), "file", settings.address), "missing"),
-        (FaceSettings(str(PACK), "file", settings.address, production=True), "simulator only"),
+        (FaceSettings(str(tmp_path / "none"), settings.source), "missing"),
+        (FaceSettings(str(PACK), settings.source, production=True), "simulator only"),
     ):
         client = FaceClient(bad)
         async with running(client.run()):
@@ -284,3 +285,52 @@ def test_the_daemons_side_loads_neither_opencv_nor_onnxruntime() -> None:
     check = "import sys, lockerd.face.verifier; print(sorted({'cv2', 'numpy', 'onnxruntime'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", check], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+async def test_a_second_camera_must_agree(settings: FaceSettings, scene: Scene, tmp_path: Path) -> None:
+    infrared = Scene(tmp_path / "infrared.jpg")
+    client = FaceClient(replace(settings, second=SourceSettings("file", str(infrared.file))))
+    async with running(infrared.run(), client.run()):
+        await client.wait_ready(READY_WITHIN)
+        reference = await template(client, ALICE)
+        scene.pictures, infrared.pictures = shots(ALICE), shots(ALICE)
+        both = await client.verify(reference, timeout=10.0, on_prompt=ignore)
+        assert (both.verdict, both.presence) == (FaceVerdict.VERIFIED, Presence.NOT_CHECKED)
+
+        infrared.pictures = shots(None)  # a screen shows nothing in infrared
+        await until(lambda: infrared.file.read_bytes() in infrared.pictures)
+        screen = await client.verify(reference, timeout=2.0, on_prompt=ignore)
+        assert (screen.verdict, screen.reason) == (FaceVerdict.NOT_VERIFIED, FaceReason.TIMED_OUT)
+
+        infrared.pictures = shots(BOB)
+        await until(lambda: infrared.file.read_bytes() in infrared.pictures)
+        other = await client.verify(reference, timeout=10.0, on_prompt=ignore)
+        assert other.verdict is FaceVerdict.NOT_VERIFIED
+
+        infrared.on = False
+        infrared.file.unlink()
+        down = await client.verify(reference, timeout=10.0, on_prompt=ignore)
+        assert (down.verdict, down.reason) == (FaceVerdict.UNAVAILABLE, FaceReason.CAMERA_DOWN)
+        await until(lambda: not client.status.camera_up)
+
+
+async def test_a_challenge_is_asked_and_a_still_picture_never_meets_it(settings: FaceSettings, scene: Scene) -> None:
+    client = FaceClient(replace(settings, challenges=("closer",)))
+    async with running(client.run()):
+        await client.wait_ready(READY_WITHIN)
+        reference = await template(client, ALICE)
+        scene.pictures = [encode(draw_frame(ALICE, np.random.default_rng(1), nuisance=Nuisance(eye_distance=0.19)))]
+        prompts: list[FaceReason] = []
+        still = await client.verify(reference, timeout=3.0, on_prompt=prompts.append)
+        assert (still.verdict, still.reason) == (FaceVerdict.NOT_VERIFIED, FaceReason.TIMED_OUT)
+        assert FaceReason.MOVE_CLOSER in prompts
+
+        def come_closer(reason: FaceReason) -> None:
+            if reason is FaceReason.MOVE_CLOSER:
+                scene.pictures = near
+
+        near = [
+            encode(draw_frame(ALICE, np.random.default_rng(n), nuisance=Nuisance(eye_distance=0.26))) for n in range(4)
+        ]
+        moved = await client.verify(reference, timeout=10.0, on_prompt=come_closer)
+        assert moved.verdict is FaceVerdict.VERIFIED

@@ -221,12 +221,13 @@ async def test_every_page_fits_and_is_photographed(chromium: Browser, size: dict
         for language in ("zh", "en"):
             await shown(page, locker.views)
             await speak(page, language)
-            for name, view in sorted(VIEWS.items(), key=lambda item: (item[1].screen is Screen.CODE, item[0])):
+            views = {name: VIEWS[name] for name in AXE_VIEWS} if size is DOCK else VIEWS  # laid out as LANDSCAPE is
+            for name, view in sorted(views.items(), key=lambda item: (item[1].screen is Screen.CODE, item[0])):
                 locker.views.publish(view)
                 await shown(page, locker.views)
                 await speak(page, language)
                 await settle(page)
-                if size is LANDSCAPE or name in AXE_VIEWS:  # the other pages differ in words only
+                if (size is LANDSCAPE and language == "zh") or name in AXE_VIEWS:  # the others differ in words only
                     await page.screenshot(path=place / f"{name}-{language}.png", scale="css")
                 if problems := await page.evaluate(CHECK_BOXES):
                     found[f"{name}-{language}"] = problems
@@ -262,18 +263,17 @@ async def violations(page: Page) -> list[str]:
     return [f"{rule['id']}: {node['html'][:120]}" for rule in results.response["violations"] for node in rule["nodes"]]
 
 
-@pytest.mark.parametrize("size", [LANDSCAPE, PORTRAIT], ids=["landscape", "portrait"])
-async def test_axe_finds_nothing_on_any_screen(chromium: Browser, size: dict[str, int]) -> None:
+@pytest.mark.parametrize(("size", "language"), [(LANDSCAPE, "zh"), (PORTRAIT, "en")], ids=["landscape", "portrait"])
+async def test_axe_finds_nothing_on_any_screen(chromium: Browser, size: dict[str, int], language: str) -> None:
     async with machine(View(Screen.DONE)) as locker:
         page = await opened(chromium, locker.address, size)
         found = {}
-        for language in ("zh", "en"):
-            for name in AXE_VIEWS:
-                locker.views.publish(VIEWS[name])
-                await shown(page, locker.views)
-                await speak(page, language)
-                if problems := await violations(page):
-                    found[f"{name}-{language}"] = problems
+        for name in AXE_VIEWS:
+            locker.views.publish(VIEWS[name])
+            await shown(page, locker.views)
+            await speak(page, language)
+            if problems := await violations(page):
+                found[name] = problems
         assert found == {}
 
 

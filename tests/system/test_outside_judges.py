@@ -28,10 +28,9 @@ from sim.bus import tcp_bus
 from sim.firmware import UnitFirmware
 from sim.modbus_slave import RtuSlave
 from sim.ptys import serve_pty
-from tests.c_board import CBoard, cable, powered
+from tests.c_board import CBoard, cable, free_port, powered
 from tests.c_parts import SOURCES, build, libmodbus, need
 from tests.modbus_rig import BenchMechanism, Flash, identity, running, until
-from tests.system.test_c_board import free_port
 
 
 @dataclass(frozen=True)
@@ -45,16 +44,24 @@ class Wire:
 
 @asynccontextmanager
 async def simulated(kind: str, folder: Path) -> AsyncIterator[Wire]:
-    """The simulator's dispenser with a card in slot 3."""
-    firmware = UnitFirmware(identity(), BenchMechanism(stocked=[3]), Flash(), poll_interval=0.01)
-    firmware.power_on(7)
+    """The simulator's units, a card in slot 3 of the dispenser and one in the throat of the recycler."""
+    units = {
+        kind: UnitFirmware(identity(kind, capacity), mechanism, Flash(), poll_interval=0.01)
+        for kind, capacity, mechanism in (
+            (UnitKind.DISPENSER, 8, BenchMechanism(stocked=[3])),
+            (UnitKind.RECYCLER, 0, BenchMechanism(at=Position.THROAT)),
+            (UnitKind.CABINET, 0, BenchMechanism()),
+        )
+    }
+    for unit in units.values():
+        unit.power_on(7)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(running(firmware))
+        await stack.enter_async_context(running(*units.values()))
         if kind == "tcp":
-            port = await stack.enter_async_context(tcp_bus({1: firmware}, "127.0.0.1", 0))
+            port = await stack.enter_async_context(tcp_bus(units, "127.0.0.1", 0))
             yield Wire("tcp", "127.0.0.1", port)
             return
-        slave = RtuSlave({1: firmware})
+        slave = RtuSlave(units)
         link = folder / "bus"
         group = await stack.enter_async_context(asyncio.TaskGroup())
         served = group.create_task(serve_pty(link, lambda data, send: send(slave.feed(data))))
@@ -77,9 +84,9 @@ async def tell(*command: str | Path) -> tuple[int, str]:
 class Mbpoll:
     """Debian's mbpoll."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, unit: int = 1) -> None:
         where = ["-p", str(wire.port)] if wire.kind == "tcp" else ["-b", "115200", "-P", "none"]
-        self._head = ["mbpoll", "-m", wire.kind, "-a", "1", "-0", "-1", "-o", "2", *where]
+        self._head = ["mbpoll", "-m", wire.kind, "-a", str(unit), "-0", "-1", "-o", "2", *where]
         self._place = wire.place
 
     async def read(self, address: int, count: int) -> list[int]:
@@ -106,6 +113,24 @@ async def test_mbpoll_reads_and_orders(kind: str, tmp_path: Path) -> None:
         later = CommandBlock(status.boot_id, 9, Opcode.PRESENT).to_registers()
         assert "busy" in await stranger.write(COMMAND_ADDRESS, later)
         assert "Illegal data address" in await stranger.write(STATUS_ADDRESS, later)
+
+
+@pytest.mark.parametrize("kind", ["rtu", "tcp"])
+@pytest.mark.parametrize(
+    ("unit", "opcode", "arg0", "position"),
+    [(UnitKind.RECYCLER, Opcode.ACCEPT, 0, Position.ESCROW), (UnitKind.CABINET, Opcode.FAN, 60, Position.NONE)],
+)
+async def test_mbpoll_orders_the_other_units(
+    kind: str, unit: UnitKind, opcode: Opcode, arg0: int, position: Position, tmp_path: Path
+) -> None:
+    need("mbpoll")
+    async with simulated(kind, tmp_path) as wire:
+        stranger = Mbpoll(wire, unit)
+        assert IdentityBlock.from_registers(await stranger.read(IDENTITY_ADDRESS, IDENTITY_COUNT)).kind is unit
+        await stranger.write(COMMAND_ADDRESS, CommandBlock(7, 1, opcode, arg0).to_registers())
+        status = StatusBlock.from_registers(await stranger.read(STATUS_ADDRESS, STATUS_COUNT))
+        assert (status.done_seq, status.done_opcode, status.done_arg0) == (1, opcode, arg0)
+        assert (status.result, status.position) == (Result.DONE, position)
 
 
 @pytest.fixture(scope="module")

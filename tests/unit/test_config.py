@@ -8,7 +8,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lockerd.config import Config, host_and_port, load_config, load_device_key, reference
+from lockerd.config import (
+    Config,
+    CrtDispenser,
+    MailboxDispenser,
+    host_and_port,
+    load_config,
+    load_device_key,
+)
+from lockerd.config_reference import reference
 from lockerd.errors import ConfigError
 from sim.harness import Setting, configuration, free_addresses, toml_text
 
@@ -17,7 +25,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def test_the_page_of_all_keys_is_fresh() -> None:
     assert (DOCS / "configuration.md").read_text("utf-8") == reference(), (
-        "python -m lockerd.config > docs/configuration.md"
+        "python -m lockerd.config_reference > docs/configuration.md"
     )
 
 
@@ -54,6 +62,49 @@ def test_two_listeners_need_two_ports(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        (None, MailboxDispenser()),
+        ({"kind": "mailbox"}, MailboxDispenser()),
+        ({"kind": "crt", "port": "/dev/module"}, CrtDispenser("/dev/module", 38400, 0)),
+        (
+            {"kind": "crt", "port": "/dev/module", "address": 15, "baudrate": 9600},
+            CrtDispenser("/dev/module", 9600, 15),
+        ),
+    ],
+)
+def test_the_dispenser_is_a_mailbox_unless_said(
+    tmp_path: Path, section: dict[str, str | int] | None, expected: object
+) -> None:
+    assert _with_dispenser(tmp_path, section).dispenser == expected
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"kind": "crt"},
+        {"kind": "other"},
+        {"kind": "mailbox", "port": "/dev/module"},
+        {"kind": "crt", "port": "/dev/module", "address": 16},
+        {"kind": "crt", "port": "/dev/module", "parity": "even"},
+    ],
+)
+def test_a_dispenser_that_cannot_be_is_refused(tmp_path: Path, section: dict[str, str | int]) -> None:
+    with pytest.raises(ConfigError, match="dispenser"):
+        _with_dispenser(tmp_path, section)
+
+
+def _with_dispenser(folder: Path, section: dict[str, str | int] | None) -> Config:
+    document = configuration(Setting(folder, free_addresses()))
+    del document["dispenser"]
+    if section is not None:
+        document["dispenser"] = section
+    file = folder / "lockerd.toml"
+    file.write_text(toml_text(document), "utf-8")
+    return load_config(file)
+
+
+@pytest.mark.parametrize(
     ("mode", "good"), [(0o400, True), (0o600, True), (0o640, None), (0o604, False), (0o620, False)]
 )
 def test_in_production_the_key_is_its_owners(simulated: tuple[Path, Config], mode: int, good: bool | None) -> None:
@@ -61,13 +112,23 @@ def test_in_production_the_key_is_its_owners(simulated: tuple[Path, Config], mod
     file, config = simulated
     config.machine.key_file.write_text("5a" * 32)
     config.machine.key_file.chmod(mode)
-    assert load_device_key(file, config) == b"\x5a" * 32, "the simulator does not mind"
+    assert load_device_key(file, config, Path()) == b"\x5a" * 32, "the simulator does not mind"
     production = _in_production(config)
     if os.getuid() == 0 if good is None else good:
-        assert load_device_key(file, production) == b"\x5a" * 32
+        assert load_device_key(file, production, Path()) == b"\x5a" * 32
     else:
         with pytest.raises(ConfigError, match="chmod 600"):
-            load_device_key(file, production)
+            load_device_key(file, production, Path())
+
+
+def test_a_relative_name_is_that_of_a_credential(simulated: tuple[Path, Config], tmp_path: Path) -> None:
+    file, config = simulated
+    named = msgspec.structs.replace(
+        config, machine=msgspec.structs.replace(config.machine, key_file=Path("device.key"))
+    )
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials" / "device.key").write_text("a5" * 32)
+    assert load_device_key(file, named, tmp_path / "credentials") == b"\xa5" * 32
 
 
 def _in_production(config: Config) -> Config:

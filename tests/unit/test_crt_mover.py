@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from firmware_protocol.crt import Control
+from firmware_protocol.crt import Command, Control, Move, Request
 from firmware_protocol.units import UnitKind
+from lockerd.devices.crt_module import Timing
 from lockerd.model.custody import Fault, Motion, Order, Place, Result, Sensor, Unit
 from sim.world import Place as Spot
 from tests.crt_rig import Bench, JumpingLoop
@@ -267,6 +268,51 @@ def test_a_card_fed_in_place_of_the_taken_one_is_in_doubt(tmp_path):
     in_jumping_time(story)
 
 
+@pytest.mark.parametrize("place", [Place.TRANSPORT, Place.EXIT])
+def test_the_carousel_is_not_turned_while_a_card_is_in_the_channel(place, tmp_path):
+    async def story():
+        async with Bench(tmp_path).running() as bench:
+            await bench.bring("B", place)
+            for motion in (Motion.ALIGN, Motion.PICK):
+                outcome = await bench.make(motion, 2)
+                assert (outcome.result, outcome.fault) == (Result.NOT_MOVED, Fault.TARGET_OCCUPIED)
+            assert bench.world.aligned == 1
+
+    in_jumping_time(story)
+
+
+def test_a_card_that_may_be_the_one_in_the_channel_is_in_doubt(tmp_path):
+    """The slot is empty and a card stands in the channel: picked by whatever, or another's; only its chip tells."""
+
+    async def story():
+        async with Bench(tmp_path).running() as bench:
+            await bench.bring("B", Place.TRANSPORT)
+            outcome = await bench.make(Motion.PICK, 1)
+            assert (outcome.result, outcome.fault) == (Result.IN_DOUBT, Fault.TARGET_OCCUPIED)
+
+    in_jumping_time(story)
+
+
+def test_one_answer_is_not_believed_though_its_check_holds(tmp_path):
+    """Two bits of the status turned alike: a card at the gate (31 for 30) behind an XOR that does not see it."""
+
+    async def story():
+        async with Bench(tmp_path).running() as bench:
+            told = []
+
+            def say(data):
+                if len(data) > 12 and data[5] == 0x31 and not told:
+                    told.append(data)
+                    return data[:7] + bytes([data[7] ^ 1]) + data[8:-3] + bytes([data[-3] ^ 1]) + data[-2:]
+                return data
+
+            bench.device.say = say
+            assert (await bench.mover.observe()).place is None
+            assert told
+
+    in_jumping_time(story)
+
+
 def test_an_empty_slot_needs_no_motion(tmp_path):
     async def story():
         async with Bench(tmp_path).running() as bench:
@@ -292,6 +338,21 @@ def test_a_taken_card_is_counted_once_also_over_a_restart_and_a_power_cut(tmp_pa
             assert (seen.interrupted, seen.place, seen.dispensed) == (False, None, 1)
             bench.restart()
             assert (await bench.mover.observe()).dispensed == 1
+
+    in_jumping_time(story)
+
+
+def test_a_card_that_the_bin_counted_was_not_taken(tmp_path):
+    """A question that the line turned into a command (one XOR byte) takes the card from the gate into the bin."""
+
+    async def story():
+        async with Bench(tmp_path).running() as bench:
+            await bench.bring("B", Place.EXIT)
+            bench.device.handle(Request(Command.MOVE, Move.ERROR_BIN).to_bytes(), lambda data: None)
+            await until(lambda: bench.truth("B") is Place.RETRACT)
+            outcome = await bench.make(Motion.RETRACT)
+            assert (outcome.observation.place, outcome.observation.dispensed) == (Place.IN_DOUBT, 0)
+            assert bench.contradiction("B", Motion.RETRACT, outcome) is None
 
     in_jumping_time(story)
 
@@ -375,6 +436,24 @@ def test_settled_after_a_restart(motion, when, result, tmp_path):
             outcome = await bench.mover.settle(plan)
             assert outcome.result is result
             assert bench.contradiction("B", motion, outcome) is None
+
+    in_jumping_time(story)
+
+
+def test_a_motor_that_outlives_the_daemon_is_left_to_finish(tmp_path):
+    """Asked while its motor runs a module hears nothing, and cleared with EOT it stops with the card on its way."""
+
+    async def story():
+        slow = Timing(answer=0.1, motion=3.0, quiet=0.05)
+        async with Bench(tmp_path, speed=1.0, timing=slow).running() as bench:
+            plan = await bench.mover.plan(Order(Unit.DISPENSER, Motion.PICK, 1))
+            running = asyncio.ensure_future(bench.mover.carry_out(plan))
+            await until(lambda: bench.world.card_between(UnitKind.DISPENSER) is not None)
+            running.cancel()
+            await asyncio.wait([running])
+            bench.restart()
+            assert (await bench.mover.settle(plan)).result is Result.DONE
+            assert bench.truth("B") is Place.TRANSPORT
 
     in_jumping_time(story)
 

@@ -19,6 +19,7 @@ from lockerd.face.messages import (
     FaceSettings,
     Prompt,
     Ready,
+    SourceSettings,
     Start,
     pack_message,
     read_reply,
@@ -37,7 +38,7 @@ def test_any_bytes_give_a_message_or_the_declared_error(body: bytes) -> None:
 
 
 def test_messages_come_back() -> None:
-    start = Start(FaceSettings("pack", "file", "camera.jpg"))
+    start = Start(FaceSettings("pack", SourceSettings("file", "camera.jpg")))
     for request in (start, Enrol(1, b"\xff"), Cancel(2)):
         assert read_request(pack_message(request)[HEADER_BYTES:]) == request
     decided = Decided(3, FaceVerdict.NOT_VERIFIED, FaceReason.NO_MATCH, 4)
@@ -52,7 +53,7 @@ def test_messages_come_back() -> None:
         (b"\xff\xff\xff\xff", 76),
         (b"\x04\x00\x00\x00junk", 76),
         (pack_message(Cancel(1)), 76),
-        (pack_message(Start(FaceSettings("none", "file", "none"))), 78),
+        (pack_message(Start(FaceSettings("none", SourceSettings("file", "none")))), 78),
     ],
     ids=["end", "huge", "junk", "too-early", "no-pack"],
 )

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lockerd.face.adapters import Face
+from lockerd.face.gates import gate_crop, gate_geometry, one_face
 from lockerd.face.messages import MAX_PICTURE_BYTES
 from lockerd.face.pack import Gates, load_pack
 from lockerd.face.picture import decode, header_size
@@ -21,10 +22,7 @@ from lockerd.face.pipeline import (
     align,
     cosine,
     fused,
-    gate_crop,
-    gate_geometry,
     normalised,
-    one_face,
     open_pipeline,
     similarity,
     stored_vector,
@@ -34,6 +32,8 @@ from sim.faces import Nuisance, Person, draw_frame, draw_portrait, draw_scene, e
 from sim.faces.measure import PACK
 
 GOOD = Nuisance(eye_distance=0.19)
+OPEN = Gates()
+BLANK = np.zeros((480, 640, 3), np.uint8)
 THRESHOLD = load_pack(PACK, production=False).threshold("photo").value
 
 
@@ -109,9 +109,9 @@ def face(width: float, left: float = 0.0, marks: list[tuple[float, float]] | Non
 
 def test_somebody_far_behind_does_not_count() -> None:
     near = face(200)
-    assert one_face([face(40, 300), near]) is near
-    assert one_face([face(150, 300), near]) is FaceReason.SEVERAL_FACES
-    assert one_face([]) is FaceReason.NO_FACE
+    assert one_face(BLANK, [face(40, 300), near]) is near
+    assert one_face(BLANK, [face(150, 300), near]) is FaceReason.SEVERAL_FACES
+    assert one_face(BLANK, []) is FaceReason.NO_FACE
 
 
 UPRIGHT = [(100.0, 100.0), (200.0, 100.0), (150.0, 160.0), (115.0, 210.0), (185.0, 210.0)]
@@ -135,12 +135,29 @@ def test_gates_of_geometry(marks: list[tuple[float, float]], reason: FaceReason 
     assert gate_geometry(face(200, 0.0, marks), Gates()) is reason
 
 
+def gate(crop: np.ndarray, gates: Gates = OPEN) -> FaceReason | None:
+    return gate_crop(crop, np.array(load_pack(PACK, production=False).model("embedder").template), gates)
+
+
+@pytest.mark.parametrize(
+    ("colour", "covered"), [((150, 170, 210), False), ((230, 235, 235), True), ((190, 150, 90), True)]
+)
+def test_a_mask_is_seen_by_its_colour(colour: tuple[int, int, int], covered: bool) -> None:
+    crop = np.clip(np.full((112, 112, 3), (130, 150, 190)) + rng().normal(0, 12, (112, 112, 1)), 0, 255).astype(
+        np.uint8
+    )
+    crop[66:] = colour
+    reason = gate(crop, Gates(covering=0.8, darkest=0.0, brightest=255.0))
+    assert reason is (FaceReason.MASKED if covered else None)
+    assert gate(crop, Gates(darkest=0.0, brightest=255.0)) is None, "a pack may leave the gate open"
+
+
 def test_gates_of_the_crop() -> None:
     noise = rng().normal(0, 30, (112, 112, 3))
-    assert gate_crop(np.clip(noise + 120, 0, 255).astype(np.uint8), Gates()) is None
-    assert gate_crop(np.clip(noise + 20, 0, 255).astype(np.uint8), Gates()) is FaceReason.TOO_DARK
-    assert gate_crop(np.clip(noise + 230, 0, 255).astype(np.uint8), Gates()) is FaceReason.TOO_BRIGHT
-    assert gate_crop(np.full((112, 112, 3), 120, np.uint8), Gates()) is FaceReason.BLURRED
+    assert gate(np.clip(noise + 120, 0, 255).astype(np.uint8)) is None
+    assert gate(np.clip(noise + 20, 0, 255).astype(np.uint8)) is FaceReason.TOO_DARK
+    assert gate(np.clip(noise + 230, 0, 255).astype(np.uint8)) is FaceReason.TOO_BRIGHT
+    assert gate(np.full((112, 112, 3), 120, np.uint8)) is FaceReason.BLURRED
 
 
 @given(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 
+from lockerd.face.pack import LivenessLimits
 from lockerd.face.pipeline import Sighting
-from lockerd.face.transaction import Decision, Transaction
-from lockerd.model.identity import FaceReason, FaceVerdict
+from lockerd.face.transaction import Agreement, Challenge, Decision, Transaction, draw_challenge, is_present
+from lockerd.model.identity import FaceReason, FaceVerdict, Presence
 
 
 def unit(seed: int) -> np.ndarray:
@@ -15,8 +18,13 @@ def unit(seed: int) -> np.ndarray:
     return vector / np.float32(np.linalg.norm(vector))
 
 
-def seen(seed: int, left: float = 100.0) -> Sighting:
-    return Sighting(np.array([left, 100, left + 100, 220], np.float32), unit(seed))
+LIMITS = LivenessLimits(0.5, 0.2, "test", "none", "2026-01-01")
+
+
+def seen(
+    seed: int, left: float = 100.0, *, live: float | None = None, eyes: float = 60.0, turn: float = 0.0
+) -> Sighting:
+    return Sighting(np.array([left, 100, left + 100, 220], np.float32), unit(seed), live, eyes, turn)
 
 
 @pytest.fixture
@@ -89,3 +97,107 @@ def test_vectors_that_cancel_out_match_nothing(transaction: Transaction) -> None
     decision = transaction.add(opposite, 0.1)
     assert decision is not None
     assert decision.verdict is FaceVerdict.NOT_VERIFIED
+
+
+# Liveness
+
+
+@pytest.mark.parametrize(
+    ("scores", "present"),
+    [
+        ([0.9, 0.9, 0.9], True),
+        ([0.9, 0.3, 0.9], True),
+        ([0.9, 0.1, 0.9], False),  # one frame below the floor
+        ([0.4, 0.4, 0.9], False),  # the median
+        ([0.9, None, 0.9], False),
+        ([], False),
+    ],
+)
+def test_median_and_floor_of_liveness(scores: list[float | None], present: bool) -> None:
+    assert is_present(scores, LIMITS) is present
+
+
+def test_the_right_face_that_is_not_live_is_not_verified(transaction: Transaction) -> None:
+    transaction.limits = LIMITS
+    decision = [transaction.add(seen(1, live=0.1), t) for t in (0.0, 0.3, 0.6)][-1]
+    assert decision == Decision(FaceVerdict.NOT_VERIFIED, FaceReason.NOT_LIVE, 10, Presence.NOT_LIVE)
+    decision = [transaction.add(seen(1, live=0.9), t) for t in (1.0, 1.3, 1.6)][-1]
+    assert decision == Decision(FaceVerdict.VERIFIED, FaceReason.MATCH, 10, Presence.LIVE)
+
+
+def test_a_pack_without_liveness_says_so(transaction: Transaction) -> None:
+    decision = [transaction.add(seen(1), t) for t in (0.0, 0.3, 0.6)][-1]
+    assert decision is not None
+    assert decision.presence is Presence.NOT_CHECKED
+
+
+# Challenge
+
+
+def test_closer_is_asked_and_waited_for(transaction: Transaction) -> None:
+    transaction.challenge = Challenge.CLOSER
+    both = Agreement((transaction,))
+    assert [both.add(0, seen(1), t) for t in (0.0, 0.3, 0.6, 0.9)] == [None] * 4
+    assert both.prompt() is FaceReason.MOVE_CLOSER
+    assert both.add(0, seen(1, eyes=70.0), 1.0) is None
+    decision = both.add(0, seen(1, eyes=76.0), 1.1)
+    assert decision is not None
+    assert decision.verdict is FaceVerdict.VERIFIED
+    assert both.prompt() is None
+
+
+@pytest.mark.parametrize(("challenge", "turn"), [(Challenge.TURN_LEFT, 0.2), (Challenge.TURN_RIGHT, -0.2)])
+def test_a_turn_to_the_asked_side(transaction: Transaction, challenge: Challenge, turn: float) -> None:
+    transaction.challenge = challenge
+    assert [transaction.add(seen(1), t) for t in (0.0, 0.3, 0.6)] == [None] * 3
+    assert transaction.add(seen(1, turn=-turn), 0.7) is None
+    assert transaction.add(seen(1, turn=turn), 0.8) is not None
+
+
+def test_somebody_else_cannot_meet_the_challenge(transaction: Transaction) -> None:
+    transaction.challenge = Challenge.CLOSER
+    assert [transaction.add(seen(1), t) for t in (0.0, 0.3, 0.6)] == [None] * 3
+    assert transaction.add(seen(2, left=400.0, eyes=90.0), 0.7) is None
+    assert not transaction.asking, "another track starts anew"
+
+
+def test_challenges_are_drawn_by_chance_from_what_is_configured() -> None:
+    random = Random(3)
+    drawn = {draw_challenge(("closer", "turn"), random) for _ in range(50)}
+    assert drawn == set(Challenge)
+    assert {draw_challenge(("closer",), random) for _ in range(5)} == {Challenge.CLOSER}
+    assert draw_challenge((), random) is None
+
+
+# Two sources
+
+
+@pytest.fixture
+def both() -> Agreement:
+    reference = unit(1)
+    return Agreement(tuple(Transaction(reference, 0.5, frames=2, span=0.5, deadline=10.0) for _ in range(2)))
+
+
+def test_both_sources_must_verify(both: Agreement) -> None:
+    assert [both.add(0, seen(1), t) for t in (0.0, 0.6, 0.7)] == [None] * 3
+    assert both.add(1, seen(1), 0.8) is None
+    decision = both.add(1, seen(1), 1.4)
+    assert decision == Decision(FaceVerdict.VERIFIED, FaceReason.MATCH, 10)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_one_source_that_does_not_verify_decides(both: Agreement, first: int) -> None:
+    both.add(1 - first, seen(1), 0.0)
+    both.add(first, seen(2), 0.0)
+    both.add(1 - first, seen(1), 0.6)
+    decision = both.add(first, seen(2), 0.6)
+    assert decision is not None
+    assert (decision.verdict, decision.reason) == (FaceVerdict.NOT_VERIFIED, FaceReason.NO_MATCH)
+
+
+def test_one_source_that_sees_nobody_lets_time_run_out(both: Agreement) -> None:
+    for now in (0.0, 0.6):
+        both.add(0, seen(1), now)
+        both.add(1, FaceReason.NO_FACE, now)
+    assert both.overdue(9.0) is None
+    assert both.overdue(10.0) == Decision(FaceVerdict.NOT_VERIFIED, FaceReason.TIMED_OUT)

@@ -79,6 +79,16 @@ def test_the_wire_declarations_need_the_standard_library_only() -> None:
             assert top in sys.stdlib_module_names or top == "firmware_protocol", f"{path.name} imports {name}"
 
 
+def test_the_declarations_of_the_wires_do_no_input_or_output() -> None:
+    """The conformance kit is the one part of the room that does: it is a command beside the declarations, not one of them."""
+    doing = {"asyncio", "os", "select", "socket", "subprocess", "termios", "time", "urllib"}
+    for path in files("firmware_protocol"):
+        tops = {name.split(".")[0] for name in imports(path)}
+        if "conformance" not in path.parts:
+            assert not tops & doing, path
+            assert not any(within(name, "firmware_protocol.conformance") for name in imports(path)), path
+
+
 def test_lockerd_knows_nothing_of_the_simulator() -> None:
     for path in files("lockerd"):
         assert not any(within(name, "sim") for name in imports(path)), path

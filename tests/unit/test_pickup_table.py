@@ -318,7 +318,7 @@ def _done_leaves(stage: Stage, motion: Motion) -> bool:
 def test_a_page_offers_exactly_the_taps_that_are_answered(stage: Stage) -> None:
     """No dead button, and no way out that is kept from the citizen."""
     journey = Journey(stage=stage, claim=CLAIM, code="12345678", fault=FaultKind.JAM, ticket="A-0001")
-    view = view_of(journey, seconds_left=None, warn=False, reader_available=True, face_available=True)
+    view = view_of(journey, seconds_left=None, warn=False, ways=Ways())
     offered = {Action(name) for name in re.findall(r'data-action="(\w+)"', render(view, "en").html)} - {Action.LANGUAGE}
     values = {Action.NUMBER: NUMBER, Action.CODE: "12345678"}
     assert offered == {

@@ -19,6 +19,7 @@ from lockerd.model.view import View, Ways
 from lockerd.session import Session
 from lockerd.supervise import Standing, Supervisor
 from lockerd.web.health import Check, HealthReport, Status
+from sim.clients import eventually
 
 
 class Manager:
@@ -37,9 +38,10 @@ class Manager:
                 return messages
 
     async def hears(self, wanted: str) -> None:
-        async with asyncio.timeout(10):
-            while wanted not in self.heard():
-                await asyncio.sleep(0.01)
+        async def look() -> bool | None:
+            return wanted in self.heard() or None
+
+        await eventually(wanted, 10.0, look)
 
 
 @pytest.fixture
@@ -180,9 +182,11 @@ async def test_a_session_that_hangs_is_stuck_and_one_that_waits_for_a_silent_uni
     session = _session(recovery)
     assert not session.stuck(), "nothing has begun"
     running = asyncio.create_task(session.run())
-    async with asyncio.timeout(10):
-        while not session.stuck():
-            await asyncio.sleep(0.01)
+
+    async def stuck() -> bool | None:
+        return session.stuck() or None
+
+    await eventually("stuck", 10.0, stuck)
     recovery.waited_until = asyncio.get_running_loop().time()
     assert not session.stuck()
     running.cancel()

@@ -10,7 +10,7 @@ import pytest
 
 from lockerd.model.view import FaultKind, Notice, Progress, Screen, View, Whereabouts
 from lockerd.web.catalogue import LANGUAGES, Catalogue, catalogue
-from lockerd.web.render import compose, index, render
+from lockerd.web.render import compose, index, render, sentences
 
 SHELL = {"moment.title", "moment.text", "app.name"}  # read by the page around the fragments
 
@@ -167,6 +167,11 @@ def test_chinese_has_full_width_punctuation() -> None:
     for room in ("", "console"):
         texts = catalogue("zh", room).texts
         assert {key: words for key, words in texts.items() if half.search(words)} == {}
+
+
+def test_each_sentence_is_a_line_of_its_own_if_it_can_be() -> None:
+    assert sentences("好。请<等>！") == '<span class="line">好。</span><span class="line">请&lt;等&gt;！</span>'
+    assert sentences("Well. Wait, 1.5 s") == '<span class="line">Well.</span> <span class="line">Wait, 1.5 s</span>'
 
 
 def test_another_language_is_refused() -> None:

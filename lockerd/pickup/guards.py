@@ -1,0 +1,317 @@
+"""The words of the journey's table: what a row is, when it holds, how it changes the journey, what it asks for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from firmware_protocol.idnumber import is_valid
+from lockerd.model.cards import Chip, Claim, ClaimKind
+from lockerd.model.custody import Fault, Motion, Place, Result
+from lockerd.model.identity import FaceReason, FaceVerdict
+from lockerd.model.view import Action, FaultKind, Notice
+from lockerd.pickup.state import (
+    CardSeen,
+    CheckCode,
+    ChipRead,
+    ClaimChecked,
+    Effect,
+    EndJourney,
+    Event,
+    FaceDecided,
+    FacePrompted,
+    FindClaim,
+    IssueTicket,
+    Journey,
+    MotionEnded,
+    Move,
+    RecordOldTaken,
+    Stage,
+    Tapped,
+    TicketIssued,
+)
+
+FACE_TRIES = 3  # transactions, then another way (ISO/IEC 19795: attempts within one transaction are the worker's)
+OLD_CARD_TRIES = 3
+RECYCLER_MOTIONS = frozenset({Motion.OPEN, Motion.CLOSE, Motion.ACCEPT, Motion.RETURN, Motion.RETAIN, Motion.EMPTY_BIN})
+
+Guard = Callable[[Journey, Event], bool]
+Change = Callable[[Journey, Event], Journey]
+Do = Callable[[Journey, Event], tuple[Effect, ...]]
+
+
+def always(_journey: Journey, _event: Event) -> bool:
+    """Holds in any case."""
+    return True
+
+
+def unchanged(journey: Journey, _event: Event) -> Journey:
+    """Leave the journey as it is."""
+    return journey
+
+
+def nothing(_journey: Journey, _event: Event) -> tuple[Effect, ...]:
+    """Ask for nothing."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One transition. `label` is for the diagram; `to` None stays in the stage without entering it again."""
+
+    source: Stage
+    on: type
+    to: Stage | None
+    label: str
+    when: Guard = always
+    change: Change = unchanged
+    do: Do = nothing
+
+
+def tapped(action: Action) -> Guard:
+    """The citizen tapped this action."""
+    return lambda _journey, event: isinstance(event, Tapped) and event.tap.action is action
+
+
+def moved(motion: Motion, *results: Result) -> Guard:
+    """This motion ended in one of the results; DONE where none is named."""
+    wanted = results or (Result.DONE,)
+    return lambda _journey, event: (
+        isinstance(event, MotionEnded) and event.motion is motion and event.outcome.result in wanted
+    )
+
+
+def motion_fault(motion: Motion, fault: Fault) -> Guard:
+    """This motion ended with this fault."""
+    return lambda _journey, event: (
+        isinstance(event, MotionEnded) and event.motion is motion and event.outcome.fault is fault
+    )
+
+
+def all_of(*guards: Guard) -> Guard:
+    """All of the guards hold."""
+    return lambda journey, event: all(guard(journey, event) for guard in guards)
+
+
+def asks(*effects: Effect) -> Do:
+    """Ask for these effects, in this order."""
+    return lambda _journey, _event: effects
+
+
+def setting(**values: object) -> Change:
+    """Set these fields of the journey."""
+    return lambda journey, _event: replace(journey, **values)  # type: ignore[arg-type]  # names are checked by the tests
+
+
+def ends(outcome: str) -> Do:
+    """End the journey with this outcome."""
+    return lambda journey, _event: (EndJourney(journey.journey_id, outcome),)
+
+
+def old_back(*more: Effect) -> Do:
+    """Record that the old card is in its hand again, then ask for more."""
+    return lambda journey, _event: (RecordOldTaken(journey.old_card_id), *more)
+
+
+def old_inside(journey: Journey, _event: Event) -> bool:
+    """An old card stands in escrow."""
+    return journey.old_place is Place.ESCROW
+
+
+def failing(source: Stage, on: type, kind: FaultKind, label: str, when: Guard = always) -> tuple[Row, Row]:
+    """The two rows of any failure: an old card in escrow goes back to its owner before the fault page."""
+    change = setting(fault=kind, notice=None)
+    return (
+        Row(
+            source,
+            on,
+            Stage.GIVING_BACK,
+            f"{label}, old card inside",
+            all_of(when, old_inside),
+            change,
+            asks(IssueTicket(), Move(Motion.RETURN)),
+        ),
+        Row(source, on, Stage.FAULT, label, when, change, asks(IssueTicket())),
+    )
+
+
+# --- guards and changes that need more than a line ------------------------------------------------------------------
+
+
+def chip_is_of_claim(chip: Chip | None, claim: Claim | None) -> bool:
+    """Whether the chip is that of the claim's new card: same number and same start of validity."""
+    return (
+        chip is not None
+        and claim is not None
+        and chip.id_number == claim.person.id_number
+        and chip.valid_from == claim.valid_from
+    )
+
+
+def chip_is_predecessor(chip: Chip | None, claim: Claim | None) -> bool:
+    """Whether the chip is that of an older card of the claimant: same number, earlier start of validity."""
+    return (
+        chip is not None
+        and claim is not None
+        and chip.id_number == claim.person.id_number
+        and chip.valid_from < claim.valid_from
+    )
+
+
+def needs_old_card(claim: Claim | None) -> bool:
+    """Whether this claim wants its predecessor handed back now."""
+    return claim is not None and claim.kind is ClaimKind.RENEWAL and not claim.old_card_kept
+
+
+def wants_old(journey: Journey, _event: Event) -> bool:
+    """The journey's claim wants its predecessor handed back now."""
+    return needs_old_card(journey.claim)
+
+
+def number_ok(journey: Journey, event: Event) -> bool:
+    """The tap carries a valid ID number, and a code was given: a number alone is no evidence."""
+    return isinstance(event, Tapped) and is_valid(event.tap.value.upper()) and journey.code is not None
+
+
+def with_code(journey: Journey, _event: Event) -> bool:
+    """The citizen gave a code."""
+    return journey.code is not None
+
+
+def compared(journey: Journey, event: Event) -> tuple[Effect, ...]:
+    """Have the evidence compared: the code against the one record, or the card alone looked up."""
+    number = event.chip.id_number if isinstance(event, CardSeen) else event.tap.value.upper()  # type: ignore[union-attr]
+    return (CheckCode(number, journey.code),) if journey.code is not None else (FindClaim(number),)
+
+
+def begun(_journey: Journey, event: Event) -> Journey:
+    """A fresh journey, with the code where one was typed."""
+    code = event.tap.value if isinstance(event, Tapped) and event.tap.action is Action.CODE else None
+    return Journey(visit=_journey.visit, code=code)
+
+
+def by_card(journey: Journey, event: Event) -> Journey:
+    """Note whether the card itself was shown."""
+    return replace(journey, by_card=isinstance(event, CardSeen), notice=None)
+
+
+def matched(journey: Journey, event: Event) -> bool:
+    """The evidence fits a claim."""
+    return isinstance(event, ClaimChecked) and event.claim is not None
+
+
+def locked(_journey: Journey, event: Event) -> bool:
+    """The code way is closed for this number."""
+    return isinstance(event, ClaimChecked) and event.locked
+
+
+def check_failed(_journey: Journey, event: Event) -> bool:
+    """The store could not tell."""
+    return isinstance(event, ClaimChecked) and event.failed
+
+
+def take_claim(journey: Journey, event: Event) -> Journey:
+    """Go on with the matched claim; the code is forgotten."""
+    claim = event.claim if isinstance(event, ClaimChecked) else None
+    return replace(journey, claim=claim, code=None, notice=None, attempts_left=None)
+
+
+def count_wrong_code(journey: Journey, event: Event) -> Journey:
+    """Back to the first page, with the tries that are left."""
+    left = event.attempts_left if isinstance(event, ClaimChecked) else None
+    return Journey(visit=journey.visit, journey_id=journey.journey_id, notice=Notice.CODE_WRONG, attempts_left=left)
+
+
+def verdict(wanted: FaceVerdict) -> Guard:
+    """The verification ended with this verdict."""
+    return lambda _journey, event: isinstance(event, FaceDecided) and event.result.verdict is wanted
+
+
+def face_tries_left(journey: Journey, _event: Event) -> bool:
+    """Another verification may follow this one."""
+    return journey.face_tries + 1 < FACE_TRIES
+
+
+_PROMPTS = {
+    FaceReason.NO_FACE: Notice.FACE_NO_FACE,
+    FaceReason.SEVERAL_FACES: Notice.FACE_SEVERAL,
+    FaceReason.TOO_FAR: Notice.FACE_CLOSER,
+    FaceReason.TOO_DARK: Notice.FACE_LIGHT,
+    FaceReason.TOO_BRIGHT: Notice.FACE_LIGHT,
+    FaceReason.BLURRED: Notice.FACE_STILL,
+    FaceReason.TURNED_AWAY: Notice.FACE_TURN,
+    FaceReason.MASKED: Notice.FACE_MASK,
+    FaceReason.MOVE_CLOSER: Notice.FACE_CLOSER,
+    FaceReason.TURN_LEFT: Notice.FACE_TURN_LEFT,
+    FaceReason.TURN_RIGHT: Notice.FACE_TURN_RIGHT,
+}
+
+
+def prompted(journey: Journey, event: Event) -> Journey:
+    """Show the camera's prompt."""
+    notice = _PROMPTS.get(event.reason) if isinstance(event, FacePrompted) else None
+    return replace(journey, notice=notice or journey.notice)
+
+
+def count_face(journey: Journey, _event: Event) -> Journey:
+    """Count a verification that failed."""
+    tries = journey.face_tries + 1
+    return replace(journey, face_tries=tries, notice=Notice.FACE_RETRY, attempts_left=FACE_TRIES - tries)
+
+
+def is_predecessor(journey: Journey, event: Event) -> bool:
+    """The chip in escrow is the claim's predecessor."""
+    return isinstance(event, ChipRead) and chip_is_predecessor(event.chip, journey.claim)
+
+
+def is_new_card(journey: Journey, event: Event) -> bool:
+    """The chip before the gate is the claim's new card."""
+    return isinstance(event, ChipRead) and chip_is_of_claim(event.chip, journey.claim)
+
+
+def refused(journey: Journey, event: Event) -> Journey:
+    """Count a card that is not the predecessor, and say why."""
+    unreadable = isinstance(event, ChipRead) and event.chip is None
+    notice = Notice.OLD_CARD_UNREADABLE if unreadable else Notice.OLD_CARD_NOT_YOURS
+    return replace(journey, old_tries=journey.old_tries + 1, notice=notice)
+
+
+def old_tries_left(journey: Journey, _event: Event) -> bool:
+    """Another old card may be tried."""
+    return journey.old_tries < OLD_CARD_TRIES
+
+
+def has_fault(journey: Journey, _event: Event) -> bool:
+    """The journey has a fault."""
+    return journey.fault is not None
+
+
+def note_ticket(journey: Journey, event: Event) -> Journey:
+    """Keep the ticket for the page."""
+    return replace(journey, ticket=event.ticket) if isinstance(event, TicketIssued) else journey
+
+
+def old_gone(journey: Journey, _event: Event) -> Journey:
+    """The old card is in its hand again."""
+    return replace(journey, old_place=Place.TAKEN, old_card_id=None)
+
+
+def fault_of(kind: FaultKind) -> Change:
+    """Set the fault of the page."""
+    return setting(fault=kind, notice=None)
+
+
+def gone_from_exit(_journey: Journey, event: Event) -> bool:
+    """RETRACT found no card and the unit sees none: a hand was faster."""
+    return (
+        isinstance(event, MotionEnded)
+        and event.motion is Motion.RETRACT
+        and event.outcome.fault is Fault.NO_CARD
+        and event.outcome.observation is not None
+        and event.outcome.observation.place is None
+    )
+
+
+def seen_at(place: Place) -> Guard:
+    """The card that was moved is recorded at this place now."""
+    return lambda _journey, event: isinstance(event, MotionEnded) and event.place is place

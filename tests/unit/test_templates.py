@@ -1,0 +1,132 @@
+"""After a change of the model pack the office is asked for photos again, once, and the cards stay collectable."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from lockerd.intake import Intake, keep_templates
+from lockerd.model.custody import Motion, Place
+from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate
+from lockerd.office.manifest import Announced
+from lockerd.store import claims, ledger, templates
+from lockerd.store.database import Database, Transaction
+from sim.office_books import Books
+from tests.store_support import STAMP, carry, item, opened, vault
+
+OLD, NEW = "pack/1/old", "pack/2/new"
+
+
+@pytest.fixture
+async def db(tmp_path: Path) -> AsyncIterator[Database]:
+    async with opened(tmp_path / "lockerd.db") as db:
+        await db.transaction(lambda tx: ledger.configure_slots(tx, 3))
+        yield db
+
+
+async def stock(tx: Transaction, claim_id: str, slot: int) -> None:
+    await ledger.move(tx, claim_id, Place.TRANSPORT, STAMP, "read")
+    await carry(tx, Motion.STORE, claim_id, slot)
+    await claims.stocked(tx, claim_id, slot, STAMP)
+
+
+class Face:
+    """Enrols every photo with the model that runs."""
+
+    def __init__(self, model_id: str) -> None:
+        self.model_id = model_id
+
+    async def enrol(self, picture: bytes) -> Enrolment:
+        return Enrolment(FaceTemplate(self.model_id, b"\0\0\0\0" * 8 + picture), FaceReason.MATCH)
+
+    async def verify(
+        self, template: FaceTemplate, *, timeout: float, on_prompt: Callable[[FaceReason], None]
+    ) -> FaceResult:
+        raise NotImplementedError
+
+    def previews(self) -> AsyncIterator[bytes]:
+        raise NotImplementedError
+
+
+def intake(db: Database, model_id: str) -> Intake:
+    return Intake(db, vault(), Face(model_id), lambda: STAMP)
+
+
+async def wanted(db: Database) -> list[dict[str, object]]:
+    rows = await db.transaction(lambda tx: tx.all("SELECT data FROM journal WHERE type = 'lockerd.template.wanted'"))
+    return [json.loads(row["data"]) for row in rows]
+
+
+async def models(db: Database, *claim_ids: str) -> list[str | None]:
+    async def read(tx: Transaction) -> list[str | None]:
+        found = [await claims.template(tx, vault(), claim_id) for claim_id in claim_ids]
+        return [template.model_id if template else None for template in found]
+
+    return await db.transaction(read)
+
+
+async def test_each_claim_is_asked_for_once_a_model(db: Database) -> None:
+    for claim_id, model in (("N000001", OLD), ("N000002", NEW), ("N000003", OLD)):
+        await intake(db, model).take(Announced(item(claim_id)))
+    await db.transaction(lambda tx: stock(tx, "N000001", 0))
+    await db.transaction(lambda tx: claims.withdraw(tx, "N000003", STAMP))
+    for _ in range(2):
+        await db.transaction(lambda tx: templates.ask_again(tx, NEW, STAMP))
+    assert await wanted(db) == [{"claim_id": "N000001", "model": NEW}]
+    assert await db.transaction(lambda tx: templates.ask_again(tx, OLD, STAMP)) == 1, "back to the old pack"
+
+
+async def test_a_stocked_claim_takes_a_photo_for_the_new_model_and_nothing_else(db: Database) -> None:
+    await intake(db, OLD).take(Announced(item()))
+    await db.transaction(lambda tx: stock(tx, "N000001", 0))
+    await intake(db, NEW).take(Announced(item(id_number="990101199001010026")))
+    assert await models(db, "N000001") == [OLD], "another person's item"
+    await intake(db, NEW).take(Announced(item(name="别人", phone="+8619900000009")))
+    assert await models(db, "N000001") == [NEW]
+    claim = await db.transaction(lambda tx: claims.by_id(tx, vault(), "N000001"))
+    assert claim is not None
+    assert (claim.person.name, claim.person.phone, claim.slot) == ("测试甲", "+8619900000001", 0)
+
+    async def first(tx: Transaction) -> bytes:
+        template = await claims.template(tx, vault(), "N000001")
+        assert template is not None
+        return template.vector
+
+    before = await db.transaction(first)
+    changed = await intake(db, NEW).face.enrol(b"abcd")
+    done = await db.transaction(lambda tx: claims.put_item(tx, vault(), item(), changed.template, STAMP))
+    assert not done, "a template of the same model is never replaced once the card is stocked"
+    assert await db.transaction(first) == before
+
+
+async def test_the_office_sends_the_item_again_and_it_is_enrolled(db: Database, tmp_path: Path) -> None:
+    await intake(db, OLD).take(Announced(item()))
+    await db.transaction(lambda tx: stock(tx, "N000001", 0))
+    running = ""
+    keeper = asyncio.create_task(keep_templates(db, lambda: running, lambda: STAMP))
+    try:
+        await asyncio.sleep(0)
+        assert await wanted(db) == [], "nothing is known of the worker's models yet"
+        running = NEW
+        async with asyncio.timeout(10):
+            while not await wanted(db):
+                await asyncio.sleep(0.05)
+    finally:
+        keeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeper
+    with Books(tmp_path) as books:
+        cursor = books.announce([{"claim_id": "N000001", "photo": "again"}])
+        books.greet("locker-1", "e", 1, 1, {})
+        (event,) = await wanted(db)
+        cloud = {"specversion": "1.0", "id": "e:1", "type": "lockerd.template.wanted", "data": event}
+        assert books.take("locker-1", [cloud], 0.0).news
+        (again,) = books.page(cursor).items
+        assert again["item"] == {"claim_id": "N000001", "photo": "again"}
+    await intake(db, NEW).take(Announced(item()))
+    assert await models(db, "N000001") == [NEW]
