@@ -4,8 +4,9 @@
 # make setup        .venv only
 # make picture      docs/kiosk.png again, from a real run
 # make bench-wires  the bus owner against bare pymodbus and against the wire's limit
+# make bench-face   lockerd's face chain against InsightFace's own, on the same models, frame and threads
 # make fuzz         coverage-guided fuzzing of every parser (SECONDS=60 each)
-.PHONY: setup test demo soak lint lock picture bench-wires fuzz conformance
+.PHONY: setup test demo soak lint lock picture bench-wires fuzz conformance bench-face
 .DEFAULT_GOAL := demo
 
 PYTHON ?= python3
@@ -48,6 +49,10 @@ test: $(READY) lint
 
 bench-wires: $(READY)
 	$(BIN)/python -m tests.bench.wires
+
+bench-face: $(READY)
+	@$(BIN)/python -m tests.bench.face --threads 1
+	@$(BIN)/python -m tests.bench.face --threads 2
 
 # atheris is no part of the lock: it comes into .venv here only, and without it the fuzzer says that it works blindly.
 fuzz: $(READY)
