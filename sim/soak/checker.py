@@ -73,6 +73,11 @@ class Checker(Witness):
         """Hash of all that happened."""
         return self._hash.hexdigest()[:16]
 
+    @property
+    def untold(self) -> int:
+        """Events of the journal that the office has not learned of."""
+        return len(self._untold)
+
     def note(self, what: str) -> None:
         """One line of the story."""
         line = f"{self._now():.3f} {what}"
