@@ -1,10 +1,12 @@
 # make demo         the whole machine, simulated, with a page to play at the citizen (ROBOT=1: a scripted renewal)
 # make test         all checks and tests
+# make soak         the real daemon in memory, in virtual time, under fire (DAYS=30 SEEDS=1..3 JOBS=2)
 # make setup        .venv only
 # make picture      docs/kiosk.png again, from a real run
 # make bench-wires  the bus owner against bare pymodbus and against the wire's limit
+# make bench-face   lockerd's face chain against InsightFace's own, on the same models, frame and threads
 # make fuzz         coverage-guided fuzzing of every parser (SECONDS=60 each)
-.PHONY: setup test demo lint lock picture bench-wires fuzz
+.PHONY: setup test demo soak lint lock picture bench-wires fuzz conformance bench-face
 .DEFAULT_GOAL := demo
 
 PYTHON ?= python3
@@ -37,12 +39,20 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# simulated days of the daemon under fire; DAYS, SEEDS and JOBS as you like
+soak: $(READY)
+	$(BIN)/python -m sim soak --days $(or $(DAYS),30) --seeds $(or $(SEEDS),1..3) --jobs $(or $(JOBS),2)
+
 test: $(READY) lint
 	bash .ci/packages test
 	$(BIN)/python -m pytest
 
 bench-wires: $(READY)
 	$(BIN)/python -m tests.bench.wires
+
+bench-face: $(READY)
+	@$(BIN)/python -m tests.bench.face --threads 1
+	@$(BIN)/python -m tests.bench.face --threads 2
 
 # atheris is no part of the lock: it comes into .venv here only, and without it the fuzzer says that it works blindly.
 fuzz: $(READY)
@@ -54,3 +64,8 @@ fuzz: $(READY)
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --output-file requirements.lock
+
+# A board's proof: make conformance PORT=/dev/ttyUSB0 UNIT=1, or TCP=host:port.
+conformance: $(READY)
+	$(BIN)/python -m firmware_protocol conformance $(if $(PORT),--port $(PORT),--tcp $(TCP)) --unit $(or $(UNIT),1) \
+	  --json conformance.json

@@ -13,7 +13,7 @@ from lockerd.model.cards import Chip, Claim
 from lockerd.model.custody import Motion, Order, Outcome, Place, SlotState, Unit
 from lockerd.model.identity import FaceTemplate
 from lockerd.motions import Motions
-from lockerd.pickup.guards import RECYCLER_MOTIONS
+from lockerd.pickup.guards import RECYCLER_MOTIONS, chip_is_predecessor
 from lockerd.pickup.state import (
     CheckCode,
     ChipRead,
@@ -197,6 +197,10 @@ class Doing:
         if motion is Motion.PRESENT:
             self.dispensed_before = await self._dispensed()
 
+        kept = journey.old_accepted
+        if Record.OLD_KEPT in effect.records and not kept:  # given back and forgotten before anybody read it
+            kept = chip_is_predecessor(await read_chip(self._readers.throat), journey.claim)
+
         async def before(tx: Transaction) -> None:
             if Record.CONSUME_CODE in effect.records and claim_id is not None:
                 await codes.consume(tx, claim_id, self._stamp())
@@ -204,7 +208,7 @@ class Doing:
                 await ledger.account_dispensed(tx, self.dispensed_before)
 
         async def after(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
-            if Record.OLD_KEPT in effect.records and place is Place.BIN and journey.old_accepted and claim_id:
+            if kept and place is Place.BIN and claim_id:
                 await claims.old_card_kept(tx, claim_id)
 
         made = await self._motions.make(

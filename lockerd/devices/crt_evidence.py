@@ -47,14 +47,16 @@ FAULTS: dict[str, Fault] = {
 class Tally:
     """What a module with a memory would keep through a power cut; the driver keeps it in its place.
 
-    `dispensed`: cards taken by a hand. `held`: a card was last seen at the gate. `carried`: a card is in the channel, as far
-    as this driver caused it. `moving`: a move was sent, or is about to be, and its end is not known.
+    `dispensed`: cards taken by a hand. `held`: a card was last seen at the gate, with `counted` cards in the bin then.
+    `carried`: a card is in the channel, as far as this driver caused it. `moving`: a move was sent, or is about to be, and
+    its end is not known.
     """
 
     dispensed: int = 0
     held: bool = False
     carried: bool = False
     moving: bool = False
+    counted: int = 0
 
 
 def fault_of(code: str) -> Fault | None:
@@ -125,11 +127,15 @@ def _gone(before: Seen, after: Seen) -> bool:
 
 
 def noticed(tally: Tally, seen: Seen) -> Tally:
-    """What a look while nothing moves adds: a held card that is gone from a clear channel was taken by a hand."""
+    """What a look while nothing moves adds: a held card that is gone from a clear channel was taken by a hand.
+
+    Not if the bin has counted another one meanwhile: then something moved that nobody ordered.
+    """
     if seen.card is Card.GATE:
-        return replace(tally, held=True, carried=True)
+        return replace(tally, held=True, carried=True, counted=seen.counted)
     if tally.held and seen.card is Card.NONE and not seen.covered:
-        return replace(tally, dispensed=tally.dispensed + 1, held=False, carried=False)
+        taken = seen.counted == tally.counted
+        return replace(tally, dispensed=tally.dispensed + taken, held=False, carried=not taken)
     if seen.card is Card.READER:
         return replace(tally, held=False, carried=True)
     return tally
@@ -139,6 +145,8 @@ def concluded(tally: Tally, motion: Motion, result: Result, after: Seen | None) 
     """The tally after a move's end; `tally` is the one from before it, `after` None where nothing could be seen."""
     if result is Result.DONE:
         tally = replace(tally, held=motion is Motion.PRESENT, carried=motion is not Motion.CAPTURE)
+        if after is not None:
+            tally = replace(tally, counted=after.counted)
     elif result is Result.IN_DOUBT or after is None:
         tally = replace(tally, held=False, carried=True)
     tally = replace(tally, moving=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TypeVar
 
 import cv2
@@ -137,15 +137,21 @@ def _boxed(picture: Picture, width: int, height: int) -> tuple[Picture, float]:
     return _padded(cv2.resize(picture, inside, interpolation=cv2.INTER_LINEAR), width, height), scale  # type: ignore[arg-type]  # uint8 in, uint8 out
 
 
-def _trimmed(picture: Picture, width: int, height: int) -> tuple[Picture, float]:
-    """The picture scaled down into (width, height) or up into half of it, padded to the coarsest stride."""
+def _trimmed(picture: Picture, width: int, height: int, least: float = 1.0) -> tuple[Picture, float]:
+    """The picture scaled into (width, height), enlarged to `least` of it at most, padded to the coarsest stride only."""
     fit = min(width / picture.shape[1], height / picture.shape[0])
-    scale = fit if fit < 1.0 else max(1.0, fit / 2)
+    scale = min(fit, max(1.0, fit * least))
     inside = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-    how = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_LINEAR
+    how = cv2.INTER_AREA if least < 1.0 and scale < 1.0 else cv2.INTER_LINEAR
     small = picture if scale == 1.0 else cv2.resize(picture, inside, interpolation=how)
     step = _STRIDES[-1]
     return _padded(small, -(-inside[0] // step) * step, -(-inside[1] // step) * step), scale  # type: ignore[arg-type]  # uint8 in, uint8 out
+
+
+def _fit(session: onnxruntime.InferenceSession, least: float) -> Callable[[Picture, int, int], tuple[Picture, float]]:
+    """How a picture is made to fit an input: boxed where its size is fixed, else trimmed, which costs less time."""
+    fixed = all(isinstance(side, int) for side in session.get_inputs()[0].shape)
+    return _boxed if fixed else partial(_trimmed, least=least)
 
 
 def _padded(picture: Picture, width: int, height: int) -> Picture:
@@ -171,10 +177,12 @@ def _scrfd(model: Model, session: onnxruntime.InferenceSession) -> Detector:
     name = session.get_inputs()[0].name
     if len(session.get_outputs()) != 9:
         raise ConfigError(f"face pack: {model.file} has not the nine outputs of adapter 'scrfd'; install another")
-    anchors = _anchors(width, height, 2)
+    fit = _fit(session, 1.0)
+    anchors_of = lru_cache(maxsize=8)(_anchors)
 
     def detect(picture: Picture) -> list[Face]:
-        canvas, scale = _boxed(picture, width, height)
+        canvas, scale = fit(picture, width, height)
+        anchors = anchors_of(canvas.shape[1], canvas.shape[0], 2)
         out = session.run(None, {name: _blob(canvas, model)})
         scores = np.concatenate([np.ravel(o) for o in out[:3]])
         chosen = np.flatnonzero(scores >= MIN_SCORE)
@@ -193,9 +201,8 @@ def _yunet(model: Model, session: onnxruntime.InferenceSession) -> Detector:
     Where the file's input has no fixed size, `input_size` is the largest: a small picture costs less time.
     """
     width, height = model.input_size
-    entry = session.get_inputs()[0]
-    name = entry.name
-    fit = _boxed if all(isinstance(side, int) for side in entry.shape) else _trimmed
+    name = session.get_inputs()[0].name
+    fit = _fit(session, 0.5)
     wanted = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in _STRIDES]
     if not set(wanted) <= {output.name for output in session.get_outputs()}:
         raise ConfigError(f"face pack: {model.file} has not the outputs of adapter 'yunet'; install another")

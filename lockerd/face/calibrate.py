@@ -22,12 +22,12 @@ def calibrated(
 ) -> Manifest:
     """The manifest with its threshold for this kind of reference set anew.
 
-    A stranger who may try `tries` times passes at most at `fmr` (union bound: each try gets its part). The higher of
-    the thresholds for single pictures and for `frames` fused ones is taken, for the frames of one track resemble each
-    other more than pictures of different days. Raises ConfigError where the pictures are too few to tell.
+    A stranger who may try `tries` times passes at most at `fmr` (union bound: each try gets its part). The highest of
+    the thresholds for one to `frames` fused pictures is taken, for the frames of one track resemble each other more
+    than pictures of different days. Raises ConfigError where the pictures are too few to tell.
     """
     found_at: list[tuple[float, int]] = []
-    for fuse in {1, frames}:
+    for fuse in range(1, frames + 1):
         impostor = compare(found.people, fuse).impostor
         value = threshold_at(impostor, fmr / tries)
         if value is not None:

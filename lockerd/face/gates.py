@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lockerd.face.adapters import Face
-from lockerd.face.pack import Gates
+from lockerd.face.pack import NO_COVERING_GATE, Gates
 from lockerd.face.picture import Picture
 from lockerd.model.identity import FaceReason
 
@@ -82,7 +82,7 @@ def gate_crop(crop: Picture, template: npt.NDArray[np.float64], gates: Gates) ->
         return FaceReason.TOO_BRIGHT
     if float(cv2.Laplacian(grey, cv2.CV_32F).var()) < gates.sharpness:
         return FaceReason.BLURRED
-    if covering(crop, template) > gates.covering:
+    if gates.covering < NO_COVERING_GATE and covering(crop, template) > gates.covering:
         return FaceReason.MASKED
     return None
 

@@ -24,6 +24,7 @@ KNOWN = Path(__file__).parent / "known"
 MAX_FILE_BYTES = 512 * 1024 * 1024
 MAX_MANIFEST_BYTES = 1024 * 1024
 
+NO_COVERING_GATE = 100.0
 Role = Literal["detector", "embedder", "liveness"]
 
 
@@ -44,7 +45,7 @@ class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nod_low: float = 0.25
     nod_high: float = 0.85
     roll: float = 25.0
-    covering: float = 100.0
+    covering: float = NO_COVERING_GATE
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -197,6 +197,10 @@ class CabinetObservation:
     lights: frozenset[str] = field(default_factory=frozenset)
 
 
+_NEVER_BEGUN = frozenset({Fault.TARGET_OCCUPIED, Fault.BIN_FULL})
+"""Faults with which a unit refuses a motion before any card moves; what its path sensors see is another card."""
+
+
 def place_after(order: Order, outcome: Outcome) -> Place:
     """Where the card carried by `order` is after `outcome`; IN_DOUBT unless evidence says otherwise.
 
@@ -209,6 +213,8 @@ def place_after(order: Order, outcome: Outcome) -> Place:
         case Result.NOT_MOVED:
             return origin
         case Result.FAILED:
+            if outcome.fault in _NEVER_BEGUN:
+                return origin
             seen = outcome.observation.place if outcome.observation else None
             if seen in (origin, target):
                 return seen

@@ -182,8 +182,9 @@ def _carried(link: sqlite3.Row) -> Words:
     if result is None:
         yield f"{said}, which has not ended"
         return
-    begins, ends = _CARRIES.get(motion, ("", ""))
-    possible = {"done": {ends}, "in_doubt": {"in_doubt"}}.get(result, {ends, "in_doubt"})
+    begins, ends = _CARRIES.get(motion, (None, None))
+    endings: dict[str, set[str | None]] = {"done": {ends}, "in_doubt": {"in_doubt"}}
+    possible = endings.get(result, {ends, "in_doubt"})
     if motion == "accept" and result == "failed":
         possible = {*possible, "taken"}  # pulled back out of the open throat
     if link["origin"] != begins or link["target"] not in possible:

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from sim.faces.attacks import write_samples
 from sim.faces.measure import PACK, calibrate, contact_sheet, evaluate
 
 VERSION = "1"
@@ -20,6 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     sheet = commands.add_parser("sheet", help="write a picture of some people")
     sheet.add_argument("file", type=Path)
     sheet.add_argument("--first", type=int, default=0, help="seed of the first person")
+    attacks = commands.add_parser("attacks", help="write presentations: people, prints and replays of drawn faces")
+    attacks.add_argument("folder", type=Path)
+    attacks.add_argument("--people", type=int, default=20)
     trainer = commands.add_parser("train", help='train both models and calibrate (needs the extra "train")')
     trainer.add_argument("--seed", type=int, default=1)
     trainer.add_argument("--detector-steps", type=int, default=1500)
@@ -33,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     match options.command:
         case "sheet":
             contact_sheet(options.file, options.first)
+        case "attacks":
+            write_samples(options.folder, options.people)
         case "train":
             from sim.faces.train import train
 

@@ -73,6 +73,11 @@ class Checker(Witness):
         """Hash of all that happened."""
         return self._hash.hexdigest()[:16]
 
+    @property
+    def untold(self) -> int:
+        """Events of the journal that the office has not learned of."""
+        return len(self._untold)
+
     def note(self, what: str) -> None:
         """One line of the story."""
         line = f"{self._now():.3f} {what}"
@@ -213,6 +218,10 @@ class Checker(Witness):
             if spot.place in _OUTSIDE or card in known or spot.place in _UNLOADED or spot.place is Place.THROAT:
                 continue
             self.wrong(f"{card} is really at {_where(spot)}, and the ledger does not know")
+        for row in await fetch("SELECT slot FROM slot WHERE state = 'free'"):
+            card = self.machine.world.card_in_slot(row["slot"])
+            if card is not None and card not in self._tampered:
+                self.wrong(f"slot {row['slot']} is recorded as free and really holds {card}")
         await self._claims(fetch)
 
     async def _claims(self, fetch: Fetch) -> None:

@@ -152,10 +152,15 @@ class Visit:
                 owner = next(p for p, r in self._stage.town.residents.items() if r.who.new_card.card_id == card)
                 self._resident.collected = owner == self.person
                 self._checker.took_new(self.person, str(card), owner)
+        mine = self._resident.who.old_card
+        if self._inserted is None and mine is not None and world.card_at(Place.THROAT) == mine.card_id:
+            self._inserted, self._drawn_in = mine.card_id, True  # from an earlier visit
         if self._inserted is None:
             return False
         at_throat = world.card_at(Place.THROAT) == self._inserted
-        self._drawn_in = self._drawn_in or not at_throat
+        page = self._stage.daemon.page
+        offered = page is not None and page.progress == "returning_old_card"
+        self._drawn_in = self._drawn_in or not at_throat or offered
         if at_throat and world.shutter_open and (self._drawn_in or self._chance(self._temper.pulls_back)):
             if self._drawn_in and self._chance(self._temper.leaves_old):
                 return True
@@ -218,9 +223,9 @@ class Visit:
         self._stage.machine.changed()
 
     def _last_page(self) -> bool:
-        """Read, and go unless something of one's own still comes out."""
+        """Read, close and go; somebody else's page is closed only."""
         self._stage.daemon.tap("close")
-        return True
+        return self._begun
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._random.uniform(*self._temper.reaction))

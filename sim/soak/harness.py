@@ -18,7 +18,7 @@ import structlog
 
 from firmware_protocol.mailbox import ExceptionCode
 from lockerd import app, config
-from lockerd.devices.bus import DeviceRefused, DeviceSilent, LinkStatistics
+from lockerd.devices.bus import DeviceRefused, DeviceSilent, LineStatistics, LinkStatistics
 from lockerd.drivers import READERS, Drivers
 from lockerd.errors import FaceUnavailable, LinkError, LockerError
 from lockerd.face.verifier import FaceStatus
@@ -28,7 +28,7 @@ from lockerd.office.exchange import Raw
 from sim.assembly import CAMERA, Line, Machine
 from sim.soak.door import Loaded, Page, Pulse, Refused
 from sim.soak.office import Office
-from sim.soak.seams import Connection, DiskFault, Fetch, Seams
+from sim.soak.seams import Connection, DiskFault, Fetch, Seams, Step
 from sim.soak.wires import Mishap, Noise, ReaderLine
 from sim.virtual_time import FAMILY, Family, VirtualLoop
 
@@ -76,6 +76,10 @@ class MemoryBus:
         """Nothing is counted here."""
         return LinkStatistics()
 
+    def line_statistics(self) -> LineStatistics:
+        """Nor here."""
+        return LineStatistics()
+
     async def run(self) -> None:
         """The line needs nobody."""
         await asyncio.get_running_loop().create_future()
@@ -106,9 +110,8 @@ class MemoryBus:
         async with self._turn:
             if self._quiet_until > loop.time():
                 await asyncio.sleep(self._quiet_until - loop.time())
-            await self._seams.cross()
             await asyncio.sleep(EXCHANGE_SECONDS)
-            await self._seams.cross()
+            await self._seams.cross(Step.ASK if idempotent else Step.ORDER)
             mishap = self._noise.next()
             answer: list[int] | ExceptionCode = []
             if not line.silent and mishap is Mishap.LATE and not idempotent:
@@ -123,7 +126,7 @@ class MemoryBus:
                 self._quiet_until = loop.time() + QUIET_SECONDS
                 await asyncio.sleep(ANSWER_SECONDS)
                 raise DeviceSilent(label, "no answer")
-        await self._seams.cross()
+        await self._seams.cross(Step.ASK if idempotent else Step.ORDERED)
         if isinstance(answer, ExceptionCode):
             raise DeviceRefused(label, answer)
         if mishap is Mishap.GARBLED and not idempotent:

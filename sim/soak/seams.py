@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable
+from enum import Enum, auto
 from typing import Any
 
 import aiosqlite
@@ -12,14 +13,25 @@ import aiosqlite
 Fetch = Callable[[str], Awaitable[list[Any]]]
 
 
+class Step(Enum):
+    """What is crossed."""
+
+    STATEMENT = auto()  # before each statement
+    COMMITTED = auto()  # after each commit
+    ORDER = auto()  # before a command's write reaches its unit
+    ORDERED = auto()  # after it
+    ASK = auto()  # everything else: reads of units and readers, face, office, messages
+
+
 class Seams:
     """Counts crossings, lets something happen at a given one, and lets nothing through once it is dead.
 
-    `on_cut` is called in the middle of whatever happens, once, when `cut` is.
+    `on_cut` is called in the middle of whatever happens, once, when `cut` is. Only crossings in `counted` count.
     """
 
     def __init__(self, on_cut: Callable[[], None]) -> None:
         self.crossings = 0
+        self.counted = frozenset(Step)
         self.dead = True
         self._on_cut = on_cut
         self._at: int | None = None
@@ -52,16 +64,18 @@ class Seams:
             self._after_motion = None
             self.at(self.crossings + crossings, act)
 
-    def count(self) -> None:
-        """One crossing, or its end."""
+    def count(self, step: Step) -> None:
+        """One crossing."""
+        if step not in self.counted:
+            return
         self.crossings += 1
         if self._at is not None and self._act is not None and self.crossings >= self._at and not self.dead:
             self._at = None
             self._act()
 
-    async def cross(self) -> None:
+    async def cross(self, step: Step = Step.ASK) -> None:
         """Pass, or never come back, as a process that is no more."""
-        self.count()
+        self.count(step)
         if self.dead:
             await asyncio.get_running_loop().create_future()
 
@@ -109,7 +123,7 @@ class Connection(aiosqlite.Connection):
         self, sql: str, parameters: Iterable[Any] | None = None
     ) -> Iterable[sqlite3.Row]:
         """One statement, unless the power or the disk fails."""
-        self._seams.count()
+        self._seams.count(Step.STATEMENT)
         if self._seams.dead:
             raise _error("the power is off", sqlite3.SQLITE_IOERR)
         writes = sql == "COMMIT" and self.total_changes != self._changes
@@ -123,6 +137,7 @@ class Connection(aiosqlite.Connection):
             self._changes = self.total_changes
         if writes:
             await self._committed(self._read)
+            self._seams.count(Step.COMMITTED)
         return rows
 
     async def _read(self, sql: str) -> list[Any]:

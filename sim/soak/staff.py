@@ -9,7 +9,7 @@ from random import Random
 from sim.soak.checker import Checker
 from sim.soak.door import Refused
 from sim.soak.stage import Stage
-from sim.world import Impossible, Place
+from sim.world import Impossible, Place, Spot
 
 NAME = "li"
 TRIES = 30
@@ -56,14 +56,19 @@ class Staff:
         cards = world.cards_at(Place.BIN)
         if len(cards) < BIN_FULL_FROM:
             return
-        world.empty_bin()
-        self._stage.machine.changed()
         for _ in range(TRIES):
-            with suppress(Refused):
+            cards = world.cards_at(Place.BIN)
+            world.empty_bin()
+            self._stage.machine.changed()
+            try:
                 expected = await self._stage.daemon.empty_bin(NAME, len(cards))
+            except Refused:
+                for card in cards:  # back, until the machine takes it
+                    world.spots[card] = Spot(Place.BIN)
+                await asyncio.sleep(20.0)
+            else:
                 self._checker.note(f"bin emptied: counted {len(cards)}, expected {expected}")
                 return
-            await asyncio.sleep(20.0)
 
     async def load(self) -> None:
         """Bring the announced cards, as many as there are free slots by the eye."""

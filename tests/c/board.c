@@ -33,7 +33,7 @@ typedef struct memory { /* non-volatile: replaced whole, before motor power and 
     uint16_t carried, held;
 } memory;
 
-typedef enum place { LOAD = 1, TRANSPORT, SLOT, EXIT, RETRACT, BETWEEN, OUTSIDE } place;
+typedef enum place { LOAD = 1, TRANSPORT, SLOT, EXIT, RETRACT, BETWEEN, OUTSIDE, REJECTED } place;
 
 typedef struct card {
     char name[16];
@@ -109,7 +109,7 @@ static void keep_memory(void)
 
 static void tell_world(void)
 {
-    static const char *const names[] = {"", "load", "transport", "slot", "exit", "retract", "between", "outside"};
+    static const char *const names[] = {"", "load", "transport", "slot", "exit", "retract", "between", "outside", "rejected"};
     int i;
     keep("world", &real, sizeof real);
     printf("dispensed=%u", (unsigned)nv.dispensed);
@@ -289,7 +289,7 @@ static void arrive(void)
             one->at = RETRACT;
             break;
         case LK_OPCODE_REJECT:
-            one->at = OUTSIDE;
+            one->at = REJECTED;
             break;
         default:
             one->at = TRANSPORT;
@@ -358,10 +358,14 @@ static void hands(const char *line)
 {
     char name[16];
     const int out = card_at(EXIT);
+    int i;
     if (sscanf(line, "feed %15s", name) == 1 && real.count < MAX_CARDS) {
-        strcpy(real.cards[real.count].name, name);
-        real.cards[real.count].at = LOAD;
-        real.count++;
+        for (i = 0; i < real.count && strcmp(real.cards[i].name, name) != 0; i++) {
+        }
+        if (i == real.count) {
+            strcpy(real.cards[real.count++].name, name);
+        }
+        real.cards[i].at = LOAD; /* a new card, or one that staff took from the reject lane */
     } else if (strncmp(line, "take", 4) == 0 && out >= 0) {
         real.cards[out].at = OUTSIDE;
     } else if (strncmp(line, "jam", 3) == 0) {

@@ -30,6 +30,7 @@ from tests.modbus_rig import until
 
 SEED = 3
 FOREVER = 1e6
+_PLACES = {"outside": "person", "rejected": "reject_lane"}
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ class BoardWorld(World):
             where = self.board.cards.get(card["card_id"])
             if where is not None:
                 card["slot"] = int(where[4:]) if where.startswith("slot") else None
-                card["place"] = "slot" if where.startswith("slot") else {"outside": "person"}.get(where, where)
+                card["place"] = "slot" if where.startswith("slot") else _PLACES.get(where, where)
         truth["units"]["dispenser"]["dispensed"] = self.board.dispensed
+        truth["rejects"] = [card for card, where in self.board.cards.items() if where == "rejected"]
         truth["at_exit"] = next((card for card, where in self.board.cards.items() if where == "exit"), None)
         return truth
 
@@ -55,6 +57,8 @@ class BoardWorld(World):
         if do == "place_tray":
             for card in arguments["cards"]:
                 await self.board.hand(f"feed {card}")
+        elif do == "take_rejects":
+            pass  # the board's lane lies open: feeding a card again takes it from there
         elif do == "take_new":
             if "exit" not in self.board.cards.values():
                 raise Impossible("take_new: no card stands in the exit")

@@ -35,7 +35,13 @@ def test_scenario_ends_as_it_should(name: str) -> None:
     assert report["retained"] == (0 if name == "lost-card" else 1)
 
 
-@pytest.mark.parametrize("wire", [(), ("--tcp",)], ids=["rtu", "tcp"])
+@pytest.mark.parametrize("name", ["not-taken", "power-cut"])
+def test_a_bought_dispenser_serves_as_well(name: str) -> None:
+    report = _played(name, "--dispenser", "crt")
+    assert (report["dispensed"], report["retained"]) == (1, 1)
+
+
+@pytest.mark.parametrize("wire", [(), ("--tcp",), ("--dispenser", "crt")], ids=["rtu", "tcp", "crt"])
 def test_a_renewal_tells_whose_time_it_was(wire: tuple[str, ...]) -> None:
     report = _played("renewal", *wire)
     assert (report["dispensed"], report["retained"]) == (1, 1)

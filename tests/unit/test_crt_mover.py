@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from firmware_protocol.crt import Control
+from firmware_protocol.crt import Command, Control, Move, Request
 from firmware_protocol.units import UnitKind
 from lockerd.devices.crt_module import Timing
 from lockerd.model.custody import Fault, Motion, Order, Place, Result, Sensor, Unit
@@ -338,6 +338,21 @@ def test_a_taken_card_is_counted_once_also_over_a_restart_and_a_power_cut(tmp_pa
             assert (seen.interrupted, seen.place, seen.dispensed) == (False, None, 1)
             bench.restart()
             assert (await bench.mover.observe()).dispensed == 1
+
+    in_jumping_time(story)
+
+
+def test_a_card_that_the_bin_counted_was_not_taken(tmp_path):
+    """A question that the line turned into a command (one XOR byte) takes the card from the gate into the bin."""
+
+    async def story():
+        async with Bench(tmp_path).running() as bench:
+            await bench.bring("B", Place.EXIT)
+            bench.device.handle(Request(Command.MOVE, Move.ERROR_BIN).to_bytes(), lambda data: None)
+            await until(lambda: bench.truth("B") is Place.RETRACT)
+            outcome = await bench.make(Motion.RETRACT)
+            assert (outcome.observation.place, outcome.observation.dispensed) == (Place.IN_DOUBT, 0)
+            assert bench.contradiction("B", Motion.RETRACT, outcome) is None
 
     in_jumping_time(story)
 

@@ -1,0 +1,109 @@
+"""Visits of one citizen to the real daemon in memory: what they hold at the end, and what everybody's ledger says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sim.soak.citizens import HONEST, SLOW
+from sim.world import Place
+from tests.scenario.scene import OTHER, RENEWAL, REPLACEMENT, Scene, play
+
+
+def test_renewal(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        assert await scene.visit(RENEWAL)
+        assert (scene.new(RENEWAL), scene.old(RENEWAL)) == (Place.PERSON, Place.BIN)
+        assert scene.told(RENEWAL)[-3:] == ["card.presented", "card.taken", "old.retained"]
+
+    play(tmp_path, story)
+
+
+def test_replacement_needs_no_old_card(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        assert await scene.visit(REPLACEMENT, SLOW)
+        assert scene.new(REPLACEMENT) is Place.PERSON
+
+    play(tmp_path, story)
+
+
+def test_a_wrong_code_opens_nothing_and_the_right_one_does_afterwards(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        assert not await scene.visit(RENEWAL, replace(HONEST, wrong_code=1.0))
+        assert (scene.new(RENEWAL), scene.old(RENEWAL)) == (Place.SLOT, Place.PERSON)
+        assert await scene.visit(RENEWAL)
+
+    play(tmp_path, story)
+
+
+def test_another_face_gets_no_card(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        assert not await scene.visit(RENEWAL, replace(HONEST, face=OTHER))
+        assert (scene.new(RENEWAL), scene.old(RENEWAL)) == (Place.SLOT, Place.PERSON)
+        assert scene.resident(RENEWAL).ticket
+        assert await scene.visit(RENEWAL)
+
+    play(tmp_path, story)
+
+
+def test_a_foreign_old_card_comes_back_and_opens_nothing(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        foreign = scene.resident(OTHER).who.old_card
+        assert foreign is not None
+        assert not await scene.visit(RENEWAL, replace(HONEST, instead=foreign.card_id))
+        assert (scene.new(RENEWAL), scene.old(RENEWAL), scene.old(OTHER)) == (Place.SLOT, Place.PERSON, Place.PERSON)
+        assert await scene.visit(RENEWAL)
+
+    play(tmp_path, story)
+
+
+def test_a_card_that_is_not_taken_goes_back_and_stays_collectable(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        assert not await scene.visit(RENEWAL, replace(HONEST, leaves_card=1.0))
+        assert (scene.new(RENEWAL), scene.old(RENEWAL)) == (Place.SLOT, Place.BIN)
+        assert scene.told(RENEWAL)[-3:] == ["old.returned", "old.inserted", "old.retained"]
+        assert {"card.retracted", "card.restowed"} <= set(scene.told(RENEWAL))
+        assert await scene.visit(RENEWAL), "the old card is in the bin already; the new one needs no other"
+
+    play(tmp_path, story)
+
+
+def test_a_slot_that_holds_another_card_hands_nothing_out_and_the_chip_names_the_stranger(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        world = scene.stage.machine.world
+        cards = [scene.resident(person).who.new_card.card_id for person in (RENEWAL, OTHER)]
+        slots = [world.spots[card].slot for card in cards]
+        assert None not in slots
+        scene.checker.tainted(*cards)
+        world.swap_slots(slots[0] or 0, slots[1] or 0)
+        assert not await scene.visit(RENEWAL)
+        assert scene.old(RENEWAL) is Place.PERSON
+        assert (scene.new(RENEWAL), scene.new(OTHER)) == (Place.SLOT, Place.RETRACT)
+        assert scene.told(OTHER)[-1] == "card.captured"
+        assert not await scene.visit(OTHER), "its card is in the retract box"
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    ("unit", "motion"),
+    [
+        *(("dispenser", motion) for motion in ("align", "pick", "present")),
+        *(("recycler", motion) for motion in ("open", "accept", "retain")),
+    ],
+)
+def test_a_jam_ends_with_one_card_in_the_hand(tmp_path: Path, unit: str, motion: str) -> None:
+    async def story(scene: Scene) -> None:
+        scene.stage.machine.units[unit].jam(motion)
+        took = await scene.visit(RENEWAL)
+        assert took == (motion == "retain")
+        scene.staff.mend()
+        assert await scene.staff.settle()
+        if not took and scene.new(RENEWAL) is Place.SLOT:
+            assert await scene.visit(RENEWAL)
+        assert not (scene.new(RENEWAL) is Place.PERSON and scene.old(RENEWAL) is Place.PERSON)
+        assert Place.PERSON in {scene.new(RENEWAL), scene.old(RENEWAL)} or scene.resident(RENEWAL).ticket
+
+    play(tmp_path, story)
