@@ -46,7 +46,6 @@ def main(argv: list[str] | None = None) -> int:
     face_commands.add_models(commands.add_parser("models", help="packs of face models"))
     face_commands.add_face(commands.add_parser("face", help="measure a pack of face models"))
     arguments = parser.parse_args(argv)
-    configure(sys.stderr)
     status = EX_OK
     try:
         match arguments.command:
@@ -57,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
                 return face_commands.run_face(arguments)
             case "verify":
                 return _verify(arguments.database or load_config(arguments.config).database)
+        configure(sys.stderr)
         config = load_config(arguments.config)
         key = load_device_key(arguments.config, config, Path(os.environ.get("CREDENTIALS_DIRECTORY", "")))
         match arguments.command:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from firmware_protocol.units import UnitKind
+from lockerd.devices.bus import LineStatistics, LinkStatistics
 from lockerd.devices.id_reader import SamvReader
 from lockerd.drivers import Bus
 from lockerd.errors import DeviceError, StoreError
@@ -187,11 +189,51 @@ class Condition(Collector):
         yield GaugeMetricFamily("lockerd_office_reachable", "Whether the office answered last time.", link.reachable)
         face = self._parts.face()
         yield CounterMetricFamily("lockerd_face_restarts", "Restarts of the face worker.", face.restarts)
-        bus = CounterMetricFamily("lockerd_bus_events", "Requests on the bus by end.", labels=["unit", "kind"])
-        for number, unit in ((1, "dispenser"), (2, "recycler"), (3, "cabinet")):
-            for kind, count in asdict(self._parts.bus.statistics(number)).items():
-                bus.add_metric([unit, kind], count)
-        yield bus
+        yield from bus_metrics(self._parts.bus)
+
+
+_FAILURES = {
+    "timeouts": "timeout",
+    "crc_errors": "crc_error",
+    "misfits": "misfit",
+    "exceptions": "exception",
+}
+
+
+class Counted(Protocol):
+    """A bus, as far as its counters go."""
+
+    def statistics(self, unit: int) -> LinkStatistics:
+        """Counters of the link to a unit."""
+
+    def line_statistics(self) -> LineStatistics:
+        """Counters of the line, whoever was asked."""
+
+
+def bus_metrics(bus: Counted) -> Iterator[Metric]:
+    """Link quality: a unit's own counters with its name, the line's without."""
+    requests = CounterMetricFamily("lockerd_bus_requests", "Requests sent to a unit.", labels=["unit"])
+    failures = CounterMetricFamily(
+        "lockerd_bus_failures",
+        "Requests without their answer: nothing came, no good CRC, an answer to something else, refused.",
+        labels=["unit", "reason"],
+    )
+    for kind in UnitKind:
+        unit = kind.name.lower()
+        counted = asdict(bus.statistics(kind))
+        requests.add_metric([unit], counted["requests"])
+        for counter, reason in _FAILURES.items():
+            failures.add_metric([unit, reason], counted[counter])
+    yield requests
+    yield failures
+    line = bus.line_statistics()
+    yield CounterMetricFamily("lockerd_bus_reconnects", "Times that the line was opened again.", line.reconnects)
+    yield CounterMetricFamily(
+        "lockerd_bus_stale_answers", "Receptions on the line while nothing was asked; dropped.", line.stale
+    )
+    yield CounterMetricFamily(
+        "lockerd_bus_lost_echoes", "Requests that an echoing line did not repeat.", line.lost_echoes
+    )
 
 
 def standing(report: HealthReport, recovered: bool, waiting_for: Unit | None) -> Standing:

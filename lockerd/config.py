@@ -54,10 +54,23 @@ class Machine(Section, frozen=True):
 
 
 class Rtu(Section, frozen=True, tag="rtu", tag_field="kind"):
-    """The units on a serial line, 8N1."""
+    """The units on a serial line, 8 data bits and 1 stop bit."""
 
     port: Annotated[str, _key("Serial port of the bus.")]
     baudrate: Annotated[Baud, _key("Bits per second.")] = 115200
+    parity: Annotated[
+        Literal["none", "even", "odd"], _key("Parity bit; the standard asks for even where units can.")
+    ] = "none"
+    turnaround_ms: Annotated[
+        Annotated[float, Meta(ge=0, le=1000)],
+        _key(
+            "Least silence before each request, in milliseconds, where a converter or a unit releases an RS-485 pair late; "
+            "never less than the 3.5 characters of the standard."
+        ),
+    ] = 0.0
+    echo: Annotated[
+        bool, _key("The line repeats what is sent, as RS-485 converters do that leave their receiver on.")
+    ] = False
 
 
 class Tcp(Section, frozen=True, tag="tcp", tag_field="kind"):

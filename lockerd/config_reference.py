@@ -74,6 +74,10 @@ def _kind(kind: msgspec.inspect.Type) -> str:
             return " or ".join(f"`{_toml(value)}`" for value in values)
         case msgspec.inspect.IntType(ge=least, le=most):
             return f"integer, {least} to {most}"
+        case msgspec.inspect.BoolType():
+            return "`true` or `false`"
+        case msgspec.inspect.FloatType(gt=None, ge=least, le=most):
+            return f"number, {least} to {most}"
         case msgspec.inspect.FloatType(gt=least, le=most):
             return f"number, above {least} up to {most}"
         case msgspec.inspect.CustomType():
@@ -89,6 +93,8 @@ def _kind(kind: msgspec.inspect.Type) -> str:
 def _toml(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(_toml(part) for part in value)}]"
+    if isinstance(value, bool):
+        return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 

@@ -11,12 +11,13 @@ from typing import Protocol
 
 import aiosqlite
 
-from lockerd.config import Config, CrtDispenser, Rtu
-from lockerd.devices.bus import LinkStatistics, ModbusBus, RtuSettings, TcpSettings
+from lockerd.config import Config, CrtDispenser, Rtu, Tcp
+from lockerd.devices.bus import LineStatistics, LinkStatistics, ModbusBus, RtuSettings, TcpSettings
 from lockerd.devices.mailbox import Registers
 from lockerd.devices.serial_line import OpenLine, open_serial
 from lockerd.face.messages import FaceSettings, SourceSettings
 from lockerd.face.verifier import FaceClient, FaceStatus
+from lockerd.model.polling import IDLE_SECONDS
 from lockerd.office.exchange import OpenTransport, http_transport
 from lockerd.office.sms import FileSms
 from lockerd.ports import Clock, FaceVerifier, SmsSender
@@ -32,6 +33,9 @@ class Bus(Registers, Protocol):
 
     def statistics(self, unit: int) -> LinkStatistics:
         """Counters of the link to a unit."""
+
+    def line_statistics(self) -> LineStatistics:
+        """Counters of the line, whoever was asked."""
 
     async def run(self) -> None:
         """Own the line until cancelled."""
@@ -74,7 +78,7 @@ class Drivers:
     monotonic: Callable[[], float]
     random: Random
     connect: Connect = aiosqlite.Connection
-    survey: float = 5.0
+    survey: float = IDLE_SECONDS
 
 
 def real_drivers(config: Config) -> Drivers:
@@ -87,11 +91,7 @@ def real_drivers(config: Config) -> Drivers:
     if isinstance(config.dispenser, CrtDispenser):
         lines[MODULE] = partial(open_serial, config.dispenser.port, config.dispenser.baudrate, device=MODULE)
     return Drivers(
-        bus=ModbusBus(
-            RtuSettings(config.bus.port, config.bus.baudrate)
-            if isinstance(config.bus, Rtu)
-            else TcpSettings(config.bus.host, config.bus.port)
-        ),
+        bus=ModbusBus(line_settings(config.bus)),
         lines=lines,
         face=FaceClient(face_settings(config)),
         sms=FileSms(config.sms.directory, clock),
@@ -115,3 +115,12 @@ def face_settings(config: Config) -> FaceSettings:
         challenges=face.challenges,
         span=face.span,
     )
+
+
+def line_settings(bus: Rtu | Tcp) -> RtuSettings | TcpSettings:
+    """The line to the units as the configuration describes it."""
+    match bus:
+        case Rtu():
+            return RtuSettings(bus.port, bus.baudrate, bus.parity, bus.turnaround_ms / 1000, bus.echo)
+        case Tcp():
+            return TcpSettings(bus.host, bus.port)

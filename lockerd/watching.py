@@ -11,6 +11,7 @@ import structlog
 from lockerd.errors import DeviceError, UnreadableCard
 from lockerd.model.custody import Observation, Place, Sensor, Unit
 from lockerd.model.identity import FaceReason, FaceResult, FaceTemplate, FaceVerdict
+from lockerd.model.polling import SILENT_SECONDS, WATCHED_SECONDS
 from lockerd.motions import Motions
 from lockerd.pickup.state import (
     CardFailed,
@@ -26,9 +27,7 @@ from lockerd.ports import FaceVerifier, IdReader
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 0.1  # between two looks at a sensor or reader while a person acts
 RETRY_SECONDS = 2.0  # to read why the face was not verified, before the next look
-SILENT_SECONDS = 1.0  # before a silent device is asked again
 
 Post = Callable[[Event], None]
 
@@ -63,7 +62,7 @@ class Watching:
                     post(CardSeen(chip))
                     return
                 told = None
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(WATCHED_SECONDS)
 
     async def face_of(self, template: FaceTemplate | None, post: Post, *, again: bool) -> None:
         """Post prompts while the camera cannot use what it sees, then one FaceDecided; `again` gives time to read first."""
@@ -106,4 +105,4 @@ class Watching:
             except DeviceError as error:
                 log.warning("unit silent while watched", unit=unit, error=str(error))
                 await asyncio.sleep(SILENT_SECONDS)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(WATCHED_SECONDS)

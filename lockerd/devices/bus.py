@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import termios
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from pymodbus import FramerType
@@ -30,6 +31,7 @@ FIRST_BACK_OFF = 0.2
 LAST_BACK_OFF = 5.0
 SILENCES = 5
 """Requests in a row without any byte from anybody after which the line is opened anew: an adapter that hangs says nothing."""
+_PRECISE = 0.005  # seconds; the gaps, not the waits for late answers
 _LONGEST_EXCHANGE = 263  # bytes: a read of 125 registers, or a write of 123
 
 
@@ -116,18 +118,36 @@ _COUNTED = {
 }
 
 
+async def sleep_precisely(seconds: float) -> None:
+    """Sleep short times to a tenth of a millisecond: the loop's timers round up to whole ones, a tenth of a fast line.
+
+    The fraction of a millisecond holds the loop, and comes first, so that the loop reads what arrives before the end.
+    """
+    if seconds < _PRECISE:
+        time.sleep(fraction := seconds % 0.001)  # noqa: ASYNC251 - less than a millisecond
+        seconds -= fraction
+    await asyncio.sleep(seconds)
+
+
 class ModbusBus:
     """All requests to one line, one at a time, through `run`. Requests wait until `run` runs and fail when it has ended.
 
     `timeout` is how long an answer is waited for, its time on the wire not counted; `latency` is the longest time after a
     whole request at which a device may still answer; both in seconds. After a missing answer the line stays silent until
-    `latency` has passed.
+    `latency` has passed. `sleep` is how the line is kept silent; simulated time has its own.
     """
 
     def __init__(
-        self, settings: RtuSettings | TcpSettings, *, timeout: float = 0.5, latency: float = 1.0, name: str = "bus"
+        self,
+        settings: RtuSettings | TcpSettings,
+        *,
+        timeout: float = 0.5,
+        latency: float = 1.0,
+        name: str = "bus",
+        sleep: Callable[[float], Awaitable[None]] = sleep_precisely,
     ) -> None:
         self._settings = settings
+        self._sleep = sleep
         rtu = isinstance(settings, RtuSettings)
         self._byte_seconds = settings.byte_seconds if isinstance(settings, RtuSettings) else 0.0
         self._gap = settings.gap if isinstance(settings, RtuSettings) else 0.0
@@ -144,11 +164,11 @@ class ModbusBus:
         self._silences = 0
         self._connections = 0
         self._lost_echoes = 0
-        self._statistics: dict[int, LinkStatistics] = {}
+        self._counters: dict[int, dict[str, int]] = {}
 
     def statistics(self, unit: int) -> LinkStatistics:
         """Counters of the link to `unit`."""
-        return self._statistics.get(unit, LinkStatistics())
+        return LinkStatistics(**self._counters.get(unit, {}))
 
     def line_statistics(self) -> LineStatistics:
         """Counters of the line, whoever was asked."""
@@ -247,8 +267,11 @@ class ModbusBus:
     async def _keep_quiet(self) -> None:
         """Wait until the line may be used: the gap between frames, or the end of a device's latency and of its last bytes."""
         limit = max(self._quiet_until, _loop_time()) + self._latency
-        while (wait := min(max(self._quiet_until, self._filter.last_byte + self._gap), limit) - _loop_time()) > 0:
-            await asyncio.sleep(wait)
+        while True:
+            wait = min(max(self._quiet_until, self._filter.last_byte + self._gap), limit) - _loop_time()
+            if wait <= 0:
+                return
+            await self._sleep(wait)
             await asyncio.sleep(0)  # bytes that came with the timer are read, and dropped, before the next request
 
     async def _connected(self, label: str) -> AsyncModbusSerialClient | AsyncModbusTcpClient:
@@ -317,8 +340,8 @@ class ModbusBus:
         self._back_off = min(2 * self._back_off, LAST_BACK_OFF)
 
     def _count(self, unit: int, counter: str) -> None:
-        counted = self.statistics(unit)
-        self._statistics[unit] = replace(counted, **{counter: getattr(counted, counter) + 1})
+        counters = self._counters.setdefault(unit, dict.fromkeys(LinkStatistics.__match_args__, 0))
+        counters[counter] += 1
 
     def _label(self, unit: int) -> str:
         return f"{self._name} unit {unit}"

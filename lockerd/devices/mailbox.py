@@ -27,6 +27,7 @@ from firmware_protocol.mailbox import Conclusion, conclude, next_seq
 from lockerd.devices.bus import DeviceRefused, DeviceSilent
 from lockerd.errors import DeviceError
 from lockerd.model.custody import Result
+from lockerd.model.polling import MOVING_SECONDS
 
 T = TypeVar("T")
 
@@ -59,11 +60,14 @@ class MailboxUnit:
     `poll_interval` is the pause in seconds between two looks at a running command.
     """
 
-    def __init__(self, registers: Registers, kind: wire.UnitKind, name: str, *, poll_interval: float = 0.05) -> None:
+    def __init__(
+        self, registers: Registers, kind: wire.UnitKind, name: str, *, poll_interval: float = MOVING_SECONDS
+    ) -> None:
         self._registers = registers
         self._kind = kind
         self._name = name
         self._poll_interval = poll_interval
+        self._asking = asyncio.Lock()
         self._identity: IdentityBlock | None = None
         self._identity_boot: int | None = None
 
@@ -177,7 +181,9 @@ class MailboxUnit:
         doubt: DeviceError | None = None
         for _ in range(_READS):
             try:
-                return decode(await self._registers.read(self._kind, address, count))
+                async with self._asking:
+                    registers = await self._registers.read(self._kind, address, count)
+                return decode(registers)
             except BlockError as error:
                 doubt = DeviceError(self._name, str(error))
             except DeviceSilent as error:

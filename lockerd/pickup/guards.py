@@ -227,6 +227,13 @@ def verdict(wanted: FaceVerdict) -> Guard:
     return lambda _journey, event: isinstance(event, FaceDecided) and event.result.verdict is wanted
 
 
+def face_unavailable(_journey: Journey, event: Event) -> bool:
+    """Nobody could compare: no worker, no camera, or a template of another model pack. Trying again would not help."""
+    return isinstance(event, FaceDecided) and (
+        event.result.verdict is FaceVerdict.UNAVAILABLE or event.result.reason is FaceReason.WRONG_MODEL
+    )
+
+
 def face_tries_left(journey: Journey, _event: Event) -> bool:
     """Another verification may follow this one."""
     return journey.face_tries + 1 < FACE_TRIES

@@ -17,7 +17,7 @@ from typing import TypeVar
 import structlog
 
 from lockerd import app, config
-from lockerd.devices.bus import DeviceRefused, DeviceSilent, LinkStatistics
+from lockerd.devices.bus import DeviceRefused, DeviceSilent, LineStatistics, LinkStatistics
 from lockerd.drivers import READERS, Drivers
 from lockerd.errors import FaceUnavailable, LinkError, LockerError
 from lockerd.face.verifier import FaceStatus
@@ -49,6 +49,10 @@ class MemoryBus:
     def statistics(self, unit: int) -> LinkStatistics:
         """Nothing is counted here."""
         return LinkStatistics()
+
+    def line_statistics(self) -> LineStatistics:
+        """Nor here."""
+        return LineStatistics()
 
     async def run(self) -> None:
         """The line needs nobody."""

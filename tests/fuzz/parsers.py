@@ -9,9 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
+from typing import Any
 
-from firmware_protocol import blocks, cardtext, idnumber, samv
-from firmware_protocol.crc import crc16
+from firmware_protocol import blocks, cardtext, crt, idnumber, samv
+from firmware_protocol.crc import crc16, crc16_of_registers
+from firmware_protocol.framing import Parser, xor_of
 from firmware_protocol.mailbox import ExceptionCode, conclude, judge
 from firmware_protocol.units import State, UnitKind
 from sim.modbus_slave import RtuSlave, TcpSlave
@@ -67,6 +69,20 @@ def _registers(stream: bytes) -> list[int]:
     return [int.from_bytes(stream[i : i + 2], "big") for i in range(0, len(stream) - 1, 2)]
 
 
+def _any_split(make: Callable[[], Parser[Any]], stream: bytes, pieces: list[bytes]) -> list[Any]:
+    """The frames of the stream, which no split may change."""
+    whole, split = make(), make()
+    at_once = whole.feed(stream) + whole.flush()
+    found = []
+    for piece in pieces:
+        found += split.feed(piece)
+        promise(split.waiting <= split.bound, "the buffer grows")
+    found += split.flush()
+    promise(found == at_once, "the split decides the frames")
+    promise(whole.waiting == split.waiting == 0, "bytes wait after the end")
+    return at_once
+
+
 def samv_stream(data: bytes) -> None:
     """Both directions of the ID-card reader's serial line."""
     if len(data) < 2:
@@ -74,20 +90,35 @@ def samv_stream(data: bytes) -> None:
     flags, stream, pieces = _parted(data)
     if flags:
         body = (len(stream) + 1).to_bytes(4, "big")[2:] + stream
-        frame = samv.HEADER + body + bytes([_xor(body)])
+        frame = samv.HEADER + body + bytes([xor_of(body)])
         stream, pieces = (stream + frame, [stream, frame]) if flags == 1 else (frame, [frame[:9], frame[9:]])
     for make in (samv.request_parser, samv.reply_parser):
-        whole, split = make(), make()
-        at_once = whole.feed(stream) + whole.flush()
-        found = []
-        for piece in pieces:
-            found += split.feed(piece)
-            promise(split.waiting <= split.bound, "the buffer grows")
-        found += split.flush()
-        promise(found == at_once, "the split decides the frames")
-        promise(whole.waiting == split.waiting == 0, "bytes wait after the end")
-        for frame in at_once:
-            frame.to_bytes()
+        for found in _any_split(make, stream, pieces):
+            found.to_bytes()
+
+
+def crt_stream(data: bytes) -> None:
+    """Both directions of the bought dispenser's serial line."""
+    if len(data) < 2:
+        return
+    flags, stream, pieces = _parted(data)
+    if flags:
+        body = b"\xf2\0" + len(stream).to_bytes(4, "big")[2:] + stream + b"\3"
+        frame = body + bytes([xor_of(body)])
+        stream, pieces = (stream + frame, [stream, frame]) if flags == 1 else (frame, [frame[:9], frame[9:]])
+    for make in (crt.request_parser, crt.reply_parser):
+        for found in _any_split(make, stream, pieces):
+            if not isinstance(found, crt.Control):
+                found.to_bytes()
+
+
+def crt_frame(data: bytes) -> None:
+    """One whole frame of the bought dispenser, and what its data may mean."""
+    for decode in (crt.decode_request, crt.decode_reply, crt.decode_status, crt.decode_sensors, crt.decode_count):
+        try:
+            decode(data)
+        except crt.CrtError:
+            continue
 
 
 def samv_frame(data: bytes) -> None:
@@ -140,7 +171,7 @@ def register_blocks(data: bytes) -> None:
     if flags:
         count = (blocks.IDENTITY_COUNT, blocks.COMMAND_COUNT, blocks.STATUS_COUNT)[flags - 1]
         body = [blocks.MAGIC, blocks.VERSION.major << 8 | blocks.VERSION.minor, *registers, *[0] * count][: count - 1]
-        registers = [*body, blocks.crc16_of_registers(body)]
+        registers = [*body, crc16_of_registers(body)]
     for block in (blocks.IdentityBlock, blocks.CommandBlock, blocks.StatusBlock):
         try:
             decoded = block.from_registers(registers)
@@ -156,7 +187,7 @@ def register_blocks(data: bytes) -> None:
 
 def _concluded(status: blocks.StatusBlock) -> None:
     for seq in (0, 1, 0xFFFFFFFF):
-        conclude(seq, status)
+        conclude(blocks.CommandBlock(status.boot_id, seq, status.done_opcode), status)
 
 
 def modbus_rtu(data: bytes) -> None:
@@ -194,19 +225,22 @@ def modbus_tcp(data: bytes) -> None:
     promise(sent == at_once, "the split decides the answers")
 
 
-def _xor(data: bytes) -> int:
-    value = 0
-    for byte in data:
-        value ^= byte
-    return value
-
-
-LONGEST = {"samv-stream": 3000, "samv-frame": 2400, "card-text": 260, "id-number": 64, "register-blocks": 140}
+LONGEST = {
+    "samv-stream": 3000,
+    "samv-frame": 2400,
+    "crt-stream": 700,
+    "crt-frame": 300,
+    "card-text": 260,
+    "id-number": 64,
+    "register-blocks": 140,
+}
 """Bytes of one input, by parser: more than its longest frame. What is not named here has 600, two Modbus frames."""
 
 PARSERS: dict[str, Entry] = {
     "samv-stream": samv_stream,
     "samv-frame": samv_frame,
+    "crt-stream": crt_stream,
+    "crt-frame": crt_frame,
     "card-text": card_text,
     "id-number": id_number,
     "register-blocks": register_blocks,
@@ -238,6 +272,9 @@ def samples(name: str) -> Iterator[bytes]:
     request = samv.Request(samv.Command.FIND).to_bytes()
     read = bytes.fromhex("01 03 0200 0020")
     yield b"\0\x10" + request + reply
+    if name.startswith("crt"):
+        yield bytes.fromhex("F200000343303003B1")
+        yield b"\0\x04" + bytes.fromhex("06 F2 00 00 06 50 31 30 30 32 30 03 90 05")
     yield reply
     yield b"\0" + "测试".encode("utf-16-le").ljust(256, b" ")
     yield b"110101199003070000"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,6 +18,8 @@ from lockerd.config import (
     load_device_key,
 )
 from lockerd.config_reference import reference
+from lockerd.devices.bus import RtuSettings
+from lockerd.drivers import line_settings
 from lockerd.errors import ConfigError
 from sim.harness import Setting, configuration, free_addresses, toml_text
 
@@ -58,6 +61,36 @@ def test_two_listeners_need_two_ports(tmp_path: Path) -> None:
     file = tmp_path / "lockerd.toml"
     file.write_text(toml_text(document), "utf-8")
     with pytest.raises(ConfigError, match=r"health\.listen.*kiosk\.listen"):
+        load_config(file)
+
+
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [
+        ({}, RtuSettings("/dev/bus")),
+        (
+            {"baudrate": 9600, "parity": "even", "turnaround_ms": 5, "echo": True},
+            RtuSettings("/dev/bus", 9600, "even", 0.005, echo=True),
+        ),
+    ],
+)
+def test_options_of_the_line_reach_the_bus_owner(
+    tmp_path: Path, options: dict[str, Any], settings: RtuSettings
+) -> None:
+    document = configuration(Setting(tmp_path, free_addresses()))
+    document["bus"] = {"kind": "rtu", "port": "/dev/bus"} | options
+    file = tmp_path / "lockerd.toml"
+    file.write_text(toml_text(document), "utf-8")
+    assert line_settings(load_config(file).bus) == settings
+
+
+@pytest.mark.parametrize("options", [{"turnaround_ms": -1}, {"echo": 1}, {"parity": "mark"}, {"turnaround": 5}])
+def test_impossible_options_of_the_line_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
+    document = configuration(Setting(tmp_path, free_addresses()))
+    document["bus"] = {"kind": "rtu", "port": "/dev/bus"} | options
+    file = tmp_path / "lockerd.toml"
+    file.write_text(toml_text(document), "utf-8")
+    with pytest.raises(ConfigError, match=rf"bus.*{next(iter(options))}"):
         load_config(file)
 
 

@@ -235,3 +235,23 @@ async def test_ten_per_cent_loss_executes_nothing_twice_and_claims_nothing_undon
         ending = await bench.host.carry_out(await bench.host.plan(Opcode.ALIGN, number % 8), 5.0)
         executed = len(bench.motions) - before
         assert executed == (1 if ending.result is Result.DONE else 0)
+
+
+async def test_a_unit_is_never_asked_by_two_at_once(bench: Bench) -> None:
+    asked = 0
+    most = 0
+    read = bench.line.read
+
+    async def counted(unit: int, address: int, count: int) -> tuple[int, ...]:
+        nonlocal asked, most
+        asked += 1
+        most = max(most, asked)
+        try:
+            return await read(unit, address, count)
+        finally:
+            asked -= 1
+
+    bench.line.read = counted  # type: ignore[method-assign]
+    seen = await asyncio.gather(*(bench.host.observe() for _ in range(5)))
+    assert len(seen) == 5
+    assert most == 1

@@ -193,6 +193,14 @@ def test_cancelling_before_the_camera_leads_back_to_the_first_page_without_a_tic
     assert IssueTicket() not in asked
 
 
+def test_a_template_of_another_model_is_no_failed_try_of_the_citizen() -> None:
+    decided = FaceDecided(FaceResult(FaceVerdict.NOT_VERIFIED, FaceReason.WRONG_MODEL, "m", "t"))
+    journey, asked = walk(*TO_CONFIRM[:3], decided)
+    assert (journey.stage, journey.fault) == (Stage.FAULT, FaultKind.FACE_DOWN)
+    assert asked[-1] == IssueTicket()
+    assert motions(asked) == []
+
+
 def test_the_old_card_of_someone_else_goes_back_and_can_be_replaced_by_the_right_one() -> None:
     journey, asked = walk(*TO_ESCROW, ChipRead(FOREIGN_CHIP))
     assert journey.stage is Stage.REFUSING_OLD

@@ -1,0 +1,19 @@
+"""How often the units are asked, in seconds between two looks: slow while nothing happens, fast while anything moves.
+
+A look is one read (FC3) of a unit's whole status block: 77 bytes on the wire, 10 ms at 115200 baud and 44 ms at 19200 with
+both gaps. So idle units take 0.6 % of a fast line and 2.6 % of a slow one; a unit in motion takes 17 % and 47 %, and two at
+once still fit. No unit is asked by two callers at once: `MailboxUnit` makes them wait for each other.
+"""
+
+IDLE_SECONDS = 5.0
+"""All units, one behind the other, while nobody is there: doors, supply and bins change at the pace of staff, and an alarm
+that is seconds late is still in time."""
+
+WATCHED_SECONDS = 0.1
+"""The one unit at which a citizen's hand is awaited: the page answers before the hand is back."""
+
+MOVING_SECONDS = 0.05
+"""The one unit that moves: a motion takes about a second, so its end is known within a twentieth of it."""
+
+SILENT_SECONDS = 1.0
+"""A unit that did not answer: longer than the line stays silent for a late answer, so that others get their turn."""
