@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -27,10 +26,10 @@ from lockerd.office.exchange import Raw
 from sim.assembly import CAMERA, Machine
 from sim.soak.door import Loaded, Page, Pulse, Refused
 from sim.soak.office import Office
-from sim.soak.seams import Connection, DiskFault, Fetch, Seams
+from sim.soak.seams import Connection, DiskFault, Fetch, Seams, cheap_hash
 from sim.soak.senses import Clock, Sight, recognised
 from sim.soak.wires import BusLine, NoAnswer, Noise, NotAccepted, ReaderLine
-from sim.virtual_time import FAMILY, Family, VirtualLoop
+from sim.virtual_time import FAMILY, Family, VirtualLoop, name_of
 
 T = TypeVar("T")
 
@@ -158,11 +157,6 @@ class MemoryTransport:
         return Raw(status, answer)
 
 
-def _cheap(secret: bytes, salt: bytes) -> bytes:
-    """In place of Argon2id, which takes 40 ms of real time: the simulation is not about guessing."""
-    return hashlib.sha256(salt + secret).digest()
-
-
 class Daemon:
     """The real daemon: begun and cut off, on one database file. A `sim.soak.door.Door`.
 
@@ -259,13 +253,13 @@ class Daemon:
         """End every task of the daemon, the database's owner last: it alone closes what the file system holds."""
         self._machine = None
         while alive := [task for task in self._family.values() if not task.done()]:
-            store = [task for task in alive if _name(task).startswith("Database.") or _name(task) == "_opened"]
+            store = [task for task in alive if name_of(task).startswith("Database.") or name_of(task) == "_opened"]
             for task in alive:
                 if task not in store:
                     task.cancel()
             if len(store) == len(alive):
                 for task in store:
-                    if _name(task) == "Database.run":
+                    if name_of(task) == "Database.run":
                         task.cancel()
             await asyncio.sleep(0)
         for task in list(self._family.values()):
@@ -309,7 +303,7 @@ class Daemon:
     def _connection(self, connector: Callable[[], sqlite3.Connection], chunk: int) -> Connection:
         def cheaper() -> sqlite3.Connection:
             connection = connector()
-            connection.create_function("argon2id", 2, _cheap, deterministic=True)
+            connection.create_function("argon2id", 2, cheap_hash, deterministic=True)
             return connection
 
         return Connection(cheaper, chunk, seams=self.seams, disk=self.disk, committed=self._committed)
@@ -382,10 +376,6 @@ class Daemon:
             return (await machine.maintenance.empty_bin(staff, counted)).expected
 
         return await self._staff(work)
-
-
-def _name(task: asyncio.Task[object]) -> str:
-    return str(getattr(task.get_coro(), "__qualname__", ""))
 
 
 def _page(view: View) -> Page:
