@@ -21,7 +21,7 @@ from lockerd.model.view import Ways
 from lockerd.motions import Motions
 from lockerd.office.link import LinkStatus
 from lockerd.ports import Cabinet
-from lockerd.store import ledger
+from lockerd.store import lookups
 from lockerd.store.database import Database, Transaction
 from lockerd.store.housekeeping import Housekeeping
 from lockerd.supervise import Standing
@@ -299,4 +299,4 @@ async def _ask(question: Awaitable[T]) -> T | None:
 
 
 async def _counts(tx: Transaction) -> tuple[dict[SlotState, int], int]:
-    return await ledger.slot_counts(tx), await ledger.bin_count(tx)
+    return await lookups.slot_counts(tx), await lookups.bin_count(tx)

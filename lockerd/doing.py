@@ -35,7 +35,7 @@ from lockerd.pickup.state import (
     TicketIssued,
 )
 from lockerd.ports import IdReader
-from lockerd.store import claims, codes, journal, journeys, ledger
+from lockerd.store import claims, codes, journal, journeys, ledger, lookups
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
@@ -167,7 +167,7 @@ class Doing:
             place, slot = await ledger.place_of(tx, claim.claim_id)
             if place is not Place.SLOT or slot is None:
                 return False
-            return await ledger.slot_state(tx, slot) is SlotState.STOCKED
+            return await lookups.slot_state(tx, slot) is SlotState.STOCKED
 
         if not await self._db.transaction(look):
             log.warning("claim not collectable", journey=journey.journey_id, claim=claim.claim_id)

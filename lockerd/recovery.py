@@ -21,7 +21,7 @@ from lockerd.motions import Motions, settle
 from lockerd.pickup.guards import chip_is_predecessor
 from lockerd.pickup.state import Effect, IssueTicket, Journey, Move, Record, Stage
 from lockerd.ports import Mover
-from lockerd.store import claims, codes, journeys, ledger
+from lockerd.store import claims, codes, journeys, ledger, lookups
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
@@ -174,7 +174,7 @@ class Recovery:
                 claim = await claims.for_chip(tx, self._vault, chip.id_number, chip.valid_from)
             await self._only_in_transport(tx, claim.claim_id if claim else None)
             unstocked = claim is None or claim.state is ClaimState.EXPECTED
-            loading = await ledger.last_carried(tx, Unit.DISPENSER) in (Motion.LOAD, Motion.REJECT)
+            loading = await lookups.last_carried(tx, Unit.DISPENSER) in (Motion.LOAD, Motion.REJECT)
             return claim, unstocked and (loading or claim is not None)
 
         claim, of_tray = await self._db.transaction(whose)

@@ -20,6 +20,10 @@ from weakref import WeakValueDictionary
 
 T = TypeVar("T")
 
+_RESOLUTION = (
+    1e-6  # of the clock; a nanosecond, as the base class has it, is less than a float can add after half a year
+)
+
 ANSWER_WITHIN = 60.0
 """Seconds of real time for which a thread's announced answer is waited for."""
 
@@ -59,6 +63,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._numbers = itertools.count(1)
         self._home = threading.get_ident()
         super().__init__(_NoFiles(self._turn))
+        self._clock_resolution = _RESOLUTION
         self.set_task_factory(self._numbered)
 
     def time(self) -> float:
@@ -134,3 +139,8 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a program to its end in virtual time."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)
+
+
+def name_of(task: asyncio.Task[Any]) -> str:
+    """The qualified name of the coroutine that a task runs."""
+    return str(getattr(task.get_coro(), "__qualname__", ""))

@@ -64,17 +64,6 @@ async def slots(tx: Transaction) -> list[SlotRecord]:
     return [SlotRecord(row["slot"], SlotState(row["state"]), row["card_id"], row["since"]) for row in found]
 
 
-async def slot_state(tx: Transaction, slot: int) -> SlotState:
-    """The state of one slot. Raises StoreError when there is no such slot."""
-    return SlotState((await rows.slot(tx, slot))["state"])
-
-
-async def slot_counts(tx: Transaction) -> dict[SlotState, int]:
-    """How many slots are in each state; a state of none is not named."""
-    found = await tx.all("SELECT state, count(*) AS n FROM slot GROUP BY state")
-    return {SlotState(row["state"]): row["n"] for row in found}
-
-
 async def free_slot(tx: Transaction) -> int | None:
     """The lowest free slot, None when there is none."""
     row = await tx.one("SELECT min(slot) AS slot FROM slot WHERE state = 'free'")
@@ -193,16 +182,6 @@ async def open_intents(tx: Transaction) -> list[Intent]:
     ]
 
 
-async def last_carried(tx: Transaction, unit: Unit) -> Motion | None:
-    """The latest motion of a unit that was to carry a card, however it ended; None before the first."""
-    row = await tx.one(
-        "SELECT motion FROM intent WHERE unit = ? AND motion IN (SELECT value FROM json_each(?))"
-        " ORDER BY intent_id DESC LIMIT 1",
-        (unit, msgspec.json.encode(list(MOVES)).decode()),
-    )
-    return None if row is None else Motion(row["motion"])
-
-
 # --- cards
 
 
@@ -304,23 +283,6 @@ async def move(
         await _tell_doubt(tx, card, reason, stamp, journey_id)
 
 
-async def chain(tx: Transaction, card_id: str) -> list[CardMove]:
-    """The chain of custody of a card, oldest first; empty for an unknown card."""
-    found = await tx.all("SELECT * FROM card_move WHERE card_id = ? ORDER BY move_id", (card_id,))
-    return [
-        CardMove(
-            None if row["origin"] is None else Place(row["origin"]),
-            Place(row["target"]),
-            row["slot"],
-            row["reason"],
-            row["intent_id"],
-            row["journey_id"],
-            row["wall"],
-        )
-        for row in found
-    ]
-
-
 # --- totals and the bin
 
 
@@ -347,13 +309,6 @@ async def totals(tx: Transaction, unit: Unit) -> Totals | None:
     """The totals last kept for a unit; None before the first."""
     row = await tx.one("SELECT dispensed, retained FROM unit_total WHERE unit = ?", (unit,))
     return None if row is None else Totals(row["dispensed"], row["retained"])
-
-
-async def bin_count(tx: Transaction) -> int:
-    """Number of old cards recorded in the recycling bin."""
-    row = await tx.one("SELECT count(*) AS n FROM card WHERE place = 'bin'")
-    assert row is not None
-    return int(row["n"])
 
 
 async def empty_bin(tx: Transaction, staff: str, counted: int, stamp: Stamp) -> int:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from contextvars import Context, copy_context
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import copy_context
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -16,7 +15,6 @@ from typing import TypeVar
 
 import structlog
 
-from firmware_protocol.mailbox import ExceptionCode
 from lockerd import app, config
 from lockerd.devices.bus import DeviceRefused, DeviceSilent, LineStatistics, LinkStatistics
 from lockerd.drivers import READERS, Drivers
@@ -25,52 +23,27 @@ from lockerd.face.verifier import FaceStatus
 from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, FaceVerdict
 from lockerd.model.view import Action, Progress, Tap, View
 from lockerd.office.exchange import Raw
-from sim.assembly import CAMERA, Line, Machine
+from sim.assembly import CAMERA, Machine
 from sim.soak.door import Loaded, Page, Pulse, Refused
 from sim.soak.office import Office
-from sim.soak.seams import Connection, DiskFault, Fetch, Seams, Step
-from sim.soak.wires import Mishap, Noise, ReaderLine
-from sim.virtual_time import FAMILY, Family, VirtualLoop
+from sim.soak.seams import Connection, DiskFault, Fetch, Seams, cheap_hash
+from sim.soak.senses import Clock, Sight, recognised
+from sim.soak.wires import BusLine, NoAnswer, Noise, NotAccepted, ReaderLine
+from sim.virtual_time import FAMILY, Family, VirtualLoop, name_of
 
 T = TypeVar("T")
 
-ANSWER_SECONDS = 0.5  # the bus driver's wait for an answer, and how long it then keeps the line quiet
-QUIET_SECONDS = 1.0
-EXCHANGE_SECONDS = 0.004
-LOOK_SECONDS = 0.5
-MATCH_SECONDS = 1.5
-SURVEY_SECONDS = 60.0  # twelve times rarer than in the street: an idle day is most of the work otherwise
+SURVEY_SECONDS = 300.0  # far rarer than in the street: an idle day is most of the work otherwise
+RESTART_SECONDS = 10.0  # until the service manager starts a daemon again that ended by itself
 MODEL = "memory"
 KEY = bytes(range(32))
 
 
-class Clock:
-    """Wall time: a date, virtual time since, and what somebody set it wrong by."""
-
-    def __init__(self, loop: VirtualLoop, began: float) -> None:
-        self._loop = loop
-        self._began = began
-        self.ahead = 0.0
-
-    def now(self) -> float:
-        """UTC seconds, as the machine believes."""
-        return self._began + self._loop.time() + self.ahead
-
-    def true(self) -> float:
-        """UTC seconds."""
-        return self._began + self._loop.time()
-
-
 class MemoryBus:
-    """The units as registers, with the timing and the failures of a bus; a `lockerd.drivers.Bus`."""
+    """A `BusLine` in the daemon's words; a `lockerd.drivers.Bus`."""
 
-    def __init__(self, machine: Machine, noise: Noise, seams: Seams, outside: Context) -> None:
-        self._units = machine.bus()
-        self._noise = noise
-        self._seams = seams
-        self._outside = outside
-        self._turn = asyncio.Lock()
-        self._quiet_until = 0.0
+    def __init__(self, line: BusLine) -> None:
+        self._line = line
 
     def statistics(self, unit: int) -> LinkStatistics:
         """Nothing is counted here."""
@@ -86,57 +59,23 @@ class MemoryBus:
 
     async def read(self, unit: int, address: int, count: int) -> tuple[int, ...]:
         """Read holding registers."""
-        answer, mishap = await self._exchange(unit, lambda line: line.read(address, count), idempotent=True)
-        if mishap is Mishap.GARBLED:
-            answer = self._noise.garble(answer or [])
-        return tuple(answer or ())
+        with _translated(unit):
+            return tuple(await self._line.read(unit, address, count))
 
     async def write(self, unit: int, address: int, values: Sequence[int]) -> None:
         """Write registers; sent once, which is not to say that they arrive once."""
-        sent = list(values)
-        self._seams.ordered()
+        with _translated(unit):
+            await self._line.write(unit, address, list(values))
 
-        def act(line: Line) -> list[int] | ExceptionCode:
-            return line.write(address, sent) or []
 
-        await self._exchange(unit, act, idempotent=False)
-
-    async def _exchange(
-        self, unit: int, act: Callable[[Line], list[int] | ExceptionCode], *, idempotent: bool
-    ) -> tuple[list[int], Mishap]:
-        label = f"bus unit {unit}"
-        loop = asyncio.get_running_loop()
-        line = self._units[unit]
-        async with self._turn:
-            if self._quiet_until > loop.time():
-                await asyncio.sleep(self._quiet_until - loop.time())
-            await asyncio.sleep(EXCHANGE_SECONDS)
-            await self._seams.cross(Step.ASK if idempotent else Step.ORDER)
-            mishap = self._noise.next()
-            answer: list[int] | ExceptionCode = []
-            if not line.silent and mishap is Mishap.LATE and not idempotent:
-                self._outside.run(
-                    loop.call_later, self._noise.random.uniform(ANSWER_SECONDS, QUIET_SECONDS), self._late, act, line
-                )
-            elif not line.silent and mishap not in {Mishap.LOST, Mishap.LATE}:
-                answer = self._outside.run(act, line)
-                if mishap is Mishap.TWICE:
-                    self._outside.run(act, line)
-            if line.silent or mishap in {Mishap.LOST, Mishap.LATE, Mishap.MUTE}:
-                self._quiet_until = loop.time() + QUIET_SECONDS
-                await asyncio.sleep(ANSWER_SECONDS)
-                raise DeviceSilent(label, "no answer")
-        await self._seams.cross(Step.ASK if idempotent else Step.ORDERED)
-        if isinstance(answer, ExceptionCode):
-            raise DeviceRefused(label, answer)
-        if mishap is Mishap.GARBLED and not idempotent:
-            raise DeviceSilent(label, "the answer does not fit the request")
-        return answer, mishap
-
-    @staticmethod
-    def _late(act: Callable[[Line], object], line: Line) -> None:
-        if not line.silent:
-            act(line)
+@contextmanager
+def _translated(unit: int) -> Iterator[None]:
+    try:
+        yield
+    except NoAnswer as error:
+        raise DeviceSilent(f"bus unit {unit}", "no answer") from error
+    except NotAccepted as error:
+        raise DeviceRefused(f"bus unit {unit}", error.code) from error
 
 
 class MemoryFace:
@@ -166,35 +105,26 @@ class MemoryFace:
         self, template: FaceTemplate, *, timeout: float, on_prompt: Callable[[FaceReason], None]
     ) -> FaceResult:
         """Look until one face stands still before the camera, or the time is over."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + timeout
-        told = False
-        while loop.time() < end:
-            await self._seams.cross()
-            scene = self._machine.scene()
-            if scene is None:
-                return FaceResult(FaceVerdict.UNAVAILABLE, FaceReason.CAMERA_DOWN, MODEL, "t")
-            if scene.person is not None and scene.beside is None:
-                await asyncio.sleep(MATCH_SECONDS)
-                if str(scene.person).encode() == template.vector:
-                    return FaceResult(FaceVerdict.VERIFIED, FaceReason.MATCH, MODEL, "t", 9)
-                return FaceResult(FaceVerdict.NOT_VERIFIED, FaceReason.NO_MATCH, MODEL, "t", 1)
-            if not told:
-                on_prompt(FaceReason.NO_FACE if scene.person is None else FaceReason.SEVERAL_FACES)
-                told = True
-            await asyncio.sleep(LOOK_SECONDS)
-        return FaceResult(FaceVerdict.NOT_VERIFIED, FaceReason.TIMED_OUT, MODEL, "t")
+
+        def prompt(several: bool) -> None:
+            on_prompt(FaceReason.SEVERAL_FACES if several else FaceReason.NO_FACE)
+
+        match await recognised(self._machine, self._seams, template.vector, timeout, prompt):
+            case Sight.GONE:
+                verdict, reason = FaceVerdict.UNAVAILABLE, FaceReason.CAMERA_DOWN
+            case Sight.SAME:
+                verdict, reason = FaceVerdict.VERIFIED, FaceReason.MATCH
+            case Sight.OTHER:
+                verdict, reason = FaceVerdict.NOT_VERIFIED, FaceReason.NO_MATCH
+            case Sight.NOBODY:
+                verdict, reason = FaceVerdict.NOT_VERIFIED, FaceReason.TIMED_OUT
+        return FaceResult(verdict, reason, MODEL, "t")
 
     async def previews(self) -> AsyncIterator[bytes]:
         """Nobody looks."""
         nothing: tuple[bytes, ...] = ()
         for picture in nothing:
             yield picture
-
-
-def photo_of(face_seed: int) -> bytes:
-    """The application photo that `MemoryFace` understands, a JPEG by its first bytes."""
-    return b"\xff\xd8\xff" + str(face_seed).encode()
 
 
 class MemorySms:
@@ -225,11 +155,6 @@ class MemoryTransport:
         status, answer = await self._office.request(method, url, body, headers)
         await self._seams.cross()
         return Raw(status, answer)
-
-
-def _cheap(secret: bytes, salt: bytes) -> bytes:
-    """In place of Argon2id, which takes 40 ms of real time: the simulation is not about guessing."""
-    return hashlib.sha256(salt + secret).digest()
 
 
 class Daemon:
@@ -306,8 +231,9 @@ class Daemon:
                 off.cancel()
                 if self.running:
                     self.failures.append(_story(life))
-                    self._wanted.set()  # systemd starts it again
+                    self.loop.call_later(RESTART_SECONDS, self.start)
                     self.seams.dead = True
+                    self._wanted.clear()
                     self._show(None)
                 await self._reap()
                 await asyncio.sleep(1.0)
@@ -327,13 +253,13 @@ class Daemon:
         """End every task of the daemon, the database's owner last: it alone closes what the file system holds."""
         self._machine = None
         while alive := [task for task in self._family.values() if not task.done()]:
-            store = [task for task in alive if _name(task).startswith("Database.") or _name(task) == "_opened"]
+            store = [task for task in alive if name_of(task).startswith("Database.") or name_of(task) == "_opened"]
             for task in alive:
                 if task not in store:
                     task.cancel()
             if len(store) == len(alive):
                 for task in store:
-                    if _name(task) == "Database.run":
+                    if name_of(task) == "Database.run":
                         task.cancel()
             await asyncio.sleep(0)
         for task in list(self._family.values()):
@@ -362,7 +288,7 @@ class Daemon:
             return ReaderLine(self.machine, f"reader-{name}", self.noise, self.seams, self._outside)
 
         return Drivers(
-            bus=MemoryBus(self.machine, self.noise, self.seams, self._outside),
+            bus=MemoryBus(BusLine(self.machine, self.noise, self.seams, self._outside)),
             lines={name: partial(line, name) for name in READERS},
             face=MemoryFace(self.machine, self.seams),
             sms=MemorySms(self.seams, self._deliver),
@@ -377,7 +303,7 @@ class Daemon:
     def _connection(self, connector: Callable[[], sqlite3.Connection], chunk: int) -> Connection:
         def cheaper() -> sqlite3.Connection:
             connection = connector()
-            connection.create_function("argon2id", 2, _cheap, deterministic=True)
+            connection.create_function("argon2id", 2, cheap_hash, deterministic=True)
             return connection
 
         return Connection(cheaper, chunk, seams=self.seams, disk=self.disk, committed=self._committed)
@@ -450,10 +376,6 @@ class Daemon:
             return (await machine.maintenance.empty_bin(staff, counted)).expected
 
         return await self._staff(work)
-
-
-def _name(task: asyncio.Task[object]) -> str:
-    return str(getattr(task.get_coro(), "__qualname__", ""))
 
 
 def _page(view: View) -> Page:

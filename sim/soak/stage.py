@@ -11,9 +11,10 @@ from random import Random
 
 from sim.assembly import Machine, fresh_world
 from sim.kept import Kept
-from sim.soak.harness import Clock, Daemon
+from sim.soak.harness import Daemon
 from sim.soak.office import Office
 from sim.soak.seams import Fetch
+from sim.soak.senses import Clock
 from sim.soak.town import Town
 from sim.virtual_time import VirtualLoop
 

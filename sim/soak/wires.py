@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextvars import Context
 from enum import Enum, auto
 from random import Random
 
-from sim.assembly import Machine
-from sim.soak.seams import Seams
+from firmware_protocol.mailbox import ExceptionCode
+from sim.assembly import Line, Machine
+from sim.soak.seams import Seams, Step
 
 BYTE_SECONDS = 10 / 115200
+ANSWER_SECONDS = 0.5  # the bus driver's wait for an answer, and how long it then keeps the line quiet
+QUIET_SECONDS = 1.0
+EXCHANGE_SECONDS = 0.004
 
 
 class Mishap(Enum):
@@ -41,6 +46,75 @@ class Noise:
         """One bit of one register flipped."""
         place = self.random.randrange(len(registers))
         return [value ^ (1 << self.random.randrange(16)) if i == place else value for i, value in enumerate(registers)]
+
+
+class NoAnswer(Exception):
+    """Nothing that fits the request came in time."""
+
+
+class NotAccepted(Exception):
+    """The unit answered with the exception `code`."""
+
+    def __init__(self, code: ExceptionCode) -> None:
+        super().__init__(code.name)
+        self.code = code
+
+
+class BusLine:
+    """The units as registers, with the timing and the failures of a bus. `outside` is the world's own context."""
+
+    def __init__(self, machine: Machine, noise: Noise, seams: Seams, outside: Context) -> None:
+        self._units = machine.bus()
+        self._noise = noise
+        self._seams = seams
+        self._outside = outside
+        self._turn = asyncio.Lock()
+        self._quiet_until = 0.0
+
+    async def read(self, unit: int, address: int, count: int) -> list[int]:
+        """Read holding registers. Raises NoAnswer, NotAccepted."""
+        answer, mishap = await self._exchange(unit, lambda line: line.read(address, count), order=False)
+        return self._noise.garble(answer) if mishap is Mishap.GARBLED else answer
+
+    async def write(self, unit: int, address: int, values: list[int]) -> None:
+        """Write registers. Raises NoAnswer, NotAccepted."""
+        self._seams.ordered()
+        _, mishap = await self._exchange(unit, lambda line: line.write(address, values) or [], order=True)
+        if mishap is Mishap.GARBLED:
+            raise NoAnswer
+
+    async def _exchange(
+        self, unit: int, act: Callable[[Line], list[int] | ExceptionCode], *, order: bool
+    ) -> tuple[list[int], Mishap]:
+        loop = asyncio.get_running_loop()
+        line = self._units[unit]
+        async with self._turn:
+            if self._quiet_until > loop.time():
+                await asyncio.sleep(self._quiet_until - loop.time())
+            await asyncio.sleep(EXCHANGE_SECONDS)
+            await self._seams.cross(Step.ORDER if order else Step.ASK)
+            mishap = self._noise.next()
+            answer: list[int] | ExceptionCode = []
+            if not line.silent and mishap is Mishap.LATE and order:
+                late = self._noise.random.uniform(ANSWER_SECONDS, QUIET_SECONDS)
+                self._outside.run(loop.call_later, late, self._late, act, line)
+            elif not line.silent and mishap not in {Mishap.LOST, Mishap.LATE}:
+                answer = self._outside.run(act, line)
+                if mishap is Mishap.TWICE:
+                    self._outside.run(act, line)
+            if line.silent or mishap in {Mishap.LOST, Mishap.LATE, Mishap.MUTE}:
+                self._quiet_until = loop.time() + QUIET_SECONDS
+                await asyncio.sleep(ANSWER_SECONDS)
+                raise NoAnswer
+        await self._seams.cross(Step.ORDERED if order else Step.ASK)
+        if isinstance(answer, ExceptionCode):
+            raise NotAccepted(answer)
+        return answer, mishap
+
+    @staticmethod
+    def _late(act: Callable[[Line], object], line: Line) -> None:
+        if not line.silent:
+            act(line)
 
 
 class ReaderLine:

@@ -11,7 +11,7 @@ from lockerd.errors import StoreError
 from lockerd.model.cards import ClaimState
 from lockerd.model.custody import Motion, Place
 from lockerd.model.identity import FaceTemplate
-from lockerd.store import claims, codes, hashing, housekeeping, ledger, messages, staff
+from lockerd.store import claims, codes, hashing, housekeeping, ledger, lookups, messages, staff
 from lockerd.store.codes import CodeResult
 from lockerd.store.database import Database, Transaction
 from lockerd.store.vault import Vault, erase
@@ -140,7 +140,7 @@ async def test_an_announcement_is_replaced_until_stocked(db: Database) -> None:
         assert claim.person.phone == "+8619900000003"
         assert await claims.template(tx, vault(), "N000002") is None
         assert not await claims.put_item(tx, vault(), item(CLAIM, name="别人"), None, STAMP)
-        assert len(await ledger.chain(tx, "N000002")) == 1
+        assert len(await lookups.chain(tx, "N000002")) == 1
 
     await db.transaction(work)
 

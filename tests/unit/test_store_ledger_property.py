@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from lockerd.errors import StoreError
 from lockerd.model.custody import MOVES, Fault, Motion, Observation, Outcome, Place, Result, Sensor, SlotState, Unit
-from lockerd.store import claims, ledger
+from lockerd.store import claims, ledger, lookups
 from lockerd.store.custody_rules import SINGLE
 from lockerd.store.database import Transaction
 from tests.store_support import STAMP, item, opened, plan, vault
@@ -129,7 +129,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 async def everything(tx: Transaction) -> Any:
     found = await ledger.cards_at(tx, *Place)
-    return found, await ledger.slots(tx), {card.card_id: await ledger.chain(tx, card.card_id) for card in found}
+    return found, await ledger.slots(tx), {card.card_id: await lookups.chain(tx, card.card_id) for card in found}
 
 
 LedgerMachine.TestCase.settings = settings(

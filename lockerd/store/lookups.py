@@ -1,0 +1,55 @@
+"""Questions to the ledger that change nothing; all work within the caller's transaction."""
+
+from __future__ import annotations
+
+import msgspec
+
+from lockerd.model.custody import MOVES, Motion, Place, SlotState, Unit
+from lockerd.store import ledger_rows as rows
+from lockerd.store.database import Transaction
+from lockerd.store.ledger_rows import CardMove
+
+
+async def slot_state(tx: Transaction, slot: int) -> SlotState:
+    """The state of one slot. Raises StoreError when there is no such slot."""
+    return SlotState((await rows.slot(tx, slot))["state"])
+
+
+async def slot_counts(tx: Transaction) -> dict[SlotState, int]:
+    """How many slots are in each state; a state of none is not named."""
+    found = await tx.all("SELECT state, count(*) AS n FROM slot GROUP BY state")
+    return {SlotState(row["state"]): row["n"] for row in found}
+
+
+async def last_carried(tx: Transaction, unit: Unit) -> Motion | None:
+    """The latest motion of a unit that was to carry a card, however it ended; None before the first."""
+    row = await tx.one(
+        "SELECT motion FROM intent WHERE unit = ? AND motion IN (SELECT value FROM json_each(?))"
+        " ORDER BY intent_id DESC LIMIT 1",
+        (unit, msgspec.json.encode(list(MOVES)).decode()),
+    )
+    return None if row is None else Motion(row["motion"])
+
+
+async def bin_count(tx: Transaction) -> int:
+    """Number of old cards recorded in the recycling bin."""
+    row = await tx.one("SELECT count(*) AS n FROM card WHERE place = 'bin'")
+    assert row is not None
+    return int(row["n"])
+
+
+async def chain(tx: Transaction, card_id: str) -> list[CardMove]:
+    """The chain of custody of a card, oldest first; empty for an unknown card."""
+    found = await tx.all("SELECT * FROM card_move WHERE card_id = ? ORDER BY move_id", (card_id,))
+    return [
+        CardMove(
+            None if row["origin"] is None else Place(row["origin"]),
+            Place(row["target"]),
+            row["slot"],
+            row["reason"],
+            row["intent_id"],
+            row["journey_id"],
+            row["wall"],
+        )
+        for row in found
+    ]
