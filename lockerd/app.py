@@ -40,6 +40,7 @@ from lockerd.out_of_service import OutOfService
 from lockerd.ports import Mover
 from lockerd.recovery import Recovery
 from lockerd.session import Session
+from lockerd.stocking import Stocking
 from lockerd.store import codes, journal
 from lockerd.store.database import Database, Transaction
 from lockerd.store.housekeeping import Housekeeping
@@ -225,8 +226,16 @@ def assemble(
         return random.randbytes(8).hex()
 
     doing = Doing(db=db, vault=vault, motions=motions, readers=by_place, stamp=stamp)
+    stocking = Stocking(vault, stamp, partial(codes.new_code, random.randrange))
     recovery = Recovery(
-        db=db, vault=vault, motions=motions, units=units, readers=by_place, stamp=stamp, new_journey_id=new_journey_id
+        db=db,
+        vault=vault,
+        motions=motions,
+        units=units,
+        readers=by_place,
+        stamp=stamp,
+        new_journey_id=new_journey_id,
+        stocking=stocking,
     )
     views = Views(View(Screen.OUT_OF_SERVICE, Progress.RECOVERING))
     housekeeping = Housekeeping(db, config.machine.state_dir / "backup", stamp)
@@ -269,7 +278,7 @@ def assemble(
         new_journey_id=new_journey_id,
         ways=condition.ways,
     )
-    loading = Loading(db, vault, motions, by_place, stamp, new_code=lambda: codes.new_code(random.randrange))
+    loading = Loading(db, vault, motions, by_place, stamp, stocking)
     maintenance = Maintenance(db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp)
 
     async def alive() -> bool:

@@ -12,8 +12,8 @@ from lockerd.model.cards import Chip, Claim
 from lockerd.model.custody import Motion, Order, Outcome, Place, Result, Sensor, Unit
 from lockerd.model.staffing import LoadLine, LoadReport, RejectReason
 from lockerd.motions import Motions
-from lockerd.office.sms import pickup_text
-from lockerd.store import claims, codes, journal, ledger, messages
+from lockerd.stocking import STOCKED, Stocking
+from lockerd.store import claims, journal, ledger
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
@@ -41,7 +41,7 @@ class Loading:
     motions: Motions
     readers: Readers
     stamp: Callable[[], Stamp]
-    new_code: Callable[[], str]
+    stocking: Stocking
     report: LoadReport = field(default_factory=LoadReport)
 
     async def tray(self, staff: str) -> None:
@@ -80,26 +80,20 @@ class Loading:
         return claim, await ledger.free_slot(tx)
 
     async def _store(self, claim: Claim, slot: int | None, staff: str) -> bool:
-        code = self.new_code()
         claim_id = claim.claim_id
 
         async def before(tx: Transaction) -> None:
             await ledger.move(tx, claim_id, Place.TRANSPORT, self.stamp(), reason="chip read while loading")
 
         async def after(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
-            if place is not Place.SLOT or slot is None:
-                return
-            stamp = self.stamp()
-            await claims.stocked(tx, claim_id, slot, stamp)
-            expires = await codes.issue(tx, self.vault, claim_id, code, stamp)
-            text = pickup_text(code, expires, claim.kind)
-            await messages.queue(tx, self.vault, f"{claim_id}-{expires:.0f}", claim.person.phone, text)
+            if place is Place.SLOT and slot is not None:
+                await self.stocking.announce(tx, claim_id, slot)
 
         made = await self.motions.make(
             Order(Unit.DISPENSER, Motion.STORE, slot),
             card_id=claim_id,
             journey_id=f"staff:{staff}",
-            event="lockerd.card.stocked",
+            event=STOCKED,
             before=before,
             after=after,
         )

@@ -15,12 +15,13 @@ import structlog
 from lockerd.doing import EVENTS, Readers, read_chip, record_taken
 from lockerd.errors import DeviceError
 from lockerd.model.cards import Claim, ClaimState
-from lockerd.model.custody import Fault, Intent, Motion, Observation, Order, Place, Result, Sensor, Unit
+from lockerd.model.custody import Fault, Intent, Motion, Observation, Order, Outcome, Place, Result, Sensor, Unit
 from lockerd.model.view import FaultKind
 from lockerd.motions import Motions, settle
 from lockerd.pickup.guards import chip_is_predecessor
 from lockerd.pickup.state import Effect, IssueTicket, Journey, Move, Record, Stage
 from lockerd.ports import Mover
+from lockerd.stocking import STOCKED, Stocking
 from lockerd.store import claims, codes, journeys, ledger, lookups
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
@@ -67,6 +68,7 @@ class Recovery:
         readers: Readers,
         stamp: Callable[[], Stamp],
         new_journey_id: Callable[[], str],
+        stocking: Stocking,
     ) -> None:
         self._db = db
         self._vault = vault
@@ -75,6 +77,7 @@ class Recovery:
         self._readers = readers
         self._stamp = stamp
         self._new_journey_id = new_journey_id
+        self._stocking = stocking
         self.fit = False
         self.waiting_for: Unit | None = None
         self.waited_until = 0.0
@@ -130,9 +133,14 @@ class Recovery:
     async def _settle(self, intent: Intent) -> None:
         order = intent.plan.order
         outcome = await self._units[order.unit].settle(intent.plan)
-        await self._db.transaction(
-            lambda tx: settle(tx, intent, outcome, self._stamp(), event=EVENTS.get(order.motion))
-        )
+        loading = order.motion is Motion.STORE and intent.journey_id.startswith("staff:")
+        event = STOCKED if loading else EVENTS.get(order.motion)
+
+        async def stocked(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
+            if place is Place.SLOT and intent.card_id is not None and order.slot is not None:
+                await self._stocking.announce(tx, intent.card_id, order.slot)
+
+        await self._db.transaction(lambda tx: settle(tx, intent, outcome, self._stamp(), event=event, after=stocked))
         log.info("intent settled", unit=order.unit, motion=order.motion, result=outcome.result, fault=outcome.fault)
 
     async def _reset_if_needed(self, unit: Unit) -> Observation:
@@ -237,6 +245,7 @@ class Recovery:
         async def found(tx: Transaction) -> None:
             await ledger.move(tx, card.card_id, Place.SLOT, self._stamp(), "slot sensor", slot=slot)
             await codes.reinstate(tx, card.card_id)
+            await self._stocking.announce(tx, card.card_id, slot)
 
         await self._db.transaction(found)
 

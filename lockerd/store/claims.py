@@ -148,9 +148,10 @@ async def template(tx: Transaction, vault: Vault, claim_id: str) -> FaceTemplate
 async def collected(tx: Transaction, claim_id: str, stamp: Stamp) -> None:
     """The citizen has the card. The template goes at once, the rest within a day (`erase_collected`).
 
-    Raises StoreError when the claim is not STOCKED.
+    Also for a claim WITHDRAWN while its card was on the way: the hand was faster. Raises StoreError for any other state.
     """
-    await _change(tx, claim_id, ClaimState.STOCKED, ClaimState.COLLECTED, stamp)
+    withdrawn = await _state(tx, claim_id) is ClaimState.WITHDRAWN
+    await _change(tx, claim_id, ClaimState.WITHDRAWN if withdrawn else ClaimState.STOCKED, ClaimState.COLLECTED, stamp)
     await _erase_template(tx, claim_id)
     await tx.execute("DELETE FROM code WHERE claim_id = ?", (claim_id,))
 

@@ -27,7 +27,14 @@ RULES: dict[str, tuple[str, ...]] = {
     "lockerd.motions": (*VALUES, "lockerd.store"),
     "lockerd.watching": (*VALUES, "lockerd.motions", "lockerd.pickup"),
     "lockerd.doing": (*VALUES, "lockerd.motions", "lockerd.pickup", "lockerd.store"),
-    "lockerd.recovery": (*VALUES, "lockerd.motions", "lockerd.pickup", "lockerd.store", "lockerd.doing"),
+    "lockerd.recovery": (
+        *VALUES,
+        "lockerd.motions",
+        "lockerd.pickup",
+        "lockerd.store",
+        "lockerd.doing",
+        "lockerd.stocking",
+    ),
     "lockerd.session": (
         *VALUES,
         "lockerd.pickup",
