@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import structlog
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from firmware_protocol.units import UnitKind
 from lockerd.condition import Condition, Parts, standing
-from lockerd.config import Config, CrtDispenser, host_and_port
+from lockerd.config import Config, CrtDispenser
 from lockerd.devices.crt import CrtMover
 from lockerd.devices.crt_module import CrtModule
 from lockerd.devices.crt_tally import TallyFile
@@ -27,8 +26,9 @@ from lockerd.devices.mailbox import MailboxUnit
 from lockerd.devices.units import MailboxCabinet, MailboxMover
 from lockerd.doing import Doing, Readers
 from lockerd.drivers import MODULE, READERS, Drivers, real_drivers
-from lockerd.errors import StartFailed, StoreError
+from lockerd.errors import DatabaseDamaged, StartFailed, StoreError
 from lockerd.intake import Intake, keep_templates, send_messages
+from lockerd.listening import Listener, listening
 from lockerd.loading import Loading
 from lockerd.maintenance import Maintenance
 from lockerd.model.custody import Unit
@@ -36,14 +36,15 @@ from lockerd.model.view import Progress, Screen, View
 from lockerd.motions import Motions
 from lockerd.office.events import cloud_event
 from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
+from lockerd.out_of_service import OutOfService
 from lockerd.ports import Mover
-from lockerd.preflight import cannot_listen
 from lockerd.recovery import Recovery
 from lockerd.session import Session
 from lockerd.store import codes, journal
 from lockerd.store.database import Database, Transaction
-from lockerd.store.housekeeping import tidy
+from lockerd.store.housekeeping import Housekeeping
 from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
+from lockerd.store.opening import set_aside
 from lockerd.store.vault import Vault
 from lockerd.supervise import Standing, Supervisor
 from lockerd.watching import Watching
@@ -53,53 +54,51 @@ from lockerd.web.kiosk import Views, kiosk_app
 
 log = structlog.get_logger(__name__)
 
-TIDY_EVERY_SECONDS = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """One HTTP application and the address it is served on; `key` names it in the configuration."""
-
-    key: str
-    app: web.Application
-    listen: str
-
-
-@asynccontextmanager
-async def _listening(path: Path, listeners: list[Listener]) -> AsyncIterator[None]:
-    async with AsyncExitStack() as stack:
-        for listener in listeners:
-            runner = web.AppRunner(listener.app, access_log=None, shutdown_timeout=2.0)
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            host, port = host_and_port(listener.listen)
-            try:
-                await web.TCPSite(runner, host, port).start()
-            except OSError as error:
-                raise cannot_listen(path, f"{listener.key}.listen", listener.listen, error) from error
-        yield
-
 
 async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supervisor) -> None:
-    """Run the machine until SIGTERM or SIGINT, after `preflight`. Raises StartFailed, StoreError."""
+    """Run the machine until SIGTERM or SIGINT, after `preflight`; out of service where its database is damaged.
+
+    Raises StartFailed, StoreError.
+    """
     make_state_dir(path, config)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with (
-        opened(config, device_key, real_drivers(config)) as machine,
-        _listening(path, machine.listeners),
-        working(
-            {
-                **machine.work,
-                "status": lambda: supervisor.tell(machine.standing),
-                "watchdog": lambda: supervisor.watch(machine.alive),
-            }
-        ),
-    ):
-        log.info("listening", boot=machine.boot, pid=os.getpid())
+    drivers = real_drivers(config)
+    damaged: BaseExceptionGroup[DatabaseDamaged] | None = None
+    try:
+        async with opened(config, device_key, drivers) as machine:
+            work, listeners = machine.work, machine.listeners
+            log.info("opened", boot=machine.boot)
+            await _serve(path, work, listeners, machine.standing, machine.alive, stop=stop, supervisor=supervisor)
+    except* DatabaseDamaged as group:
+        damaged = group
+    if damaged is not None:
+        aside = set_aside(config.database, drivers.clock.now())
+        log.error("out of service", file=aside.name)
+        closed = OutOfService(config, drivers.random.randbytes(8).hex(), aside)
+        await _serve(path, {}, closed.listeners(), closed.standing, _always, stop=stop, supervisor=supervisor)
+
+
+async def _serve(
+    path: Path,
+    work: Mapping[str, Work],
+    listeners: Sequence[Listener],
+    standing: Callable[[], Standing],
+    alive: Callable[[], Awaitable[bool]],
+    *,
+    stop: asyncio.Event,
+    supervisor: Supervisor,
+) -> None:
+    told = {"status": lambda: supervisor.tell(standing), "watchdog": lambda: supervisor.watch(alive)}
+    async with listening(path, listeners), working({**work, **told}):
+        log.info("listening", pid=os.getpid())
         await stop.wait()
         supervisor.stopping()
+
+
+async def _always() -> bool:
+    return True
 
 
 @asynccontextmanager
@@ -127,7 +126,7 @@ async def working(work: Mapping[str, Work]) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
         children = {name: group.create_task(task(), name=name) for name, task in work.items()}
         yield
-        await _end(children.pop("session"), children.pop("maintenance"))
+        await _end(*(children.pop(name) for name in ("session", "maintenance") if name in children))
         await _end(*children.values())
 
 
@@ -135,7 +134,8 @@ async def _end(*tasks: asyncio.Task[None]) -> None:
     """Cancel tasks and wait for them. Who moves cards ends first: a motion in hand needs the bus until its outcome is durable."""
     for task in tasks:
         task.cancel()
-    await asyncio.wait(tasks)
+    if tasks:
+        await asyncio.wait(tasks)
 
 
 def make_state_dir(path: Path, config: Config) -> None:
@@ -157,6 +157,8 @@ async def _open_store(config: Config, db: Database, vault: Vault, stamp: Callabl
 
     try:
         await db.ready()
+    except DatabaseDamaged:
+        raise
     except StoreError as error:
         raise StartFailed(f"key 'machine.state_dir': {error}") from error
     try:
@@ -227,6 +229,7 @@ def assemble(
         db=db, vault=vault, motions=motions, units=units, readers=by_place, stamp=stamp, new_journey_id=new_journey_id
     )
     views = Views(View(Screen.OUT_OF_SERVICE, Progress.RECOVERING))
+    housekeeping = Housekeeping(db, config.machine.state_dir / "backup", stamp)
     intake = Intake(db, vault, face, stamp)
     link = OfficeLink(
         LinkSettings(config.office.url),
@@ -243,6 +246,7 @@ def assemble(
     condition = Condition(
         Parts(
             db=db,
+            housekeeping=housekeeping,
             bus=bus,
             motions=motions,
             cabinet=cabinet,
@@ -288,7 +292,7 @@ def assemble(
             "outbox": lambda: _wake_link(db, link),
             "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
             "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp),
-            "housekeeping": lambda: _keep_house(db, stamp),
+            "housekeeping": housekeeping.run,
             "condition": condition.run,
             "maintenance": maintenance.run,
             "session": session.run,
@@ -327,12 +331,6 @@ def office_status(report: HealthReport) -> dict[str, object]:
         "status": report.status.value,
         "checks": {check.name: check.status.value for check in report.checks},
     }
-
-
-async def _keep_house(db: Database, stamp: Callable[[], Stamp]) -> None:
-    while True:
-        await tidy(db, stamp().wall)
-        await asyncio.sleep(TIDY_EVERY_SECONDS)
 
 
 async def _wake_link(db: Database, link: OfficeLink) -> None:

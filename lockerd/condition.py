@@ -23,6 +23,7 @@ from lockerd.office.link import LinkStatus
 from lockerd.ports import Cabinet
 from lockerd.store import lookups
 from lockerd.store.database import Database, Transaction
+from lockerd.store.housekeeping import Housekeeping
 from lockerd.supervise import Standing
 from lockerd.web.health import Check, HealthReport, Status
 
@@ -49,6 +50,7 @@ class Parts:
     """The parts whose condition is told."""
 
     db: Database
+    housekeeping: Housekeeping
     bus: Bus
     motions: Motions
     cabinet: Cabinet
@@ -125,7 +127,14 @@ class Condition(Collector):
         if survey is None:
             yield Check("store", Status.FAIL, "the parts are asked for the first time", "wait a moment")
             return
-        yield _check("store", not self._store_trouble, self._store_trouble, "look at the disk, then at the log")
+        keeping = parts.housekeeping
+        if keeping.damage:
+            remedy = "restart: the file is set aside then; see docs/reliability.md"
+            yield Check("store", Status.FAIL, f"the database is damaged ({keeping.damage})", remedy)
+        else:
+            yield _check("store", not self._store_trouble, self._store_trouble, "look at the disk, then at the log")
+        if keeping.no_backup:
+            yield Check("backup", Status.WARN, f"could not be made ({keeping.no_backup})", "look at the disk")
         yield _check("card_path", parts.fit(), "is not at rest", "clear it, then settle at the console")
         for unit in Unit:
             seen = parts.motions.last(unit)
@@ -159,12 +168,7 @@ class Condition(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Metrics of this moment, for a Prometheus registry."""
-        report = self.report()
-        yield GaugeMetricFamily("lockerd_serving", "Whether a card can be collected now.", report.serving)
-        checks = GaugeMetricFamily("lockerd_check", "0 pass, 1 warn, 2 fail.", labels=["check"])
-        for check in report.checks:
-            checks.add_metric([check.name], {Status.PASS: 0, Status.WARN: 1, Status.FAIL: 2}[check.status])
-        yield checks
+        yield from report_metrics(self.report())
         if self._survey is not None:
             slots = GaugeMetricFamily("lockerd_slots", "Slots of the carousel by state.", labels=["state"])
             for state in SlotState:
@@ -234,6 +238,15 @@ def bus_metrics(bus: Counted) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "lockerd_bus_lost_echoes", "Requests that an echoing line did not repeat.", line.lost_echoes
     )
+
+
+def report_metrics(report: HealthReport) -> Iterator[Metric]:
+    """The health answer as metrics."""
+    yield GaugeMetricFamily("lockerd_serving", "Whether a card can be collected now.", report.serving)
+    checks = GaugeMetricFamily("lockerd_check", "0 pass, 1 warn, 2 fail.", labels=["check"])
+    for check in report.checks:
+        checks.add_metric([check.name], {Status.PASS: 0, Status.WARN: 1, Status.FAIL: 2}[check.status])
+    yield checks
 
 
 def standing(report: HealthReport, recovered: bool, waiting_for: Unit | None) -> Standing:

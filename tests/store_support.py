@@ -41,9 +41,9 @@ def item(claim_id: str = "N000001", **changes: str) -> ManifestItem:
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[Database]:
+async def opened(path: Path, seed: int = 7) -> AsyncIterator[Database]:
     """The database with its owner running, closed at the end."""
-    db = Database(path, entropy=random.Random(7).randbytes)
+    db = Database(path, entropy=random.Random(seed).randbytes)
     owner = asyncio.create_task(db.run())
     try:
         await db.ready()

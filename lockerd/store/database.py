@@ -26,6 +26,8 @@ Connect = Callable[[Callable[[], sqlite3.Connection], int], aiosqlite.Connection
 T = TypeVar("T")
 Value = str | bytes | int | float | None
 Row = sqlite3.Row
+Run = Callable[[str, Sequence[Value]], Awaitable[list[Row]]]
+"""Runs one statement and gives its rows. Raises StoreError."""
 
 
 class Transaction:
@@ -155,6 +157,20 @@ class Database:
         """Wait until `written` is more than `than`."""
         while self._written <= than:
             await self._news.wait()
+
+    async def between(self, work: Callable[[Run], Awaitable[T]]) -> T:
+        """Run `work` between two transactions, for statements that no transaction may hold (ATTACH, VACUUM, PRAGMA).
+
+        Each statement is a transaction of its own. Raises StoreError.
+        """
+
+        async def run(sql: str, params: Sequence[Value]) -> list[Row]:
+            try:
+                return list(await self._owned().execute_fetchall(sql, params))
+            except sqlite3.Error as error:
+                raise translated(error) from error
+
+        return await self._submit(lambda: work(run))
 
     async def truncate_wal(self) -> None:
         """Write everything back into the file and empty the write-ahead log, so that erased data leaves the disk."""

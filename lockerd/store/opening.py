@@ -6,10 +6,12 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
-from lockerd.errors import StoreError
+from lockerd.errors import DatabaseDamaged, StoreError
 from lockerd.store.hashing import argon2id
 
 APPLICATION_ID = 0x4C4B5244
@@ -26,14 +28,15 @@ _WAL_SETTINGS = (
     "PRAGMA wal_autocheckpoint = 1000",
     "PRAGMA journal_size_limit = 4194304",
 )
-_ADVICE = "nothing was written to it; set the file and its -wal aside, restore a backup, and keep the damaged copy"
+_CORRUPT = ".corrupt-"
+_ADVICE = "nothing was written to it; keep the damaged copy with its -wal, and restore a backup"
 
 
 def open_database(path: Path, entropy: Callable[[int], bytes]) -> tuple[sqlite3.Connection, int]:
     """Open or create the database at `path`: (connection in autocommit mode, descriptor that holds the owner's lock).
 
-    A damaged file, another program's file, one of a newer version, or one that another process owns is refused with
-    StoreError and stays as it is.
+    A file of another program, one of a newer version, or one that another process owns is refused with StoreError; a damaged
+    one, and a fresh start beside one that was set aside, with DatabaseDamaged. All of them stay as they are.
     """
     try:
         lock = _lock(path)
@@ -67,6 +70,46 @@ def translated(error: sqlite3.Error) -> StoreError:
             return StoreError(f"database error: {error}")
 
 
+def set_aside(path: Path, now: float) -> Path:
+    """Rename a damaged database with its log, so that nothing ever writes to it again; gives its new name.
+
+    `now` (UTC seconds) becomes part of the name. What a power cut left of an earlier setting aside is completed. Raises
+    StoreError when another process owns it or the folder cannot be written.
+    """
+    try:
+        lock = _lock(path)
+        try:
+            before = set_aside_before(path)
+            aside = path.with_name(f"{path.name}{_CORRUPT}{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S.%fZ}")
+            if before and not path.exists():
+                aside = before[-1]
+            for suffix in ("", "-wal", "-shm"):  # the log last: without it the file might pass for a sound, older one
+                part = path.with_name(path.name + suffix)
+                if part.exists():
+                    part.rename(aside.with_name(aside.name + suffix))
+            sync_folder(path.parent)
+        finally:
+            os.close(lock)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be set aside ({error.strerror}); check the state directory") from error
+    return aside
+
+
+def set_aside_before(path: Path) -> list[Path]:
+    """Damaged databases that were set aside from `path`, oldest first."""
+    found = path.parent.glob(f"{path.name}{_CORRUPT}*")
+    return sorted(one for one in found if not one.name.endswith(("-wal", "-shm")))
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _lock(path: Path) -> int:
     """Take the owner's lock beside the file (never on it: closing a descriptor of it would drop SQLite's own locks)."""
     lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -81,37 +124,52 @@ def _lock(path: Path) -> int:
 def _open(path: Path, entropy: Callable[[int], bytes]) -> sqlite3.Connection:
     log = path.with_name(path.name + "-wal")
     fresh = not path.exists()
+    aside = set_aside_before(path)
+    if fresh and aside:
+        raise DatabaseDamaged(f"{path} was damaged and is set aside as {aside[-1].name}; {_ADVICE}")
     if fresh and log.exists() and log.stat().st_size > 0:
         raise StoreError(f"{path} is missing but its log {log.name} is there; restore the database file beside it")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     os.fchmod(descriptor, 0o600)
     os.close(descriptor)
     try:
+        guard = _guard(path)
         connection = sqlite3.connect(path, isolation_level=None)
         try:
+            _check(connection, path)
+            guard.close()
             _prepare(connection, path, entropy)
         except BaseException:
             connection.close()
+            guard.close()
             raise
     except sqlite3.Error as error:
-        raise StoreError(f"{path}: {translated(error)}") from error
+        damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+        raise (DatabaseDamaged if damaged else StoreError)(f"{path}: {translated(error)}") from error
     if fresh:
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_folder(path.parent)
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, entropy: Callable[[int], bytes]) -> None:
+def _guard(path: Path) -> sqlite3.Connection:
+    """A reader, to be closed after a connection that finds the file unfit.
+
+    The last connection that closes writes the log into the file and deletes it, however damaged the file; a reader cannot.
+    """
+    guard = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    with suppress(sqlite3.DatabaseError):  # what is wrong with the file, the owner's connection tells
+        guard.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    return guard
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
     for setting in _SETTINGS:
         connection.execute(setting)
     findings = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
     if findings != ["ok"]:
-        raise StoreError(f"{path}: the database is damaged ({'; '.join(findings)}); {_ADVICE}")
+        raise DatabaseDamaged(f"{path}: the database is damaged ({'; '.join(findings)}); {_ADVICE}")
     migrations = _migrations()
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    version = _version(connection)
     if version > len(migrations):
         raise StoreError(
             f"{path} has schema version {version}, this lockerd knows up to {len(migrations)}; install the newer lockerd again"
@@ -120,16 +178,24 @@ def _prepare(connection: sqlite3.Connection, path: Path, entropy: Callable[[int]
     tables = int(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
     if tables > 0 and application != APPLICATION_ID:
         raise StoreError(f"{path} is a database of another program; name another state directory")
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, entropy: Callable[[int], bytes]) -> None:
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise StoreError(f"{path}: this file system allows no write-ahead log; use a local disk")
     for setting in _WAL_SETTINGS:
         connection.execute(setting)
-    for number, script in enumerate(migrations[version:], start=version + 1):
+    version = _version(connection)
+    for number, script in enumerate(_migrations()[version:], start=version + 1):
         _migrate(connection, number, script)
     connection.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('epoch', ?)", (entropy(8).hex(),))
     connection.row_factory = sqlite3.Row
     connection.create_function("argon2id", 2, argon2id, deterministic=True)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _migrations() -> list[str]:

@@ -186,7 +186,7 @@ def _carried(link: sqlite3.Row) -> Words:
     endings: dict[str, set[str | None]] = {"done": {ends}, "in_doubt": {"in_doubt"}}
     possible = endings.get(result, {ends, "in_doubt"})
     if motion == "accept" and result == "failed":
-        possible = possible | {"taken"}  # pulled back out of the open throat
+        possible = {*possible, "taken"}  # pulled back out of the open throat
     if link["origin"] != begins or link["target"] not in possible:
         yield f"{said}, which ended {result} and cannot have brought it from {link['origin']} to {link['target']}"
 
@@ -327,8 +327,6 @@ def _journal(db: sqlite3.Connection) -> Words:
     meta = {row["key"]: row["value"] for row in db.execute("SELECT key, value FROM meta")}
     last, acked = int(meta.get("last_seq", 0)), int(meta.get("acked_seq", 0))
     oldest, newest = db.execute("SELECT min(seq), max(seq) FROM journal").fetchone()
-    if "epoch" not in meta:
-        yield "the database has no epoch"
     if acked > last:
         yield f"the office acknowledged event {acked}, but the last one written is {last}"
     if (newest or last) != last:
@@ -363,6 +361,8 @@ _INVARIANTS = (
 
 
 def _unsettled(db: sqlite3.Connection) -> Words:
+    if db.execute("SELECT 1 FROM meta WHERE key = 'epoch'").fetchone() is None:
+        yield "the database has no epoch: it is a backup"
     for row in db.execute(
         "SELECT intent_id, unit, motion, card_id FROM intent WHERE result IS NULL ORDER BY intent_id"
     ):

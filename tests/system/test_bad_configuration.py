@@ -10,6 +10,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -246,14 +249,10 @@ def _foreign(database: Path) -> None:
     connection.close()
 
 
-def _corrupt(database: Path) -> None:
-    database.write_bytes(b"not a database at all" * 500)
-
-
 @pytest.mark.parametrize(
     ("spoil", "words"),
-    [(_corrupt, ("damaged", "backup")), (_newer, ("version 999", "newer")), (_foreign, ("another program", "name"))],
-    ids=["corrupt", "newer", "foreign"],
+    [(_newer, ("version 999", "newer")), (_foreign, ("another program", "name"))],
+    ids=["newer", "foreign"],
 )
 def test_a_database_that_cannot_be_used_stays_as_it_is(
     place: Place, spoil: Callable[[Path], None], words: tuple[str, ...]
@@ -264,6 +263,45 @@ def test_a_database_that_cannot_be_used_stays_as_it_is(
     before = database.read_bytes()
     _one_line(place.start(), FAILED, (str(place.file), "machine.state_dir", str(database), *words))
     assert database.read_bytes() == before
+
+
+def test_a_damaged_database_is_set_aside_and_the_machine_is_out_of_service(place: Place) -> None:
+    """And stays so over a restart: no fresh database is begun."""
+    place.state.mkdir()
+    database = place.state / "lockerd.db"
+    database.write_bytes(b"not a database at all" * 500)
+    for _ in range(2):
+        with subprocess.Popen(
+            [sys.executable, "-m", "lockerd", "--config", str(place.file), "run"], cwd=ROOT, stderr=subprocess.DEVNULL
+        ) as process:
+            try:
+                status, body = _ready(f"http://{place.document['health']['listen']}/readyz?verbose")
+                page = urllib.request.urlopen(f"http://{place.document['kiosk']['listen']}/events", timeout=30)
+                with page:
+                    message = next(line for line in page if line.startswith(b"data:"))
+            finally:
+                process.terminate()
+            assert process.wait(timeout=60) == 0
+        (aside,) = place.state.glob("lockerd.db.corrupt-*")
+        assert status == 503
+        assert aside.name in body["checks"]["store"][0]["output"]
+        assert "docs/reliability.md" in body["checks"]["store"][0]["remedy"]
+        assert json.loads(message[5:])["view"] == "out_of_service"
+        assert aside.read_bytes() == b"not a database at all" * 500
+        assert not database.exists()
+
+
+def _ready(url: str) -> tuple[int, dict[str, Any]]:
+    deadline = time.monotonic() + 60.0
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+        except urllib.error.HTTPError as answer:
+            with answer:
+                return answer.code, json.load(answer)
+        except OSError:
+            assert time.monotonic() < deadline, "no answer"
+        time.sleep(0.1)
 
 
 def test_a_database_of_another_key(place: Place) -> None:

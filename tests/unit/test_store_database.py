@@ -289,7 +289,7 @@ async def test_a_damaged_page_is_refused_and_kept(tmp_path: Path) -> None:
     for offset in range(4096 * 2, len(content), 4096):
         content[offset : offset + 64] = random.Random(offset).randbytes(64)
     path.write_bytes(content)
-    assert "set the file and its -wal aside" in await refused(path)
+    assert "keep the damaged copy with its -wal" in await refused(path)
     assert path.read_bytes() == content
 
 

@@ -140,7 +140,6 @@ BROKEN = {
     f"DELETE FROM face_template WHERE claim_id = '{STOCKED}'": "face_template N000002 is still there",
     "UPDATE message SET sent = 1": "is sent and was not erased",
     # the journal
-    "DELETE FROM meta WHERE key = 'epoch'": "no epoch",
     "INSERT OR REPLACE INTO meta VALUES ('acked_seq', 99)": "acknowledged event 99, but the last one written is 5",
     "DELETE FROM journal WHERE seq = 5": "the last event in the journal is 4, but the last number given is 5",
     "DELETE FROM journal WHERE seq = 3": "the journal has a gap: event 3 is missing",

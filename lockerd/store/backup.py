@@ -1,0 +1,110 @@
+"""Copies of the running database, made by its owner between two transactions, and the nightly look at the file itself.
+
+A backup is a whole database in one file. It bears no epoch, so one that is put back is another database to the office, which
+then fences the lost one; and of the events it holds only those that the office had not acknowledged. What is erased in the
+database is erased in its backups too.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lockerd.errors import StoreError
+from lockerd.store.database import Database, Run
+from lockerd.store.opening import sync_folder
+
+KEPT = 7
+"""Backups that are kept, one a night."""
+
+
+async def findings(db: Database) -> list[str]:
+    """What PRAGMA quick_check finds wrong with the file; nothing when it is sound. Raises StoreError."""
+
+    async def look(run: Run) -> list[str]:
+        return _wrong([str(row[0]) for row in await run("PRAGMA quick_check(3)", ())])
+
+    return await db.between(look)
+
+
+async def back_up(db: Database, folder: Path, now: float) -> Path:
+    """Write a backup into `folder`, named by `now` (UTC seconds), keep the newest KEPT, and give its file.
+
+    It is there only once it is whole, checked and on the disk. Raises StoreError, and then the older ones are all there.
+    """
+    name = f"lockerd-{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}.db"
+    part = folder / f"{name}.part"
+
+    async def write(run: Run) -> None:
+        await run("VACUUM INTO ?", (str(part),))
+        await run("ATTACH ? AS copy", (str(part),))
+        try:
+            # The first write at synchronous=FULL also brings to the disk what VACUUM left in the system's cache.
+            await run("DELETE FROM copy.meta WHERE key = 'epoch'", ())
+            acked = "(SELECT value FROM copy.meta WHERE key = 'acked_seq')"
+            await run(f"DELETE FROM copy.journal WHERE seq <= {acked}", ())  # noqa: S608 a constant
+            wrong = _wrong([str(row[0]) for row in await run("PRAGMA copy.quick_check(3)", ())])
+        finally:
+            await run("DETACH copy", ())
+        if wrong:
+            raise StoreError(f"the backup is damaged ({'; '.join(wrong)}); check the disk")
+
+    try:
+        _begin(folder, part)
+        try:
+            await db.between(write)
+        except StoreError:
+            _forget(folder, "*.part*")
+            raise
+        _end(folder, part)
+    except OSError as error:
+        raise StoreError(f"{folder}: {error.strerror}; make room, or give the folder to lockerd's user") from error
+    return folder / name
+
+
+def _begin(folder: Path, part: Path) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _forget(folder, "*.part*")
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def _end(folder: Path, part: Path) -> None:
+    part.rename(part.with_suffix(""))
+    for old in backups(folder)[:-KEPT]:
+        old.unlink()
+    sync_folder(folder)
+
+
+async def erase_in_backups(db: Database, folder: Path) -> None:
+    """Destroy in every backup the keys that the database no longer has. A backup that cannot be opened is deleted.
+
+    Raises StoreError.
+    """
+    for path in backups(folder):
+
+        async def scrub(run: Run, path: Path = path) -> None:
+            await run("ATTACH ? AS copy", (str(path),))
+            try:
+                await run("DELETE FROM copy.data_key WHERE record NOT IN (SELECT record FROM main.data_key)", ())
+            finally:
+                await run("DETACH copy", ())
+
+        try:
+            await db.between(scrub)
+        except StoreError:
+            _forget(folder, f"{path.name}*")
+
+
+def backups(folder: Path) -> list[Path]:
+    """The backups in a folder, oldest first."""
+    return sorted(folder.glob("lockerd-*.db"))
+
+
+def _wrong(found: list[str]) -> list[str]:
+    return [] if found == ["ok"] else found
+
+
+def _forget(folder: Path, pattern: str) -> None:
+    for path in list(folder.glob(pattern)):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,252 @@
+"""Backups of a running database, the nightly check, and a damaged file that is set aside; all with real files."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from lockerd.errors import DatabaseDamaged, StoreError
+from lockerd.model.custody import Motion, Place
+from lockerd.model.identity import FaceTemplate
+from lockerd.store import claims, journal, ledger
+from lockerd.store.backup import KEPT, back_up, backups, erase_in_backups, findings
+from lockerd.store.database import Database, Transaction
+from lockerd.store.housekeeping import Housekeeping
+from lockerd.store.opening import set_aside, set_aside_before
+from lockerd.store.verify import verify
+from tests.store_support import NOW, STAMP, carry, item, opened, stamp, vault
+
+DAY = 86400.0
+CLAIM, OTHER = "N000001", "N000002"
+
+
+async def _history(tx: Transaction) -> None:
+    await ledger.configure_slots(tx, 4)
+    for number, claim_id in enumerate((CLAIM, OTHER)):
+        await claims.put_item(tx, vault(number), item(claim_id), FaceTemplate("model", bytes(16)), STAMP)
+        await ledger.move(tx, claim_id, Place.TRANSPORT, STAMP, "read")
+        await carry(tx, Motion.STORE, claim_id, number)
+        await claims.stocked(tx, claim_id, number, STAMP)
+        await journal.append(tx, "lockerd.card.stocked", {"claim_id": claim_id}, stamp=STAMP)
+    await tx.execute("INSERT INTO meta (key, value) VALUES ('acked_seq', 1)")
+
+
+@pytest.fixture
+async def db(tmp_path: Path) -> AsyncIterator[Database]:
+    async with opened(tmp_path / "lockerd.db") as database:
+        await database.transaction(_history)
+        yield database
+
+
+def content(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    raw = sqlite3.connect(path)
+    tables = [row[0] for row in raw.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
+    found = {name: sorted(raw.execute(f"SELECT * FROM {name}"), key=repr) for name in tables}
+    raw.close()
+    return found
+
+
+async def test_a_backup_holds_all_but_the_epoch_and_what_the_office_has(db: Database, tmp_path: Path) -> None:
+    made = await back_up(db, tmp_path / "backup", NOW)
+    assert made.name == "lockerd-20270115T080000Z.db"
+    assert made.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in made.parent.iterdir()] == [made.name]
+    live, copy = content(tmp_path / "lockerd.db"), content(made)
+    assert {row[0] for row in live["journal"]} - {row[0] for row in copy["journal"]} == {1}
+    assert {row[0] for row in live["meta"]} - {row[0] for row in copy["meta"]} == {"epoch"}
+    for name in live.keys() - {"journal", "meta"}:
+        assert copy[name] == live[name], name
+    report = verify(made)
+    assert report.wrong == ()
+    assert report.unsettled == ("the database has no epoch: it is a backup",)
+
+
+async def test_a_backup_that_is_put_back_is_another_database_to_the_office(db: Database, tmp_path: Path) -> None:
+    made = await back_up(db, tmp_path / "backup", NOW)
+    before = await db.transaction(journal.position)
+    restored = tmp_path / "restored" / "lockerd.db"
+    restored.parent.mkdir()
+    made.rename(restored)
+    async with opened(restored, seed=8) as again:
+        after = await again.transaction(journal.position)
+        assert after.epoch != before.epoch
+        assert (after.last_seq, after.acked, after.oldest_retained) == (before.last_seq, 1, 2)
+        found = await again.transaction(lambda tx: claims.by_id(tx, vault(), CLAIM))
+        assert found is not None
+        assert found.slot == 0
+
+
+async def test_the_newest_backups_are_kept(db: Database, tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
+    made = [await back_up(db, folder, NOW + night * DAY) for night in range(KEPT + 2)]
+    assert backups(folder) == made[2:]
+
+
+async def test_a_backup_that_fails_leaves_the_others_and_no_part(db: Database, tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
+    made = await back_up(db, folder, NOW)
+
+    async def forget_meta(tx: Transaction) -> None:
+        await tx.execute("ALTER TABLE meta RENAME TO elsewhere")
+
+    await db.transaction(forget_meta)
+    with pytest.raises(StoreError, match="no such table"):
+        await back_up(db, folder, NOW + DAY)
+    assert list(folder.iterdir()) == [made]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="make room"):
+        await back_up(db, tmp_path / "file", NOW)
+
+
+async def test_what_is_erased_is_erased_in_the_backups(db: Database, tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
+    made = await back_up(db, folder, NOW)
+    wrapped = [row[1] for row in content(made)["data_key"]]
+
+    async def collected(tx: Transaction) -> None:
+        await carry(tx, Motion.PICK, CLAIM, 0)
+        await carry(tx, Motion.PRESENT, CLAIM)
+        await ledger.move(tx, CLAIM, Place.TAKEN, STAMP, "exit sensor")
+        await claims.collected(tx, CLAIM, STAMP)
+        await claims.erase_collected(tx, NOW + 1.0)
+
+    await db.transaction(collected)
+    (folder / "lockerd-00000000T000000Z.db").write_bytes(b"no database" * 500)
+    await erase_in_backups(db, folder)
+    assert backups(folder) == [made]
+    kept = {row[0] for row in content(made)["data_key"]}
+    assert kept == {f"claim|{OTHER}", f"face_template|{OTHER}"}
+    left = made.read_bytes()
+    assert [key in left for key in wrapped].count(True) == len(kept)
+
+
+# --- the night
+
+
+async def test_each_night_has_one_check_and_one_backup(db: Database, tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
+    for hour, expected in ((0, 0), (10, 0), (12, 1), (34, 1), (36, 2)):
+        house = Housekeeping(db, folder, lambda wall=NOW + hour * 3600.0: stamp(wall))  # type: ignore[misc]
+        await house.care()
+        assert len(backups(folder)) == expected, hour
+        assert (house.damage, house.no_backup) == ("", "")
+
+
+async def test_a_backup_that_cannot_be_made_is_told_until_one_can(db: Database, tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
+    folder.write_text("in the way")
+    wall = [NOW]
+    house = Housekeeping(db, folder, lambda: stamp(wall[0]))
+    for _ in range(2):
+        await house.care()
+        wall[0] += DAY
+    assert "make room" in house.no_backup
+    folder.unlink()
+    await house.care()
+    assert house.no_backup == ""
+
+
+async def test_damage_that_the_nightly_check_finds_is_told_and_not_backed_up(db: Database, tmp_path: Path) -> None:
+    wall = [NOW]
+    house = Housekeeping(db, tmp_path / "backup", lambda: stamp(wall[0]))
+    await house.care()
+
+    async def twice(tx: Transaction) -> None:
+        await tx.execute("PRAGMA ignore_check_constraints = ON")
+        await tx.execute("UPDATE slot SET state = 'half' WHERE slot = 3")
+
+    await db.transaction(twice)
+    await db.between(lambda run: run("PRAGMA ignore_check_constraints = OFF", ()))
+    assert await findings(db) == ["CHECK constraint failed in slot"]
+    wall[0] += DAY
+    await house.care()
+    assert house.damage == "CHECK constraint failed in slot"
+    assert backups(tmp_path / "backup") == []
+
+
+# --- a damaged file
+
+
+def _damaged(folder: Path) -> Path:
+    path = folder / "lockerd.db"
+    path.write_bytes(b"not a database at all" * 500)
+    path.with_name("lockerd.db-wal").write_bytes(b"its log")
+    return path
+
+
+async def _refused(path: Path) -> str:
+    with pytest.raises(DatabaseDamaged) as caught:
+        async with asyncio.timeout(30.0):
+            await Database(path).run()
+    return str(caught.value)
+
+
+async def test_a_damaged_database_is_set_aside_with_its_log_and_no_fresh_one_is_opened(tmp_path: Path) -> None:
+    path = _damaged(tmp_path)
+    await _refused(path)
+    aside = set_aside(path, NOW)
+    assert aside.name == "lockerd.db.corrupt-20270115T080000.000000Z"
+    assert aside.read_bytes() == b"not a database at all" * 500
+    assert aside.with_name(f"{aside.name}-wal").read_bytes() == b"its log"
+    for _ in range(2):
+        assert aside.name in await _refused(path)
+        assert not path.exists()
+    assert set_aside(path, NOW + 1.0) == aside
+    assert set_aside_before(path) == [aside]
+
+
+async def test_the_log_of_a_damaged_database_is_not_written_into_it(db: Database, tmp_path: Path) -> None:
+    """SQLite's last connection does that when it closes, and then deletes the log."""
+    await db.truncate_wal()
+    await db.transaction(lambda tx: journal.append(tx, "lockerd.test", {}, stamp=STAMP))
+    folder = tmp_path / "cut off"
+    folder.mkdir()
+    path = folder / "lockerd.db"
+    for suffix in ("", "-wal"):
+        path.with_name(path.name + suffix).write_bytes((tmp_path / f"lockerd.db{suffix}").read_bytes())
+    root = await db.between(lambda run: run("SELECT rootpage FROM sqlite_schema WHERE name = 'attempt'", ()))
+    damaged = bytearray(path.read_bytes())
+    damaged[4096 * (root[0][0] - 1) : 4096 * root[0][0]] = bytes(range(256)) * 16  # a page that the log does not hold
+    path.write_bytes(damaged)
+    log = path.with_name("lockerd.db-wal").read_bytes()
+    assert log
+    assert "damaged" in await _refused(path)
+    assert path.read_bytes() == damaged
+    assert path.with_name("lockerd.db-wal").read_bytes() == log
+
+
+async def test_a_setting_aside_that_was_cut_off_is_completed(tmp_path: Path) -> None:
+    path = _damaged(tmp_path)
+    aside = tmp_path / "lockerd.db.corrupt-20270115T080000.000000Z"
+    path.rename(aside)
+    assert aside.name in await _refused(path)
+    assert set_aside(path, NOW + 1.0) == aside
+    assert aside.with_name(f"{aside.name}-wal").read_bytes() == b"its log"
+    assert set_aside_before(path) == [aside]
+
+
+async def test_a_second_damaged_database_does_not_take_the_place_of_the_first(tmp_path: Path) -> None:
+    first = set_aside(_damaged(tmp_path), NOW)
+    second = set_aside(_damaged(tmp_path), NOW + 1.0)
+    assert set_aside_before(tmp_path / "lockerd.db") == [first, second]
+
+
+async def test_a_backup_that_is_put_back_ends_it(db: Database, tmp_path: Path) -> None:
+    made = await back_up(db, tmp_path / "backup", NOW)
+    folder = tmp_path / "other"
+    folder.mkdir()
+    path = _damaged(folder)
+    set_aside(path, NOW)
+    made.rename(path)
+    async with opened(path) as again:
+        assert (await again.transaction(journal.position)).last_seq == 2
+
+
+async def test_a_database_in_use_is_not_set_aside(db: Database, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="in use"):
+        set_aside(tmp_path / "lockerd.db", NOW)
+    assert (tmp_path / "lockerd.db").exists()
