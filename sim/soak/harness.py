@@ -158,10 +158,7 @@ class MemoryTransport:
 
 
 class Daemon:
-    """The real daemon: begun and cut off, on one database file. A `sim.soak.door.Door`.
-
-    `run` is its life: it starts whenever the machine has power. `committed` is awaited after each commit.
-    """
+    """The real daemon: begun and cut off, on one database file; a `sim.soak.door.Door`. `run` is its life."""
 
     def __init__(
         self,
@@ -197,10 +194,8 @@ class Daemon:
         self._off = asyncio.Event()
         self._wanted = asyncio.Event()
 
-    # --- power -------------------------------------------------------------------------------------------------------
-
     def start(self) -> None:
-        """Let the daemon start as soon as it has ended."""
+        """Let it start as soon as it has ended."""
         self._wanted.set()
 
     def stop(self) -> None:
@@ -277,8 +272,6 @@ class Daemon:
         context.run(FAMILY.set, self._family)
         return self.loop.create_task(wrapped(), context=context)
 
-    # --- put together ------------------------------------------------------------------------------------------------
-
     def _drivers(self) -> Drivers:
         @asynccontextmanager
         async def office() -> AsyncIterator[MemoryTransport]:
@@ -322,8 +315,6 @@ class Daemon:
             health=config.Health("127.0.0.1:3"),
             patience=self._patience,
         )
-
-    # --- the door ----------------------------------------------------------------------------------------------------
 
     def _show(self, page: Page | None) -> None:
         if page != self.page:
@@ -400,7 +391,14 @@ def _story(task: asyncio.Task[None]) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def quiet() -> None:
-    """No log: a year of it would be the slowest part."""
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No log meanwhile: a year of it would be the slowest part."""
+    before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+        logging.disable(logging.NOTSET)

@@ -201,9 +201,9 @@ def play(
     seed: int, setting: Setting, *, until: float | None = None, echo: Callable[[str], None] | None = None
 ) -> Report:
     """Play one seed to its end, to `until` (virtual seconds) or to the first violation. `echo` gets every line of the story."""
-    quiet()
     folder = Path(tempfile.mkdtemp(prefix="soak-", dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None))
     try:
-        return run(_play(folder, seed, setting, setting.days * DAY if until is None else until, echo))
+        with quiet():
+            return run(_play(folder, seed, setting, setting.days * DAY if until is None else until, echo))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

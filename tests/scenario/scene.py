@@ -64,8 +64,8 @@ Story = Callable[[Scene], Awaitable[None]]
 
 def play(folder: Path, story: Story, people: int = 3) -> Checker:
     """Stock the machine for the first `people` of the town, play, and hold all ledgers against the truth."""
-    quiet()
-    return run(_play(folder, story, people))
+    with quiet():
+        return run(_play(folder, story, people))
 
 
 async def _play(folder: Path, story: Story, people: int) -> Checker:
