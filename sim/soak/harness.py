@@ -207,11 +207,6 @@ class Daemon:
         self._off.set()
         self._show(None)
 
-    @property
-    def running(self) -> bool:
-        """Whether it lives."""
-        return not self.seams.dead
-
     async def run(self) -> None:
         """Live and die until cancelled."""
         try:
@@ -224,7 +219,7 @@ class Daemon:
                 off = asyncio.ensure_future(self._off.wait())
                 await asyncio.wait((life, off), return_when=asyncio.FIRST_COMPLETED)
                 off.cancel()
-                if self.running:
+                if not self.seams.dead:
                     self.failures.append(_story(life))
                     self.loop.call_later(RESTART_SECONDS, self.start)
                     self.seams.dead = True
@@ -323,7 +318,7 @@ class Daemon:
 
     def tap(self, action: str, value: str = "") -> None:
         """See `Door`."""
-        if self._machine is not None and self.running:
+        if self._machine is not None and not self.seams.dead:
             self._machine.session.tap(Tap(Action(action), value))
 
     async def changed(self, timeout: float) -> None:
@@ -333,7 +328,7 @@ class Daemon:
                 await self._pulse.wait()
 
     async def _staff(self, work: Callable[[app.Assembled], Awaitable[T]]) -> T:
-        if self._machine is None or not self.running:
+        if self._machine is None or self.seams.dead:
             raise Refused("the machine is off")
         task = self._inside(work(self._machine))
         await asyncio.wait((task,))
