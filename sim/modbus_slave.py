@@ -148,7 +148,7 @@ def _good(frame: bytes) -> bool:
 
 
 def _frame_length(buffer: bytearray, start: int) -> int | None:
-    """Length of the frame of the candidate at `start`; 0 if there is none; None if more bytes are needed to tell or to finish it."""
+    """Length of the frame of the candidate at `start`; 0 if there is none; None if more bytes are needed to tell."""
     available = len(buffer) - start
     function = buffer[start + 1]
     if function in _FIXED:

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 from firmware_protocol import blocks, cardtext, crt, idnumber, samv
 from firmware_protocol.crc import crc16, crc16_of_registers, xor_of
 from firmware_protocol.framing import Parser
+from firmware_protocol.line import rtu_frame
 from firmware_protocol.mailbox import ExceptionCode, conclude, judge
 from firmware_protocol.units import State, UnitKind
-from sim.modbus_slave import RtuSlave, TcpSlave
+from sim.modbus_slave import RtuSlave, TcpSlave, answer
 
 Entry = Callable[[bytes], None]
 
@@ -85,8 +86,8 @@ def _registers(stream: bytes) -> list[int]:
     return [int.from_bytes(stream[i : i + 2], "big") for i in range(0, len(stream) - 1, 2)]
 
 
-def _any_split(make: Callable[[], Parser[Any]], stream: bytes, pieces: Iterable[bytes]) -> list[Any]:
-    """The frames of the stream, which no split may change."""
+def _any_split(make: Callable[[], Parser[Any]], stream: bytes, pieces: Iterable[bytes]) -> None:
+    """No split may change the frames of the stream, and every byte is part of one or dropped."""
     whole, split = make(), make()
     at_once = whole.feed(stream) + whole.flush()
     found = []
@@ -96,7 +97,9 @@ def _any_split(make: Callable[[], Parser[Any]], stream: bytes, pieces: Iterable[
     found += split.flush()
     promise(found == at_once, "the split decides the frames")
     promise(whole.waiting == split.waiting == 0, "bytes wait after the end")
-    return at_once
+    promise(whole.dropped_bytes == split.dropped_bytes, "the split decides what is dropped")
+    told = sum(1 if isinstance(frame, crt.Control) else len(frame.to_bytes()) for frame in at_once)
+    promise(told + whole.dropped_bytes == len(stream), "bytes are lost, or counted twice")
 
 
 def samv_stream(data: bytes) -> None:
@@ -109,8 +112,7 @@ def samv_stream(data: bytes) -> None:
         body = (len(text) + 1).to_bytes(4, "big")[2:] + text
         stream = (stream if chosen.seal == 1 else b"") + samv.HEADER + body + bytes([xor_of(body)])
     make = samv.request_parser if chosen.second else samv.reply_parser
-    for found in _any_split(make, stream, _pieces(stream, chosen)):
-        found.to_bytes()
+    _any_split(make, stream, _pieces(stream, chosen))
 
 
 def crt_stream(data: bytes) -> None:
@@ -123,9 +125,7 @@ def crt_stream(data: bytes) -> None:
         body = b"\xf2\0" + len(text).to_bytes(4, "big")[2:] + text + b"\3"
         stream = (stream if chosen.seal == 1 else b"") + body + bytes([xor_of(body)])
     make = crt.request_parser if chosen.second else crt.reply_parser
-    for found in _any_split(make, stream, _pieces(stream, chosen)):
-        if not isinstance(found, crt.Control):
-            found.to_bytes()
+    _any_split(make, stream, _pieces(stream, chosen))
 
 
 def crt_frame(data: bytes) -> None:
@@ -211,14 +211,16 @@ def modbus_rtu(data: bytes) -> None:
         return
     chosen, stream = _chosen(data), data[2:]
     if chosen.seal:
-        frame = b"\1" + stream[:253]
-        stream = (stream if chosen.seal == 1 else b"") + frame + crc16(frame).to_bytes(2, "little")
-    pieces = [stream] if chosen.seal == 3 else _pieces(stream, chosen)
+        request = (b"\3" + stream[:4]).ljust(5, b"\0") if chosen.seal == 2 else stream[:253]
+        frame = rtu_frame(1, request)
+        stream = {1: stream + frame, 2: frame + frame, 3: frame}[chosen.seal]
     slave = RtuSlave({1: _Memory()})
-    for piece in pieces:
-        sent = slave.feed(piece)
-        promise(len(sent) <= 256 * (1 + len(piece)), "more answers than requests")
+    sent = b""
+    for piece in [stream] if chosen.seal == 3 else _pieces(stream, chosen):
+        sent += slave.feed(piece)
         promise(len(slave._buffer) <= _RTU_BUFFER, "the buffer grows")
+    promise(len(sent) <= 256 * len(stream), "more answers than requests")
+    promise(chosen.seal != 2 or sent == 2 * rtu_frame(1, answer(_Memory(), request)), "a request is not answered once")
     slave.gap()
     promise(not slave._buffer, "bytes wait after the silence")
 
@@ -229,8 +231,9 @@ def modbus_tcp(data: bytes) -> None:
         return
     chosen, stream = _chosen(data), data[2:]
     if chosen.seal:
-        pdu = stream[:253]
-        stream = bytes(4) + (len(pdu) + 1).to_bytes(2, "big") + b"\1" + pdu + stream
+        pdu = stream[:253] or b"\3"
+        request = bytes(4) + (len(pdu) + 1).to_bytes(2, "big") + b"\1" + pdu
+        stream = request + (request if chosen.seal == 2 else stream)
     whole, split = TcpSlave({1: _Memory()}), TcpSlave({1: _Memory()})
     at_once = whole.feed(stream)
     sent = b""
@@ -238,6 +241,7 @@ def modbus_tcp(data: bytes) -> None:
         sent += split.feed(piece)
         promise(len(split._buffer) <= _TCP_BUFFER, "the buffer grows")
     promise(sent == at_once, "the split decides the answers")
+    promise(chosen.seal != 2 or at_once[: len(at_once) // 2] * 2 == at_once != b"", "a request is not answered once")
 
 
 LONGEST = {
