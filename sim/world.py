@@ -224,6 +224,10 @@ class World:
         for card in cards:
             self._put(card, Spot(Place.LOAD))
 
+    def empty_feeder(self) -> None:
+        """Staff take all cards out of the feeder again."""
+        self._empty(Place.LOAD)
+
     def take_rejects(self) -> None:
         """Staff take all cards out of the reject lane."""
         self._empty(Place.REJECT_LANE)
