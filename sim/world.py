@@ -232,6 +232,13 @@ class World:
         """Staff take all cards out of the reject lane."""
         self._empty(Place.REJECT_LANE)
 
+    def take_stuck(self, path: UnitKind) -> None:
+        """Staff pull the card that got stuck in a unit's path out by hand."""
+        card = self.card_between(path)
+        if card is None:
+            raise Impossible("no card is stuck")
+        self._put(card, Spot(Place.TRAY))
+
     def empty_bin(self) -> None:
         """Staff take all cards out of the bin; its counter stays until the unit is told."""
         self._empty(Place.BIN)
