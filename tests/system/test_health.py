@@ -33,6 +33,12 @@ async def kiosk(locker: Harness) -> AsyncIterator[Kiosk]:
     await asyncio.wait([following])
 
 
+def _threads(state: Path) -> int:
+    """How many threads the daemon of this state folder has."""
+    daemon = next(process for process in Path("/proc").glob("[0-9]*") if _is_daemon(process, state))
+    return len(list((daemon / "task").iterdir()))
+
+
 def _is_daemon(process: Path, state: Path) -> bool:
     try:
         line = (process / "cmdline").read_text().split("\0")
@@ -77,8 +83,7 @@ async def test_all_is_well(locker: Harness, kiosk: Kiosk) -> None:
 
 async def test_the_daemon_has_no_thread_beside_its_loop_but_the_database(locker: Harness, kiosk: Kiosk) -> None:
     await _open_for_business(locker, kiosk)
-    daemon = next(process for process in Path("/proc").glob("[0-9]*") if _is_daemon(process, locker.setting.state))
-    assert len(list((daemon / "task").iterdir())) == 2
+    assert _threads(locker.setting.state) == 2
 
 
 async def test_without_the_office_cards_are_handed_out(locker: Harness, kiosk: Kiosk) -> None:
