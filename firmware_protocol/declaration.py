@@ -153,7 +153,7 @@ class _Field(NamedTuple):
 
     name: str
     offset: int
-    count: int
+    times: int
     words: int
     wide: bool
     signed: bool
@@ -230,10 +230,10 @@ def decode(block: Block, registers: Sequence[int]) -> dict[str, int | tuple[int,
     for field in block.fields:
         if version < field.since:
             found[field.name] = None
-        elif field.count == 1:
+        elif field.times == 1:
             found[field.name] = _value(field, registers, field.offset, version)
         else:
-            ends = range(field.offset, field.offset + field.count * field.words, field.words)
+            ends = range(field.offset, field.offset + field.times * field.words, field.words)
             found[field.name] = tuple(_value(field, registers, at, version) for at in ends)
     return found
 
@@ -287,7 +287,7 @@ def _field(one: Register) -> _Field:
     return _Field(
         name=one.name,
         offset=one.offset,
-        count=one.count,
+        times=one.count,
         words=one.wire_type.words,
         wide=one.wire_type is WireType.U32,
         signed=one.wire_type is WireType.S16,

@@ -104,7 +104,7 @@ class UnitFirmware:
         self._boot_id = 0
         self._state = State.READY
         self._step = 0
-        self._shown: tuple[object, ...] = ()  # what `_registers` tell
+        self._told: tuple[object, ...] = ()  # what the `_registers` say
         self._registers: list[int] = []
         self._group: asyncio.TaskGroup | None = None
         self._motion: asyncio.Task[None] | None = None
@@ -305,8 +305,8 @@ class UnitFirmware:
         record = self._record
         slot = self._mechanism.slot()
         detail = self._mechanism.detail()
-        shown = (self._boot_id, self._state, self._step, slot, int(sensors), detail, record)
-        if shown != self._shown:
+        told = (self._boot_id, self._state, self._step, slot, int(sensors), detail, record)
+        if told != self._told:
             self._registers = StatusBlock(
                 boot_id=self._boot_id,
                 state=self._state,
@@ -326,5 +326,5 @@ class UnitFirmware:
                 accepted_arg0=record.arg0,
                 done_arg0=record.done_arg0,
             ).to_registers()
-            self._shown = shown
+            self._told = told
         return self._registers
