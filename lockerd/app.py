@@ -245,7 +245,7 @@ def assemble(
         LockerIdentity(config.machine.id, epoch, boot, {"lockerd": version("lockerd")}),
         JournalOutbox(db, partial(_envelope, locker_id=config.machine.id)),
         on_item=intake.take,
-        load_cursor=lambda: db.transaction(journal.load_down_cursor),
+        load_cursor=lambda: db.read(journal.load_down_cursor),
         save_cursor=lambda cursor: db.transaction(lambda tx: journal.save_down_cursor(tx, cursor)),
         status=lambda: office_status(condition.report()),
         clock=drivers.clock,
@@ -282,7 +282,7 @@ def assemble(
     maintenance = Maintenance(db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp)
 
     async def alive() -> bool:
-        await db.transaction(journal.position)
+        await db.read(journal.position)
         return not session.stuck()
 
     registry = CollectorRegistry()
@@ -347,8 +347,8 @@ async def _wake_link(db: Database, link: OfficeLink) -> None:
     last = 0
     while True:
         seen = db.written
-        position = await db.transaction(journal.position)
-        if position.last_seq != last:
-            last = position.last_seq
+        now = await db.read(journal.last_seq)
+        if now != last:
+            last = now
             link.notify()
         await db.more_written(seen)

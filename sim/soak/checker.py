@@ -122,7 +122,7 @@ class Checker(Witness):
 
     async def committed(self, fetch: Fetch) -> None:
         """See `Witness`."""
-        for row in await fetch(f"SELECT * FROM journal WHERE seq > {self._last_event} ORDER BY seq"):  # noqa: S608  # a number
+        for row in await fetch("SELECT * FROM journal WHERE seq > ? ORDER BY seq", self._last_event):
             if row["seq"] != self._last_event + 1:
                 self.wrong(f"event {row['seq']} follows {self._last_event}")
             self._last_event = row["seq"]
@@ -131,7 +131,7 @@ class Checker(Witness):
             self.note(f"event {row['seq']} {row['type']} {row['data']}")
             if row["type"] == "lockerd.card.taken":
                 self._on_taken(data)
-        for row in await fetch(f"SELECT * FROM card_move WHERE move_id > {self._last_move} ORDER BY move_id"):  # noqa: S608
+        for row in await fetch("SELECT * FROM card_move WHERE move_id > ? ORDER BY move_id", self._last_move):
             self._last_move = row["move_id"]
             self._on_move(row)
         if self.full_wanted and self._still():

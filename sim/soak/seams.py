@@ -7,11 +7,16 @@ import hashlib
 import sqlite3
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Protocol
 
 import aiosqlite
 
-Fetch = Callable[[str], Awaitable[list[Any]]]
+
+class Fetch(Protocol):
+    """Reads what was committed."""
+
+    def __call__(self, sql: str, *parameters: object) -> Awaitable[list[Any]]:
+        """The rows of one statement."""
 
 
 class Step(Enum):
@@ -142,9 +147,9 @@ class Connection(aiosqlite.Connection):
             self._seams.count(Step.COMMITTED)
         return rows
 
-    async def _read(self, sql: str) -> list[Any]:
+    async def _read(self, sql: str, *parameters: object) -> list[Any]:
         """One statement of the witness, to which nothing happens meanwhile."""
-        return self._conn.execute(sql).fetchall()
+        return self._conn.execute(sql, parameters).fetchall()
 
 
 class _Turn:
