@@ -211,13 +211,13 @@ def assemble(
     """Put the machine together; nothing runs yet."""
     bus, face, random = drivers.bus, drivers.face, drivers.random
     units: dict[Unit, Mover] = {
-        unit: MailboxMover(MailboxUnit(bus, kind, unit.value), unit)
+        unit: MailboxMover(MailboxUnit(bus, kind, unit.value, poll_interval=drivers.pace.moving), unit)
         for unit, kind in ((Unit.DISPENSER, UnitKind.DISPENSER), (Unit.RECYCLER, UnitKind.RECYCLER))
     }
     if isinstance(config.dispenser, CrtDispenser):
         module = CrtModule(MODULE, drivers.lines[MODULE], address=config.dispenser.address)
         units[Unit.DISPENSER] = CrtMover(module, units[Unit.DISPENSER], TallyFile(config.tally, MODULE))
-    cabinet = MailboxCabinet(MailboxUnit(bus, UnitKind.CABINET, "cabinet"))
+    cabinet = MailboxCabinet(MailboxUnit(bus, UnitKind.CABINET, "cabinet", poll_interval=drivers.pace.moving))
     readers = {name: SamvReader(name, drivers.lines[name]) for name in READERS}
     by_place = Readers(**readers)
     motions = Motions(db, units, stamp)
@@ -266,11 +266,11 @@ def assemble(
             idle=lambda: session.idle,
         ),
         changed=lambda: session.condition_changed(),  # noqa: PLW0108 the session comes after
-        every=drivers.survey,
+        every=drivers.pace.idle,
     )
     session = Session(
         doing=doing,
-        watching=Watching(motions, readers["counter"], face, config.patience.face),
+        watching=Watching(motions, readers["counter"], face, config.patience.face, drivers.pace.watched),
         recovery=recovery,
         cabinet=cabinet,
         show=views.publish,
