@@ -115,6 +115,11 @@ class UnitFirmware:
         return self._powered
 
     @property
+    def record(self) -> Record:
+        """What the non-volatile memory holds, as far as the firmware has read it since it was switched on."""
+        return self._record
+
+    @property
     def silent(self) -> bool:
         """Whether the unit answers nothing: no power, a broken line, or its program does not run."""
         return not self._powered or self._muted or self._group is None
