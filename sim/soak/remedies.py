@@ -32,7 +32,9 @@ class Remedies:
         self.guesses: dict[str, deque[float]] = {}
         self._binned: list[tuple[str, str]] = []  # old cards in the bin whose owner had no new one, with the new one
         self._empty_handed: dict[str, float] = {}
-        self._standing: dict[str, tuple[int, float]] = {}  # card on its way: which move brought it there, first seen when
+        self._standing: dict[
+            str, tuple[int, float]
+        ] = {}  # card on its way: which move brought it there, first seen when
 
     @staticmethod
     def _now() -> float:
