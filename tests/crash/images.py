@@ -35,10 +35,11 @@ from tests.crash.story import TABLES, Digest
 
 SHARED_MEMORY = Path("/dev/shm")
 DATABASE = "lockerd.db"
+STORY = "tests.crash.story"
 PEOPLE = 100
 EACH = 10
 """Images of a moment, at least; with few to make, moments are left out."""
-_MAPPED = ("-shm", ".lock", "marks")
+MAPPED = ("-shm", ".lock", "marks")
 """Never synced, or never read: an image holds none of them as they were."""
 _ERASED = "its key is not there"
 """Of a backup: what was erased in the database is erased in its backups by destroying the key."""
@@ -108,7 +109,7 @@ def moments(ops: Sequence[Op]) -> Iterator[tuple[Op, Moment]]:
         if isinstance(op, Mark):
             machine = op.said.get("machine", machine)
             done = op.said.get("commit", done)
-        elif not op.path.endswith(_MAPPED):
+        elif not op.path.endswith(MAPPED):
             yield (
                 op,
                 Moment(commits[done - 1] if done else None, commits[done] if done < len(commits) else None, machine),
@@ -278,7 +279,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     with workplace() as place:
         story = ["--seed", str(arguments.seed), "--days", str(arguments.days)]
-        ops = record(place / "story", *story, *(["--unsynced"] if arguments.unsynced else []))
+        ops = record(place / "story", STORY, *story, *(["--unsynced"] if arguments.unsynced else []))
         bench = place / "image"
         bench.mkdir()
         tally = run(ops, bench, images=arguments.images, seed=arguments.seed, daemon_every=arguments.daemon_every)

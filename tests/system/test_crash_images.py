@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.images import Tally, run, workplace
+from lockerd.store.codes import TRIES
+from tests.crash import attempts
+from tests.crash.images import STORY, Tally, run, workplace
 from tests.crash.recording import record
 
 
@@ -29,7 +31,7 @@ def place() -> Iterator[Path]:
 
 
 def images_of(place: Path, *story: str, daemon_every: int) -> Tally:
-    ops = record(place / "story", "--days", "0", *story)
+    ops = record(place / "story", STORY, "--days", "0", *story)
     bench = place / "image"
     bench.mkdir()
     return run(ops, bench, images=400, seed=1, daemon_every=daemon_every)
@@ -45,3 +47,13 @@ def test_no_acknowledged_commit_is_lost_or_torn(place: Path) -> None:
 def test_a_store_that_does_not_sync_is_caught(place: Path) -> None:
     tally = images_of(place, "--unsynced", daemon_every=0)
     assert tally.wrong["lost"] > 0
+
+
+@pytest.mark.parametrize("synced", [True, False])
+def test_a_try_outlives_the_power_exactly_if_it_is_synced(place: Path, synced: bool) -> None:
+    ops = record(place / "story", attempts.STORY, "--days", "1", *([] if synced else ["--unsynced"]))
+    bench = place / "image"
+    bench.mkdir()
+    found = attempts.cut(ops, bench, images=40, seed=1)
+    assert found.pulls == 40
+    assert (found.most <= TRIES and not found.unopened) is synced
