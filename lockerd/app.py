@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import structlog
+from msgspec.structs import asdict
 from prometheus_client import CollectorRegistry
 
 from firmware_protocol.units import UnitKind
@@ -47,6 +48,7 @@ from lockerd.store.database import Database, Transaction
 from lockerd.store.housekeeping import Housekeeping
 from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
 from lockerd.store.opening import set_aside
+from lockerd.store.retention import DAY, Retention
 from lockerd.store.vault import Vault
 from lockerd.supervise import Standing, Supervisor
 from lockerd.watching import Watching
@@ -248,7 +250,13 @@ def assemble(
         stocking=stocking,
     )
     views = Views(View(Screen.OUT_OF_SERVICE, Progress.RECOVERING))
-    housekeeping = Housekeeping(db, config.machine.state_dir / "backup", stamp)
+    housekeeping = Housekeeping(
+        db,
+        config.machine.state_dir / "backup",
+        stamp,
+        Retention(**{name: days * DAY for name, days in asdict(config.retention).items()}),
+        clock_is_right=lambda: link.status.clock_right,
+    )
     intake = Intake(db, vault, face, stamp)
     link = OfficeLink(
         LinkSettings(config.office.url),

@@ -77,5 +77,5 @@ async def send_messages(db: Database, vault: Vault, sender: SmsSender, stamp: Ca
             log.warning("message not sent", message_id=message.message_id, error=str(error))
             end = partial(messages.failed, message_id=message.message_id, retry_at=stamp().wall + SMS_RETRY_SECONDS)
         else:
-            end = partial(messages.sent, message_id=message.message_id)
+            end = partial(messages.sent, message_id=message.message_id, at=stamp().wall)
         await db.transaction(end)

@@ -107,6 +107,11 @@ class LinkStatus:
         """Whether the two clocks differ by more than `CLOCK_TOLERANCE`."""
         return self.clock_offset is not None and abs(self.clock_offset) > CLOCK_TOLERANCE
 
+    @property
+    def clock_right(self) -> bool:
+        """Whether the office answers, and its clock agrees with ours."""
+        return self.reachable and self.clock_offset is not None and not self.clock_wrong
+
 
 def backoff(settings: LinkSettings, failures: int, random: Random) -> float:
     """Seconds to wait after `failures` (from 1) failed tries in a row."""
