@@ -277,7 +277,7 @@ def test_a_face_is_followed_from_frame_to_frame(pipeline: Pipeline) -> None:
         looked.append(picture.shape[:2])
         return pipeline.detect(picture, size)
 
-    watched = dataclasses.replace(pipeline, detect=detect)  # type: ignore[arg-type]
+    watched = dataclasses.replace(pipeline, detect=detect)
     person, far = Person.from_seed(8), dataclasses.replace(GOOD, eye_distance=0.1)
     before, after, gone = (draw_scene([person], rng(n), (1280, 720), nuisance=far)[0] for n in (1, 2, 3))
     whole = watched.look(before, watched.gates_live)

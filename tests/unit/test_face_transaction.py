@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -214,13 +215,13 @@ def test_one_source_that_sees_nobody_lets_time_run_out(both: Agreement) -> None:
 def test_a_face_is_followed_but_the_whole_frame_is_searched_again_soon(transaction: Transaction) -> None:
     transaction.frames, transaction.span = 99, 99.0
     whole = []
-    for number in range(20):
+    for number in range(21):
         now = number / 15
         near = transaction.near(now)
         if near is None:
             whole.append(now)
         transaction.add(seen(1), now)
     assert len(whole) == 5
-    assert max(b - a for a, b in zip(whole, whole[1:], strict=False)) <= WHOLE_EVERY + 1 / 15
+    assert max(b - a for a, b in pairwise(whole)) <= WHOLE_EVERY + 1 / 15
     transaction.add(FaceReason.SEVERAL_FACES, 1.4)
     assert transaction.near(1.41) is None, "a track that ended is not followed"
