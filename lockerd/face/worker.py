@@ -124,6 +124,7 @@ class Worker:
         self._preview = False
         self._next_shot = 0.0
         self._next_beat = 0.0
+        self._looked = 0
         self._prompted: tuple[FaceReason, float] | None = None
 
     def serve(self) -> None:
@@ -147,7 +148,7 @@ class Worker:
                     shown.fill(0)
             if now >= self._next_beat:
                 self._next_beat = now + BEAT_EVERY
-                self._wire.send(Beat(all(source.is_up() for source in self._sources)))
+                self._wire.send(Beat(all(source.is_up() for source in self._sources), self._looked))
 
     def _take(self, request: Request) -> None:
         match request:
@@ -199,6 +200,7 @@ class Worker:
                 if not self._sources[index].is_up():
                     decision = Decision(FaceVerdict.UNAVAILABLE, FaceReason.CAMERA_DOWN)
                 continue
+            self._looked += 1
             near = agreement.parts[index].near(now)
             seen = self._pipeline.look(frame, self._pipeline.gates_live, live=index == 0, near=near)
             now = time.monotonic()
