@@ -99,7 +99,7 @@ class Condition(Collector):
                 await _ask(reader.probe())
             cabinet = await _ask(parts.cabinet.observe())
         try:
-            slots, bin_count = await parts.db.transaction(_counts)
+            slots, bin_count = await parts.db.read(_counts)
         except StoreError as error:
             self._store_trouble = str(error)
             return
