@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from lockerd.errors import ConfigError
+from lockerd.model.policy import Evidence, Policy, unsafe
 from lockerd.pickup.state import Patience
 
 
@@ -177,6 +178,12 @@ class PatienceSeconds(Section, frozen=True):
     face: Annotated[Seconds, _key("For one face verification.")] = 20.0
 
 
+class Review(Section, frozen=True):
+    """Remote review: a reviewer at the office compares a picture, where a combination of `[policy]` says so."""
+
+    seconds: Annotated[Seconds, _key("For the reviewer's decision; then the counter.")] = 90.0
+
+
 class Config(Section, frozen=True):
     """The whole file."""
 
@@ -191,6 +198,8 @@ class Config(Section, frozen=True):
     health: Health
     dispenser: MailboxDispenser | CrtDispenser = MailboxDispenser()
     patience: PatienceSeconds = PatienceSeconds()
+    review: Review = Review()
+    policy: Policy = Policy()
 
     @property
     def production(self) -> bool:
@@ -288,6 +297,10 @@ def _check(path: Path, config: Config) -> None:
         if address in taken:
             raise ConfigError(f"{path}: key '{key}': {listen} is that of '{taken[address]}'; give each its own port")
         taken[address] = key
+    for bad in unsafe(config.policy):
+        raise ConfigError(f"{path}: key '{bad.key}': {bad.reason}; {bad.remedy}")
+    if config.policy.names(Evidence.FINGERPRINT):
+        raise ConfigError(f"{path}: key 'policy': names fingerprint, which no part here reads; remove it")
     if config.production and config.face.span < 1.0:
         raise ConfigError(f"{path}: key 'face.span': must be at least 1 second in production; correct its value")
     if config.production and config.kiosk.framed_by is not None:
