@@ -105,14 +105,6 @@ async def withdraw(tx: Transaction, claim_id: str, stamp: Stamp) -> bool:
     return True
 
 
-async def expected_for_chip(tx: Transaction, vault: Vault, id_number: str, valid_from: str) -> Claim | None:
-    """The announced claim of a card whose chip says this number and begin of validity (YYYYMMDD)."""
-    for claim in await _found(tx, vault, id_number, ClaimState.EXPECTED):
-        if claim.valid_from == valid_from:
-            return claim
-    return None
-
-
 async def for_chip(tx: Transaction, vault: Vault, id_number: str, valid_from: str) -> Claim | None:
     """The claim of a new card that is found inside the machine, by its chip: announced, stocked or withdrawn.
 
