@@ -18,6 +18,7 @@ from msgspec.structs import asdict
 from prometheus_client import CollectorRegistry
 
 from firmware_protocol.units import UnitKind
+from lockerd.climate import keep_climate
 from lockerd.condition import Condition, Parts, standing
 from lockerd.config import Config, CrtDispenser
 from lockerd.devices.crt import CrtMover
@@ -326,6 +327,7 @@ def assemble(
             "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp),
             "housekeeping": housekeeping.run,
             "condition": condition.run,
+            "climate": lambda: keep_climate(cabinet),
             "maintenance": maintenance.run,
             "session": session.run,
         },
