@@ -7,8 +7,9 @@
 # make picture      docs/kiosk.png again, from a real run
 # make bench-wires  the bus owner against bare pymodbus and against the wire's limit
 # make bench-face   lockerd's face chain against InsightFace's own, on the same models, frame and threads
+# make bench-worker the daemon's loop and memory beside a worker that works flat out, frames a second
 # make fuzz         coverage-guided fuzzing of every parser (SECONDS=60 each)
-.PHONY: setup test demo soak crash-images crash-attempts lint lock picture bench-wires fuzz conformance bench-face
+.PHONY: setup test demo soak crash-images crash-attempts lint lock picture bench-wires fuzz conformance bench-face bench-worker
 .DEFAULT_GOAL := demo
 
 PYTHON ?= python3
@@ -63,6 +64,9 @@ bench-wires: $(READY)
 bench-face: $(READY)
 	@$(BIN)/python -m tests.bench.face --threads 1
 	@$(BIN)/python -m tests.bench.face --threads 2
+
+bench-worker: $(READY)
+	@$(BIN)/python -m tests.bench.worker
 
 # atheris is no part of the lock: it comes into .venv here only, and without it the fuzzer says that it works blindly.
 fuzz: $(READY)

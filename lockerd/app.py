@@ -8,12 +8,13 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import structlog
+from msgspec.structs import asdict
 from prometheus_client import CollectorRegistry
 
 from firmware_protocol.units import UnitKind
@@ -33,6 +34,7 @@ from lockerd.listening import Listener, listening
 from lockerd.loading import Loading
 from lockerd.maintenance import Maintenance
 from lockerd.model.custody import Unit
+from lockerd.model.policy import Evidence
 from lockerd.model.view import Progress, Screen, View
 from lockerd.motions import Motions
 from lockerd.office.events import cloud_event
@@ -40,6 +42,7 @@ from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
 from lockerd.out_of_service import OutOfService
 from lockerd.ports import Mover
 from lockerd.recovery import Recovery
+from lockerd.reviewing import Reviewing
 from lockerd.session import Session
 from lockerd.stocking import Stocking
 from lockerd.store import codes, journal
@@ -47,6 +50,7 @@ from lockerd.store.database import Database, Transaction
 from lockerd.store.housekeeping import Housekeeping
 from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
 from lockerd.store.opening import set_aside
+from lockerd.store.retention import DAY, Retention
 from lockerd.store.vault import Vault
 from lockerd.supervise import Standing, Supervisor
 from lockerd.watching import Watching
@@ -221,13 +225,13 @@ def assemble(
     """Put the machine together; nothing runs yet."""
     bus, face, random = drivers.bus, drivers.face, drivers.random
     units: dict[Unit, Mover] = {
-        unit: MailboxMover(MailboxUnit(bus, kind, unit.value), unit)
+        unit: MailboxMover(MailboxUnit(bus, kind, unit.value, poll_interval=drivers.pace.moving), unit)
         for unit, kind in ((Unit.DISPENSER, UnitKind.DISPENSER), (Unit.RECYCLER, UnitKind.RECYCLER))
     }
     if isinstance(config.dispenser, CrtDispenser):
         module = CrtModule(MODULE, drivers.lines[MODULE], address=config.dispenser.address)
         units[Unit.DISPENSER] = CrtMover(module, units[Unit.DISPENSER], TallyFile(config.tally, MODULE))
-    cabinet = MailboxCabinet(MailboxUnit(bus, UnitKind.CABINET, "cabinet"))
+    cabinet = MailboxCabinet(MailboxUnit(bus, UnitKind.CABINET, "cabinet", poll_interval=drivers.pace.moving))
     readers = {name: SamvReader(name, drivers.lines[name]) for name in READERS}
     by_place = Readers(**readers)
     motions = Motions(db, units, stamp)
@@ -235,7 +239,7 @@ def assemble(
     def new_journey_id() -> str:
         return random.randbytes(8).hex()
 
-    doing = Doing(db=db, vault=vault, motions=motions, readers=by_place, stamp=stamp)
+    doing = Doing(db=db, vault=vault, motions=motions, readers=by_place, stamp=stamp, policy=config.policy)
     stocking = Stocking(vault, stamp, partial(codes.new_code, random.randrange))
     recovery = Recovery(
         db=db,
@@ -248,14 +252,20 @@ def assemble(
         stocking=stocking,
     )
     views = Views(View(Screen.OUT_OF_SERVICE, Progress.RECOVERING))
-    housekeeping = Housekeeping(db, config.machine.state_dir / "backup", stamp)
+    housekeeping = Housekeeping(
+        db,
+        config.machine.state_dir / "backup",
+        stamp,
+        Retention(**{name: days * DAY for name, days in asdict(config.retention).items()}),
+        clock_is_right=lambda: link.status.clock_right,
+    )
     intake = Intake(db, vault, face, stamp)
     link = OfficeLink(
         LinkSettings(config.office.url),
         LockerIdentity(config.machine.id, epoch, boot, {"lockerd": version("lockerd")}),
         JournalOutbox(db, partial(_envelope, locker_id=config.machine.id)),
         on_item=intake.take,
-        load_cursor=lambda: db.transaction(journal.load_down_cursor),
+        load_cursor=lambda: db.read(journal.load_down_cursor),
         save_cursor=lambda cursor: db.transaction(lambda tx: journal.save_down_cursor(tx, cursor)),
         status=lambda: office_status(condition.report()),
         clock=drivers.clock,
@@ -276,23 +286,26 @@ def assemble(
             idle=lambda: session.idle,
         ),
         changed=lambda: session.condition_changed(),  # noqa: PLW0108 the session comes after
-        every=drivers.survey,
+        every=drivers.pace.idle,
     )
     session = Session(
         doing=doing,
-        watching=Watching(motions, readers["counter"], face, config.patience.face),
+        watching=Watching(motions, readers["counter"], face, config.patience.face, drivers.pace.watched),
+        reviewing=Reviewing(face, link, db, stamp, config.review.seconds),
         recovery=recovery,
         cabinet=cabinet,
         show=views.publish,
         patience=config.patience_seconds(),
         new_journey_id=new_journey_id,
-        ways=condition.ways,
+        ways=lambda: replace(
+            condition.ways(), no_code=config.policy.without_code, number=config.policy.names(Evidence.NUMBER)
+        ),
     )
     loading = Loading(db, vault, motions, by_place, stamp, stocking)
     maintenance = Maintenance(db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp)
 
     async def alive() -> bool:
-        await db.transaction(journal.position)
+        await db.read(journal.position)
         return not session.stuck()
 
     registry = CollectorRegistry()
@@ -357,8 +370,8 @@ async def _wake_link(db: Database, link: OfficeLink) -> None:
     last = 0
     while True:
         seen = db.written
-        position = await db.transaction(journal.position)
-        if position.last_seq != last:
-            last = position.last_seq
+        now = await db.read(journal.last_seq)
+        if now != last:
+            last = now
             link.notify()
         await db.more_written(seen)

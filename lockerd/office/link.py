@@ -15,6 +15,7 @@ from typing import Protocol
 import structlog
 
 from lockerd.errors import LinkError, LockerError
+from lockerd.model.review import Review, ReviewRequest
 from lockerd.office.events import batch
 from lockerd.office.exchange import (
     Answer,
@@ -107,6 +108,11 @@ class LinkStatus:
         """Whether the two clocks differ by more than `CLOCK_TOLERANCE`."""
         return self.clock_offset is not None and abs(self.clock_offset) > CLOCK_TOLERANCE
 
+    @property
+    def clock_right(self) -> bool:
+        """Whether the office answers, and its clock agrees with ours."""
+        return self.reachable and self.clock_offset is not None and not self.clock_wrong
+
 
 def backoff(settings: LinkSettings, failures: int, random: Random) -> float:
     """Seconds to wait after `failures` (from 1) failed tries in a row."""
@@ -145,6 +151,7 @@ class OfficeLink:
         self._status_of_machine = status
         self._clock = clock
         self._random = random
+        self._exchange: Exchange | None = None
         self._status = LinkStatus()
         self._troubles: dict[str, str] = {}
         self._intervals = Intervals(status=30.0, wait=25.0)
@@ -163,10 +170,17 @@ class OfficeLink:
         """Say that the outbox has something new."""
         self._more.set()
 
+    async def review(self, request: ReviewRequest, seconds: float) -> Review:
+        """Ask the office's reviewer, once and at once (`lockerd.ports.Reviewer`). Raises LinkError."""
+        if self._exchange is None or not self._registered.is_set():
+            raise LinkError("the office was not reached yet")
+        return await self._exchange.review(request, seconds)
+
     async def run(self) -> None:
         """Keep the link until cancelled; whatever else happens is logged and tried again."""
         async with self._transport() as transport:
             exchange = Exchange(transport, self._settings.url, self._identity.locker_id, self._clock.now)
+            self._exchange = exchange
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._repeat(self._register, exchange), name="office-hello")
                 group.create_task(self._repeat(self._drain, exchange), name="office-drain")
@@ -237,9 +251,10 @@ class OfficeLink:
     async def _drain(self, exchange: Exchange) -> None:
         await self._registered.wait()
         self._more.clear()
-        pending = await self._outbox.pending(self._batch)
+        most = self._batch
+        pending = await self._outbox.pending(most)
         if not pending:
-            await self._look()
+            self._status = replace(self._status, backlog=0)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.idle):
                     await self._more.wait()
@@ -260,7 +275,10 @@ class OfficeLink:
             case Answer.GAP:
                 await self._follow(receipt.acked, first)
         self._answered("drain")
-        await self._look()
+        if receipt.answer is not Answer.ACKNOWLEDGED or len(pending) == most:
+            await self._look()
+        else:
+            self._status = replace(self._status, backlog=last - receipt.acked, acked=receipt.acked)
 
     async def _follow(self, acked: int, first: int) -> None:
         """Go where the office is: forward, or back when it lost what it once acknowledged."""
