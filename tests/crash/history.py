@@ -131,7 +131,9 @@ async def _fill(connection: sqlite3.Connection, rows: int, now: float) -> None:
     cards = len(await ledger.cards_at(tx, Place.BIN))
     await ledger.empty_bin(tx, "li", cards, Stamp(now, 0.0, "0123456789abcdef"))
     await claims.erase_collected(tx, now)
-    last = (await journal.append(tx, "lockerd.machine.started", {"version": "0"}, stamp=Stamp(now, 0.0, "0123456789abcdef")))
+    last = await journal.append(
+        tx, "lockerd.machine.started", {"version": "0"}, stamp=Stamp(now, 0.0, "0123456789abcdef")
+    )
     connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('acked_seq', ?)", (last,))
     connection.execute("COMMIT")
 
