@@ -84,7 +84,7 @@ class _Collection:
         await claims.stocked(tx, claim, self._slot, self._stamp())
         await codes.issue(tx, self._vault, claim, "00000000", self._stamp())
         await messages.queue(tx, self._vault, claim, who.phone, "取证码")
-        await messages.sent(tx, claim)
+        await messages.sent(tx, claim, self._wall)
         await journeys.begin(tx, self._journey, self._stamp())
         await journeys.attach(tx, self._journey, claim)
         old = None
