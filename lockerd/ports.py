@@ -72,6 +72,13 @@ class FaceVerifier(Protocol):
         """JPEG pictures of the camera, about ten a second, while somebody iterates."""
 
 
+class ChipPhotoDecoder(Protocol):
+    """Turns the 1,024 bytes of a chip's photo (GA 490; the codec is licensed) into a picture."""
+
+    async def decode(self, photo: bytes) -> bytes:
+        """A JPEG or PNG file. Raises DeviceError where the bytes are no photo or nobody answers in time."""
+
+
 class SmsSender(Protocol):
     """Takes one message for delivery; the same `message_id` twice is delivered once."""
 
