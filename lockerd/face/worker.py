@@ -6,7 +6,9 @@ nothing: what it knows goes to the daemon.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
 import select
 import signal
 import sys
@@ -50,6 +52,8 @@ from lockerd.model.identity import FaceReason, FaceVerdict, ReferenceKind
 
 EX_CONFIG = 78
 EX_PROTOCOL = 76
+MOST_MEMORY = 1 << 30  # bytes of data; a pack in use takes a quarter of it
+_PR_SET_DUMPABLE = 4  # prctl(2): then neither a core file nor a debugger sees the memory
 _IDLE = 0.25  # seconds between looks at an idle camera
 _BUSY = 0.01  # seconds between looks for a new frame while somebody waits for it
 _PREVIEW_EVERY = 0.1
@@ -253,9 +257,17 @@ def calibrated_for(pack: Pack, settings: FaceSettings) -> dict[ReferenceKind, tu
     return found
 
 
+def confine() -> None:
+    """No more memory than a pack may want, and none of it in a core file: faces are in it."""
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def main() -> int:
     """Run until the daemon closes stdin. Exit status 78 where the pack cannot be used."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon ends this process
+    confine()
     cv2.setNumThreads(1)
     outward = os.dup(1)
     os.dup2(2, 1)  # what a library prints must not fall between messages
