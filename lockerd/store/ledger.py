@@ -321,7 +321,7 @@ async def empty_bin(tx: Transaction, staff: str, counted: int, stamp: Stamp) -> 
     """
     cards = await cards_at(tx, Place.BIN)
     for card in cards:
-        await rows.relocate(tx, card.card_id, Place.REMOVED, None, "bin_emptied", stamp)
+        await rows.relocate(tx, card.card_id, Place.REMOVED, None, "bin_emptied", stamp, journey_id=f"staff:{staff}")
     data: dict[str, journal.JSON] = {
         "staff": staff,
         "counted": counted,
