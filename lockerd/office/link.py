@@ -242,9 +242,10 @@ class OfficeLink:
     async def _drain(self, exchange: Exchange) -> None:
         await self._registered.wait()
         self._more.clear()
-        pending = await self._outbox.pending(self._batch)
+        most = self._batch
+        pending = await self._outbox.pending(most)
         if not pending:
-            await self._look()
+            self._status = replace(self._status, backlog=0)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.idle):
                     await self._more.wait()
@@ -265,7 +266,10 @@ class OfficeLink:
             case Answer.GAP:
                 await self._follow(receipt.acked, first)
         self._answered("drain")
-        await self._look()
+        if receipt.answer is not Answer.ACKNOWLEDGED or len(pending) == most:
+            await self._look()
+        else:
+            self._status = replace(self._status, backlog=last - receipt.acked, acked=receipt.acked)
 
     async def _follow(self, acked: int, first: int) -> None:
         """Go where the office is: forward, or back when it lost what it once acknowledged."""

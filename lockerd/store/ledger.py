@@ -54,8 +54,10 @@ async def configure_slots(tx: Transaction, capacity: int) -> None:
             f"the carousel reports {capacity} slots, but slot {gone['slot']} is in use; check the dispenser"
         )
     await tx.execute("DELETE FROM slot WHERE slot >= ?", (capacity,))
-    for slot in range(capacity):
-        await tx.execute("INSERT OR IGNORE INTO slot (slot, state, since) VALUES (?, 'free', 0)", (slot,))
+    await tx.execute(
+        "INSERT OR IGNORE INTO slot (slot, state, since) SELECT value, 'free', 0 FROM json_each(?)",
+        (msgspec.json.encode(list(range(capacity))).decode(),),
+    )
 
 
 async def slots(tx: Transaction) -> list[SlotRecord]:
