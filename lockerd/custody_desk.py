@@ -14,7 +14,7 @@ from lockerd.model.staffing import BinReport, CardFile, Finding, OpenMatters, Ru
 from lockerd.motions import Motions
 from lockerd.session import Session
 from lockerd.stocking import Stocking
-from lockerd.store import findings, ledger, lookups
+from lockerd.store import emptying, findings, ledger, lookups
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 
@@ -85,5 +85,5 @@ class CustodyDesk:
     async def empty_retract(self, name: str, counted: int) -> BinReport:
         """Record that the retract position was emptied and how many cards were counted, blind. Raises FloorTaken."""
         async with self._session.staff_at_work():
-            expected = await self._db.transaction(lambda tx: findings.empty_retract(tx, name, counted, self._stamp()))
+            expected = await self._db.transaction(lambda tx: emptying.empty_retract(tx, name, counted, self._stamp()))
         return BinReport(counted, expected)
