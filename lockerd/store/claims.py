@@ -1,6 +1,6 @@
 """Claims: who may collect which card, encrypted at rest and found by a keyed hash of the ID number.
 
-All functions work within the caller's transaction and tell the office nothing; the journey appends its own events.
+All functions work within the caller's transaction; the journey appends its own events.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ async def put_item(
     if template is not None:
         await _put_template(tx, vault, item.claim_id, template)
     await collectors.put(tx, vault, item.claim_id, named)
-    await ledger.add_new_card(tx, item.claim_id)
+    await ledger.add_new_card(tx, item.claim_id, stamp)
     return True
 
 
