@@ -127,6 +127,12 @@ class Checker(Witness):
         assert self._remedies is not None
         self._remedies.left(person, empty_handed=not has_old and not has_new)
 
+    def inserted(self, person: str, card: str) -> None:
+        """A hand put a card into the throat."""
+        self.note(f"{person} inserts {card}")
+        assert self._remedies is not None
+        self._remedies.inserted(person, card)
+
     def guessed(self, person: str) -> None:
         """The machine compared a wrong code for somebody's number."""
         assert self._remedies is not None

@@ -241,7 +241,7 @@ class Visit:
             self._answered = None
             return
         self._inserted, self._drawn_in = card, False
-        self._checker.note(f"{self.person} inserts {card}")
+        self._checker.inserted(self.person, card)
         self._stage.machine.changed()
 
     def _last_page(self) -> bool:
