@@ -184,7 +184,7 @@ class Checker(Witness):
     async def _on_events(self, fetch: Fetch) -> list[tuple[str, dict[str, Any]]]:
         """Read the events that are new."""
         told = []
-        for row in await fetch(f"SELECT * FROM journal WHERE seq > {self._last_event} ORDER BY seq"):  # noqa: S608  # a number
+        for row in await fetch("SELECT * FROM journal WHERE seq > ? ORDER BY seq", self._last_event):
             if row["seq"] != self._last_event + 1:
                 self.wrong(f"event {row['seq']} follows {self._last_event}")
             self._last_event = row["seq"]
@@ -198,8 +198,8 @@ class Checker(Witness):
 
     async def _on_intents(self, fetch: Fetch) -> None:
         assert self._orders is not None
-        sql = f"SELECT intent_id, unit, token FROM intent WHERE intent_id > {self._last_intent} ORDER BY intent_id"  # noqa: S608
-        for row in await fetch(sql):
+        sql = "SELECT intent_id, unit, token FROM intent WHERE intent_id > ? ORDER BY intent_id"
+        for row in await fetch(sql, self._last_intent):
             self._last_intent = row["intent_id"]
             self._orders.intended(row["unit"], row["token"])
 
@@ -207,9 +207,9 @@ class Checker(Witness):
         sql = (
             "SELECT card_move.*, intent.result, code.claim_id AS coded, code.consumed FROM card_move"
             " LEFT JOIN intent USING (intent_id) LEFT JOIN code ON code.claim_id = card_move.card_id"
-            f" WHERE move_id > {self._last_move} ORDER BY move_id"  # noqa: S608  # a number
+            " WHERE move_id > ? ORDER BY move_id"
         )
-        for row in await fetch(sql):
+        for row in await fetch(sql, self._last_move):
             self._last_move = row["move_id"]
             self._on_move(row)
             wanted, card = told_with(row), row["card_id"]

@@ -19,6 +19,7 @@ from lockerd.drivers import READERS, Drivers
 from lockerd.errors import FaceUnavailable, LinkError, LockerError
 from lockerd.face.verifier import FaceStatus
 from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, FaceVerdict
+from lockerd.model.polling import Pace
 from lockerd.model.view import Action, Progress, Tap, View
 from lockerd.office.exchange import Raw
 from sim.assembly import CAMERA, Machine
@@ -31,7 +32,7 @@ from sim.virtual_time import FAMILY, Family, VirtualLoop, name_of
 
 T = TypeVar("T")
 
-SURVEY_SECONDS = 300.0  # far rarer than in the street: an idle day is most of the work otherwise
+PACE = Pace(idle=300.0, watched=1.0, moving=0.25)  # rarer than in the street: nearly all looks find nothing new
 RESTART_SECONDS = 10.0  # until the service manager starts a daemon again that ended by itself
 MODEL = "memory"
 KEY = bytes(range(32))
@@ -291,7 +292,7 @@ class Daemon:
             monotonic=self.loop.time,
             random=self._random,
             connect=self._connection,
-            survey=SURVEY_SECONDS,
+            pace=PACE,
         )
 
     def _connection(self, connector: Callable[[], sqlite3.Connection], chunk: int) -> Connection:

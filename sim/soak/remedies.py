@@ -1,4 +1,4 @@
-"""Nobody is left alone: each citizen holds one card, or knows where to go; each guess of a code is counted; no card is left standing."""
+"""Nobody is left alone: each citizen holds one card or knows where to go; each guess is counted; no card is left standing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ class Remedies:
         self._binned: list[tuple[str, str]] = []  # old cards in the bin whose bearer had no new one, with the new one
         self._inserted: dict[str, str] = {}  # by card, whose hand
         self._empty_handed: dict[str, float] = {}
-        self._standing: dict[str, tuple[int, float]] = {}  # card on its way: which move brought it there, first seen when
+        self._standing: dict[
+            str, tuple[int, float]
+        ] = {}  # card on its way: which move brought it there, first seen when
 
     @staticmethod
     def _now() -> float:
@@ -123,7 +125,7 @@ class Remedies:
     async def _ticket(fetch: Fetch, claim: str) -> bool:
         """A ticket of the claim's, or of a journey under way that could not be told whose it is."""
         rows: list[Any] = await fetch(
-            "SELECT 1 FROM journey WHERE ticket IS NOT NULL"
-            f" AND (claim_id = '{claim}' OR claim_id IS NULL AND ended IS NULL) LIMIT 1"  # noqa: S608
+            "SELECT 1 FROM journey WHERE ticket IS NOT NULL"  # noqa: S608  # an id of the simulator's
+            f" AND (claim_id = '{claim}' OR claim_id IS NULL AND ended IS NULL) LIMIT 1"
         )
         return bool(rows)

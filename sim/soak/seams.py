@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiosqlite
 
 _FULL = 2  # of PRAGMA synchronous
 
-Fetch = Callable[[str], Awaitable[list[Any]]]
+
+class Fetch(Protocol):
+    """Reads what was committed."""
+
+    def __call__(self, sql: str, *parameters: object) -> Awaitable[list[Any]]:
+        """The rows of one statement."""
 
 
 class Step(Enum):
@@ -181,7 +186,8 @@ class Connection(aiosqlite.Connection):
             raise _error("simulated", fault[0])
         if writes and self._seams.commit(durable=False):
             raise _error("the power is off", sqlite3.SQLITE_IOERR)
-        rows = await self._run(sql, parameters or ())
+        rows = self._conn.execute(sql, tuple(parameters or ())).fetchall()
+        await _TURN
         if fault is not None:
             raise _error("simulated", fault[0])
         if sql in {"COMMIT", "ROLLBACK"}:
@@ -192,11 +198,19 @@ class Connection(aiosqlite.Connection):
             self._seams.count(Step.COMMITTED)
         return rows
 
-    async def _read(self, sql: str) -> list[Any]:
-        return await self._run(sql, ())
+    async def _read(self, sql: str, *parameters: object) -> list[Any]:
+        """One statement of the witness, to which nothing happens meanwhile."""
+        return self._conn.execute(sql, parameters).fetchall()
 
-    async def _run(self, sql: str, parameters: Iterable[Any]) -> list[Any]:
-        return list(await self._execute(self._execute_fetchall, sql, parameters))  # type: ignore[no-untyped-call]  # untyped there
+
+class _Turn:
+    """Awaited, it gives everything else that is ready its turn, as an answer of a thread would."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+_TURN = _Turn()
 
 
 def cheap_hash(secret: bytes, salt: bytes) -> bytes:
