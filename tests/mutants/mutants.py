@@ -22,6 +22,7 @@ class Hunt:
     slots: int
     visits: float
     faults: float
+    crowd: str = "town"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,10 @@ class Mutant:
 BUSY = Hunt(0.5, slots=40, visits=200.0, faults=200.0)
 TAMPERED = Hunt(0.5, slots=8, visits=400.0, faults=300.0)
 """Few slots, so that exchanged cards are asked for soon."""
+
+STORM = Hunt(0.5, slots=40, visits=300.0, faults=600.0)
+ATTACKED = Hunt(0.5, slots=40, visits=200.0, faults=20.0, crowd="hostile")
+CARELESS = Hunt(0.5, slots=40, visits=200.0, faults=100.0, crowd="careless")
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -67,7 +72,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "attempt-counted-after-comparing",
         "Whoever pulls the plug after each wrong code guesses without end.",
         (
-            Edit("lockerd.store.codes", "    begun = await db.transaction(begin)\n    if begun is None:\n", "    if False:\n"),
+            Edit(
+                "lockerd.store.codes",
+                "    begun = await db.transaction(begin)\n    if begun is None:\n",
+                "    if False:\n",
+            ),
             Edit("lockerd.store.codes", "    attempt_id, left = begun\n", ""),
             Edit("lockerd.store.codes", "        await attempts.forgive(tx, attempt_id)\n", ""),
             Edit(
@@ -80,7 +89,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "    return CodeCheck(CodeResult.MATCH, claim, TRIES)\n",
             ),
         ),
-        BUSY,
+        ATTACKED,
     ),
     Mutant(
         "attempt-forgotten-at-restart",
@@ -92,20 +101,23 @@ MUTANTS: tuple[Mutant, ...] = (
                 '        await tx.execute("DELETE FROM attempt")\n        return await journal.epoch(tx)\n',
             ),
         ),
-        BUSY,
+        ATTACKED,
     ),
     Mutant(
         "motion-sent-again",
-        "A motion whose end is not known is ordered again: the next card follows the first.",
+        "A motion whose answer was lost is ordered again: what was done is done twice.",
         (
             Edit(
-                "lockerd.motions",
-                "            outcome = await mover.carry_out(plan)\n",
-                "            outcome = await mover.carry_out(plan)\n"
-                "            if outcome.result is Result.IN_DOUBT:\n"
-                "                with suppress(DeviceError):\n"
-                "                    await self._look(order.unit)\n"
-                "                    outcome = await mover.carry_out(await mover.plan(order))\n",
+                "lockerd.devices.mailbox",
+                "                if not error.sent and status is None:\n"
+                "                    return Ending(Result.NOT_MOVED, wire.Fault.NONE, None)\n",
+                "                if not error.sent and status is None:\n"
+                "                    return Ending(Result.NOT_MOVED, wire.Fault.NONE, None)\n"
+                "                try:\n"
+                "                    command = self._command(await self.plan(wire.Opcode(command.opcode), command.arg0))\n"
+                "                    await self._registers.write(self._kind, COMMAND_ADDRESS, command.to_registers())\n"
+                "                except DeviceError:\n"
+                "                    pass\n",
             ),
         ),
         BUSY,
@@ -122,7 +134,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "    return Ending(Result.DONE, wire.Fault.NONE, status)\n",
             ),
         ),
-        BUSY,
+        STORM,
     ),
     Mutant(
         "seq-reused-after-restart",
@@ -235,7 +247,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "recovery-ignores-escrow",
         "After a power cut the old card stays in escrow for ever, and its owner goes home without any.",
         (
-            Edit("lockerd.recovery", "        if seen.place in (Place.ESCROW, Place.THROAT):\n", "        if seen.place is Place.THROAT:\n"),
+            Edit(
+                "lockerd.recovery",
+                "        if seen.place in (Place.ESCROW, Place.THROAT):\n",
+                "        if seen.place is Place.THROAT:\n",
+            ),
         ),
         BUSY,
     ),
@@ -249,7 +265,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "    place = place_after(order, outcome)\n    if order.motion is not Motion.RETRACT and intent.card_id",
             ),
         ),
-        BUSY,
+        CARELESS,
     ),
     Mutant(
         "taken-card-counted-too-early",
@@ -261,7 +277,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "        seen = replace(seen)\n",
             ),
         ),
-        BUSY,
+        STORM,
     ),
     Mutant(
         "in-doubt-slot-offered-again",
@@ -273,7 +289,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "        await set_slot(tx, number, SlotState.FREE, None, stamp)\n",
             ),
         ),
-        BUSY,
+        STORM,
     ),
     Mutant(
         "code-not-consumed",
