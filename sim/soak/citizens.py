@@ -26,6 +26,7 @@ class Temper:
 
     name: str = "honest"
     reaction: tuple[float, float] = (0.8, 4.0)
+    look: float = LOOK_SECONDS  # between two looks at the openings while something moves
     in_the_dark: float = 240.0  # how long a dark or busy machine is waited for
     wrong_code: float = 0.0
     no_code: float = 0.0
@@ -53,6 +54,7 @@ CONFUSED = Temper(
 )
 
 
+QUICK = Temper("quick", reaction=(0.0, 0.3), look=0.1)
 ABSENT_MINDED = Temper("absent-minded", reaction=(1.0, 8.0), leaves_card=0.5, leaves_old=0.5)
 GUESSER = Temper("guesser", reaction=(0.8, 3.0), wrong_code=1.0, guesses=12)
 _CUT_WITHIN = 24  # crossings after a guess was worked out
@@ -97,7 +99,8 @@ class Visit:
         self._stage.daemon.on_hash = self._on_hash
         try:
             while loop.time() < until and not await self._act():
-                await self._stage.daemon.changed(LOOK_SECONDS)
+                page = self._stage.daemon.page
+                await self._stage.daemon.changed(self._temper.look if page and page.progress else LOOK_SECONDS)
         finally:
             self._go()
 

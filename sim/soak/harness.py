@@ -177,7 +177,9 @@ class Daemon:
         self.noise = Noise(Random(random.random()))
         self.page: Page | None = None
         self.starts = 0
-        self.on_hash: Callable[[bytes], None] = lambda _secret: None  # told of each secret that is hashed to be compared
+        self.on_hash: Callable[[bytes], None] = lambda _secret: (
+            None
+        )  # told of each secret that is hashed to be compared
         self.failures: list[str] = []  # ends of the daemon that nobody caused
         self._office = office
         self._folder = folder

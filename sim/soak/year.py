@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 from sim.soak.checker import Checker
-from sim.soak.citizens import ABSENT_MINDED, CONFUSED, GUESSER, HONEST, SLOW, Temper, Visit
+from sim.soak.citizens import ABSENT_MINDED, CONFUSED, GUESSER, HONEST, QUICK, SLOW, Temper, Visit
 from sim.soak.fire import Fire
 from sim.soak.script import VISIT, Item, Script, until
 from sim.soak.staff import Staff
@@ -27,7 +27,8 @@ OUT_OF_SERVICE_SECONDS = 1800.0
 AGAIN_SECONDS = 4 * 3600.0
 CROWDS = {
     "town": {
-        "honest": 51,
+        "honest": 43,
+        "quick": 8,
         "slow": 12,
         "confused": 16,
         "absent-minded": 9,
@@ -39,7 +40,7 @@ CROWDS = {
     "careless": {"confused": 1, "absent-minded": 2},
 }
 """Who comes how often, by the name of the crowd."""
-TEMPERS = {temper.name: temper for temper in (HONEST, SLOW, CONFUSED, ABSENT_MINDED, GUESSER)}
+TEMPERS = {temper.name: temper for temper in (HONEST, QUICK, SLOW, CONFUSED, ABSENT_MINDED, GUESSER)}
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a disk would sync for ever
 
 

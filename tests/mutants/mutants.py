@@ -277,7 +277,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "        seen = replace(seen)\n",
             ),
         ),
-        STORM,
+        BUSY,
     ),
     Mutant(
         "in-doubt-slot-offered-again",
