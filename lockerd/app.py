@@ -28,6 +28,7 @@ from lockerd.doing import Doing, Readers
 from lockerd.drivers import MODULE, READERS, Drivers, real_drivers
 from lockerd.errors import DatabaseDamaged, StartFailed, StoreError
 from lockerd.intake import Intake, keep_templates, send_messages
+from lockerd.issuing import Issuing
 from lockerd.listening import Listener, listening
 from lockerd.loading import Loading
 from lockerd.maintenance import Maintenance
@@ -54,6 +55,8 @@ from lockerd.web.health import HealthReport, health_app
 from lockerd.web.kiosk import Views, kiosk_app
 
 log = structlog.get_logger(__name__)
+
+DAY = 86400.0
 
 
 async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supervisor) -> None:
@@ -225,8 +228,18 @@ def assemble(
     def new_journey_id() -> str:
         return random.randbytes(8).hex()
 
-    doing = Doing(db=db, vault=vault, motions=motions, readers=by_place, stamp=stamp)
-    stocking = Stocking(vault, stamp, partial(codes.new_code, random.randrange))
+    issuing = Issuing(
+        db=db,
+        vault=vault,
+        stamp=stamp,
+        new_code=partial(codes.new_code, random.randrange),
+        lifetimes={
+            codes.CodeKind.PICKUP: config.codes.pickup_days * DAY,
+            codes.CodeKind.LETTER: config.codes.letter_days * DAY,
+        },
+    )
+    stocking = Stocking(issuing)
+    doing = Doing(db=db, vault=vault, motions=motions, readers=by_place, stamp=stamp, send_codes=issuing.to_holder)
     recovery = Recovery(
         db=db,
         vault=vault,
@@ -239,7 +252,7 @@ def assemble(
     )
     views = Views(View(Screen.OUT_OF_SERVICE, Progress.RECOVERING))
     housekeeping = Housekeeping(db, config.machine.state_dir / "backup", stamp)
-    intake = Intake(db, vault, face, stamp)
+    intake = Intake(db, vault, face, stamp, issuing)
     link = OfficeLink(
         LinkSettings(config.office.url),
         LockerIdentity(config.machine.id, epoch, boot, {"lockerd": version("lockerd")}),
@@ -279,7 +292,9 @@ def assemble(
         ways=condition.ways,
     )
     loading = Loading(db, vault, motions, by_place, stamp, stocking)
-    maintenance = Maintenance(db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp)
+    maintenance = Maintenance(
+        db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp, issuing=issuing
+    )
 
     async def alive() -> bool:
         await db.transaction(journal.position)
@@ -302,6 +317,7 @@ def assemble(
             "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
             "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp),
             "housekeeping": housekeeping.run,
+            "codes": issuing.watch,
             "condition": condition.run,
             "maintenance": maintenance.run,
             "session": session.run,

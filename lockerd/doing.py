@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -18,6 +18,7 @@ from lockerd.pickup.state import (
     CheckCode,
     ChipRead,
     ClaimChecked,
+    CodeSent,
     Effect,
     EndJourney,
     Event,
@@ -32,6 +33,7 @@ from lockerd.pickup.state import (
     Record,
     RecordOldTaken,
     RecordTaken,
+    SendCode,
     TicketIssued,
 )
 from lockerd.ports import IdReader
@@ -89,8 +91,10 @@ class Doing:
         motions: Motions,
         readers: Readers,
         stamp: Callable[[], Stamp],
+        send_codes: Callable[[str], Awaitable[None]],
     ) -> None:
         self._db = db
+        self._send_codes = send_codes
         self._vault = vault
         self._motions = motions
         self._readers = readers
@@ -116,6 +120,9 @@ class Doing:
                 return await self._check_code(effect, journey)
             case FindClaim():
                 return await self._find_claim(effect, journey)
+            case SendCode():
+                group.create_task(self._send_code(effect.id_number), name="send code")
+                return CodeSent()
             case Prepare():
                 group.create_task(self._prepare(journey), name="prepare")
                 return None
@@ -156,6 +163,12 @@ class Doing:
     async def _find_claim(self, effect: FindClaim, journey: Journey) -> ClaimChecked:
         claim = await self._db.transaction(lambda tx: claims.for_id(tx, self._vault, effect.id_number))
         return await self._answer(claim, journey, None)
+
+    async def _send_code(self, id_number: str) -> None:
+        try:
+            await self._send_codes(id_number)
+        except StoreError as error:
+            log.warning("code not sent", error=str(error))
 
     async def _answer(self, claim: Claim | None, journey: Journey, attempts_left: int | None) -> ClaimChecked:
         """A match whose card is not certainly in its slot is no match to act on: the counter has to help."""

@@ -11,10 +11,12 @@ from functools import partial
 import structlog
 
 from lockerd.errors import LinkError
-from lockerd.office.manifest import Announced, DownItem
+from lockerd.issuing import Issuing
+from lockerd.model.cards import ManifestItem
+from lockerd.office.manifest import Announced, CodeExtension, CodeReissue, DownItem, Withdrawn
 from lockerd.ports import FaceVerifier, SmsSender
 from lockerd.store import claims, messages, templates
-from lockerd.store.database import Database
+from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
 
@@ -33,18 +35,30 @@ class Intake:
     vault: Vault
     face: FaceVerifier
     stamp: Callable[[], Stamp]
+    issuing: Issuing
 
     async def take(self, item: DownItem) -> None:
         """Make one item durable. Raises FaceUnavailable while no template can be made: the office sends it again."""
-        if not isinstance(item, Announced):
-            await self.db.transaction(lambda tx: claims.withdraw(tx, item.claim_id, self.stamp()))
-            return
-        enrolment = await self.face.enrol(item.item.photo)
+        match item:
+            case Announced():
+                await self._announced(item.item)
+            case Withdrawn():
+                await self.db.transaction(lambda tx: claims.withdraw(tx, item.claim_id, self.stamp()))
+            case CodeReissue():
+                await self.issuing.on_command(item.claim_id, item.not_after, item.letter_code)
+            case CodeExtension():
+                await self.issuing.on_command(item.claim_id, item.not_after, None)
+
+    async def _announced(self, item: ManifestItem) -> None:
+        enrolment = await self.face.enrol(item.photo)
         if enrolment.template is None:
-            log.warning("photo not usable", claim=item.item.claim_id, reason=enrolment.reason)
-        await self.db.transaction(
-            lambda tx: claims.put_item(tx, self.vault, item.item, enrolment.template, self.stamp())
-        )
+            log.warning("photo not usable", claim=item.claim_id, reason=enrolment.reason)
+
+        async def put(tx: Transaction) -> None:
+            await claims.put_item(tx, self.vault, item, enrolment.template, self.stamp())
+            await self.issuing.letter(tx, item.claim_id, item.letter_code)
+
+        await self.db.transaction(put)
 
 
 async def keep_templates(db: Database, model_id: Callable[[], str], stamp: Callable[[], Stamp]) -> None:

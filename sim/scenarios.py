@@ -109,6 +109,33 @@ async def _wrong_code(scene: Scene) -> Expectation:
     return scene.ends(person)
 
 
+async def _letter_code(scene: Scene) -> Expectation:
+    """The telephone is lost: the office writes a letter, and its code does what the message's would."""
+    person = _renewing(scene)[0]
+    letter_code = await scene.harness.office.write_letter(person.new_card.card_id)
+
+    async def reissued() -> bool | None:
+        claim = (await scene.harness.office.ledger())["claims"][person.new_card.card_id]
+        return True if claim["events"] == 2 else None  # stocked, reissued
+
+    await eventually("the letter code known to the machine", SMS_SECONDS, reissued)
+    await scene.comes(visit_of(person, letter_code), ends="done")
+    return scene.ends(person)
+
+
+async def _new_code(scene: Scene) -> Expectation:
+    """The message is deleted: the ID card on the reader has a new code sent, and the earlier one is worth nothing."""
+    person = _renewing(scene)[0]
+    earlier = await scene.code(person)
+    await scene.comes(replace(visit_of(person, None), wants_code=True), ends="code")
+    if scene.robot.last is None or scene.robot.last.notice != "code_sent":
+        raise Surprise("nothing told the citizen that a code was sent")
+    await scene.comes(replace(visit_of(person, earlier), codes=(earlier, await scene.code(person))), ends="done")
+    if not any(page.notice == "code_wrong" for page in scene.kiosk.pages):
+        raise Surprise("the earlier code was still taken")
+    return scene.ends(person)
+
+
 async def _wrong_face(scene: Scene) -> Expectation:
     """Somebody comes with the code and the card of another and is refused; the owner then collects."""
     owner, thief = _renewing(scene)[:2]
@@ -213,6 +240,8 @@ SCENARIOS: dict[str, Story] = {
     "renewal": _renewal,
     "lost-card": _lost_card,
     "wrong-code": _wrong_code,
+    "letter-code": _letter_code,
+    "new-code": _new_code,
     "wrong-face": _wrong_face,
     "foreign-old-card": _foreign_old_card,
     "not-taken": _not_taken,

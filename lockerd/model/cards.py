@@ -28,7 +28,8 @@ class ManifestItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One announced card, as the office sends it.
 
     `claim_id` is the production number of the new card. Dates are YYYYMMDD, `valid_to` may be 长期. `photo` is the
-    application photo (JPEG), base64 on the wire. `phone` is E.164.
+    application photo (JPEG), base64 on the wire. `phone` is E.164, empty only where the office writes a letter instead, whose
+    code is `letter_code` (`lockerd.model.lettercode`).
     """
 
     claim_id: str
@@ -39,6 +40,7 @@ class ManifestItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     valid_to: str
     phone: str
     photo: bytes
+    letter_code: str = ""
 
 
 class Person(msgspec.Struct, frozen=True):

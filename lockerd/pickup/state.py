@@ -16,6 +16,7 @@ class Stage(StrEnum):
 
     IDLE = "idle"
     IDENTIFY = "identify"
+    SENDING = "sending"
     CHECKING = "checking"
     FACE = "face"
     CONFIRM = "confirm"
@@ -70,9 +71,9 @@ class Journey:
     """All that is known about the one journey at the machine; a fresh one is IDLE.
 
     `visit` grows with each entry of a stage, so that answers meant for an earlier stage are told apart. `code` is never
-    shown. `old_card_id` names the old card that this journey entered in the ledger; `old_place` and `new_place` are the
-    recorded places of the two cards as far as this journey moved them, None for untouched. `old_accepted` says that the card
-    in escrow is the claim's predecessor.
+    shown; `wants_code` says that the ID card is shown to have a code sent, nothing else. `old_card_id` names the old card that
+    this journey entered in the ledger; `old_place` and `new_place` are the recorded places of the two cards as far as this
+    journey moved them, None for untouched. `old_accepted` says that the card in escrow is the claim's predecessor.
     """
 
     journey_id: str = ""
@@ -81,6 +82,7 @@ class Journey:
     code: str | None = field(default=None, repr=False)
     claim: Claim | None = field(default=None, repr=False)
     by_card: bool = False
+    wants_code: bool = False
     notice: Notice | None = None
     attempts_left: int | None = None
     face_tries: int = 0
@@ -122,6 +124,11 @@ class ClaimChecked:
     locked: bool = False
     attempts_left: int | None = None
     failed: bool = False  # the store could not tell; nothing was compared
+
+
+@dataclass(frozen=True, slots=True)
+class CodeSent:
+    """The wish for a code was taken; nobody here learns what becomes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +194,7 @@ Event = (
     | CardSeen
     | CardFailed
     | ClaimChecked
+    | CodeSent
     | FacePrompted
     | FaceDecided
     | ThroatFilled
@@ -219,6 +227,13 @@ class CheckCode:
 @dataclass(frozen=True, slots=True)
 class FindClaim:
     """Look for a claim of the holder of this ID card; answered by ClaimChecked."""
+
+    id_number: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SendCode:
+    """Send a new pickup code to the holder of this ID card, where a card waits; not waited for, answered by CodeSent."""
 
     id_number: str = field(repr=False)
 
@@ -272,5 +287,15 @@ class EndJourney:
 
 
 Effect = (
-    CheckCode | FindClaim | Prepare | Move | ReadOld | ReadNew | RecordTaken | RecordOldTaken | IssueTicket | EndJourney
+    CheckCode
+    | FindClaim
+    | SendCode
+    | Prepare
+    | Move
+    | ReadOld
+    | ReadNew
+    | RecordTaken
+    | RecordOldTaken
+    | IssueTicket
+    | EndJourney
 )

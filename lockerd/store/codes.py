@@ -1,26 +1,37 @@
-"""Pickup codes: look-up secrets bound to one claim, salted, memory-hard, keyed, and tried at most five times a day.
+"""Pickup and letter codes: look-up secrets bound to one claim, salted, memory-hard, keyed, tried at most five times a day.
 
 Source: NIST SP 800-63B-4, 3.1.2 (look-up secrets) and 3.2.2 (rate limiting).
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from lockerd.model.cards import Claim
 from lockerd.store import attempts, claims
-from lockerd.store.database import Database, Transaction
+from lockerd.store.database import Database, Row, Transaction
 from lockerd.store.hashing import ALGORITHM, SALT_BYTES
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
 
 DIGITS = 8
-LIFETIME = 7 * 86400.0  # seconds
 TRIES = 5
 WINDOW = 86400.0  # seconds
+MOST_IN_A_ROW = 100
+"""Wrong tries in a row after which no code opens anything for this number any more; a new code does not set them back."""
+BACK_OFF = (0.0, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between a try and its comparison, by the number of wrong tries within the window before it."""
+
+
+class CodeKind(StrEnum):
+    """How a code reaches the citizen; each kind has its own length, so that a typed code tells its kind."""
+
+    PICKUP = "pickup"  # made here, sent by SMS
+    LETTER = "letter"  # made by the office, printed in a letter
 
 
 class CodeResult(StrEnum):
@@ -45,45 +56,93 @@ def new_code(randbelow: Callable[[int], int]) -> str:
     return f"{randbelow(10**DIGITS):0{DIGITS}}"
 
 
-async def issue(tx: Transaction, vault: Vault, claim_id: str, code: str, stamp: Stamp) -> float:
-    """Bind a code to a claim in place of an earlier one and give its end (UTC seconds).
+def kind_of(code: str) -> CodeKind:
+    """The kind of a typed code, by its length."""
+    return CodeKind.PICKUP if len(code) == DIGITS else CodeKind.LETTER
 
-    Tries already made stay counted. Raises StoreError for an unknown claim.
+
+async def issue(tx: Transaction, vault: Vault, claim_id: str, code: str, expires: float | None) -> None:
+    """Bind a code to a claim in place of an earlier one of its kind; `expires` is UTC seconds, None for not yet begun.
+
+    Tries already made stay counted. The codes of one person share their salt, so that a try is one hash however many cards
+    wait. Raises StoreError for an unknown claim.
     """
-    expires = await attempts.effective_now(tx, stamp.wall) + LIFETIME
-    salt = vault.entropy(SALT_BYTES)
-    await tx.execute(
-        "INSERT INTO code (claim_id, algorithm, salt, hash, expires) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (claim_id) DO UPDATE SET algorithm = excluded.algorithm, salt = excluded.salt,"
-        " hash = excluded.hash, expires = excluded.expires, consumed = NULL",
-        (claim_id, ALGORITHM, salt, await hashed(tx, vault, code, salt), expires),
+    kind = kind_of(code)
+    other = await tx.one(
+        "SELECT salt FROM code JOIN claim USING (claim_id) WHERE code.kind = ?2 AND claim_id != ?1"
+        " AND id_index = (SELECT id_index FROM claim WHERE claim_id = ?1) LIMIT 1",
+        (claim_id, kind),
     )
-    return expires
+    salt = vault.entropy(SALT_BYTES) if other is None else other["salt"]
+    await tx.execute(
+        "INSERT INTO code (claim_id, kind, algorithm, salt, hash, expires) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (claim_id, kind) DO UPDATE SET algorithm = excluded.algorithm, salt = excluded.salt,"
+        " hash = excluded.hash, expires = excluded.expires, consumed = NULL, end_told = 0",
+        (claim_id, kind, ALGORITHM, salt, await hashed(tx, vault, code, salt), expires),
+    )
 
 
-async def check(db: Database, vault: Vault, id_number: str, code: str, stamp: Stamp) -> CodeCheck:
+async def forget(tx: Transaction, claim_id: str, kind: CodeKind) -> None:
+    """Let the claim have no code of this kind."""
+    await tx.execute("DELETE FROM code WHERE claim_id = ? AND kind = ?", (claim_id, kind))
+
+
+async def extend(tx: Transaction, claim_id: str, kind: CodeKind, expires: float) -> float | None:
+    """Let a claim's code live until `expires` (UTC seconds), never shorter, also one that has expired or not yet begun.
+
+    Gives its end, None where the claim has no code of this kind.
+    """
+    row = await tx.one(
+        "UPDATE code SET expires = max(coalesce(expires, 0), ?), end_told = 0 WHERE claim_id = ? AND kind = ?"
+        " RETURNING expires",
+        (expires, claim_id, kind),
+    )
+    return None if row is None else float(row["expires"])
+
+
+async def ended(tx: Transaction, now: float) -> list[tuple[str, CodeKind]]:
+    """Codes of collectable claims that expired before `now` (UTC seconds) since this was last asked, each once."""
+    rows = await tx.all(
+        "UPDATE code SET end_told = 1 WHERE expires <= ? AND end_told = 0"
+        " AND claim_id IN (SELECT claim_id FROM claim WHERE state = 'stocked') RETURNING claim_id, kind",
+        (await attempts.effective_now(tx, now),),
+    )
+    return sorted((row["claim_id"], CodeKind(row["kind"])) for row in rows)
+
+
+async def check(
+    db: Database,
+    vault: Vault,
+    id_number: str,
+    code: str,
+    stamp: Stamp,
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> CodeCheck:
     """Try a code for whoever has this ID number.
 
-    The try is durable before the comparison. An unknown number costs the same work and gets the same answer. Raises
-    StoreError.
+    The try is durable before the comparison, and after wrong ones `pause` waits between the two. An unknown number costs the
+    same work and gets the same answer. Raises StoreError.
     """
     subject = vault.blind(id_number)
 
     async def begin(tx: Transaction) -> tuple[int, int] | None:
-        return await attempts.record(
-            tx, subject, await attempts.effective_now(tx, stamp.wall), limit=TRIES, window=WINDOW
-        )
+        now = await attempts.effective_now(tx, stamp.wall)
+        recorded = await attempts.record(tx, subject, now, limit=TRIES, window=WINDOW)
+        if recorded is None or await attempts.in_a_row(tx, subject, now) > MOST_IN_A_ROW:
+            return None
+        return recorded
 
     begun = await db.transaction(begin)
     if begun is None:
         return CodeCheck(CodeResult.LOCKED, None, 0)
     attempt_id, left = begun
+    await pause(BACK_OFF[TRIES - left - 1])
 
     async def compare(tx: Transaction) -> Claim | None:
         claim_id = await _matching(tx, vault, subject, code, stamp)
         if claim_id is None:
             return None
-        await attempts.forgive(tx, attempt_id)
+        await attempts.forgive(tx, attempt_id, subject)
         return await claims.by_id(tx, vault, claim_id)
 
     claim = await db.transaction(compare)
@@ -93,12 +152,12 @@ async def check(db: Database, vault: Vault, id_number: str, code: str, stamp: St
 
 
 async def consume(tx: Transaction, claim_id: str, stamp: Stamp) -> None:
-    """Let a claim's code open nothing more, in the transaction of the dispense intent; nothing happens without a code."""
+    """Let a claim's codes open nothing more, in the transaction of the dispense intent; nothing happens without a code."""
     await tx.execute("UPDATE code SET consumed = ? WHERE claim_id = ?", (stamp.wall, claim_id))
 
 
 async def reinstate(tx: Transaction, claim_id: str) -> None:
-    """Let a consumed code open its claim again until its end: the card is back in a slot. Tries stay counted."""
+    """Let consumed codes open their claim again until their end: the card is back in a slot. Tries stay counted."""
     await tx.execute("UPDATE code SET consumed = NULL WHERE claim_id = ?", (claim_id,))
 
 
@@ -110,15 +169,21 @@ async def hashed(tx: Transaction, vault: Vault, secret: str, salt: bytes) -> byt
 
 
 async def _matching(tx: Transaction, vault: Vault, subject: bytes, code: str, stamp: Stamp) -> str | None:
-    """The claim that the code opens; the work is the same whether or not the number and its code exist."""
-    row = await tx.one(
-        "SELECT code.* FROM claim JOIN code USING (claim_id) WHERE id_index = ? AND state = 'stocked'"
-        " ORDER BY claim.since, claim_id LIMIT 1",
-        (subject,),
+    """The claim that the code opens, the oldest first; the work is the same whether or not the number and its code exist."""
+    rows = await tx.all(
+        "SELECT claim_id, salt, hash, expires, consumed FROM claim JOIN code USING (claim_id)"
+        " WHERE id_index = ? AND state = 'stocked' AND code.kind = ? ORDER BY claim.since, claim_id",
+        (subject, kind_of(code)),
     )
     now = await attempts.effective_now(tx, stamp.wall)
-    salt = subject[:SALT_BYTES] if row is None else row["salt"]
-    equal = hmac.compare_digest(await hashed(tx, vault, code, salt), bytes(32) if row is None else row["hash"])
-    if row is None or not equal or row["consumed"] is not None or now >= row["expires"]:
-        return None
-    return str(row["claim_id"])
+    salt = rows[0]["salt"] if rows else subject[:SALT_BYTES]
+    found = await hashed(tx, vault, code, salt)
+    opened = [row["claim_id"] for row in rows if _opens(row, found, now)]
+    if not rows:
+        hmac.compare_digest(found, bytes(len(found)))
+    return opened[0] if opened else None
+
+
+def _opens(row: Row, found: bytes, now: float) -> bool:
+    equal = hmac.compare_digest(found, row["hash"])
+    return equal and row["consumed"] is None and row["expires"] is not None and now < row["expires"]

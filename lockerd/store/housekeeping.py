@@ -74,7 +74,7 @@ async def tidy(db: Database, now: float) -> int:
 
     async def work(tx: Transaction) -> int:
         await journal.prune(tx, now)
-        await attempts.prune(tx, now - codes.WINDOW)
+        await attempts.prune(tx, now, codes.WINDOW)
         return await claims.erase_collected(tx, now - PERSONAL_DATA_KEPT)
 
     erased = await db.transaction(work)

@@ -52,6 +52,12 @@ class StaffWork(Protocol):
     async def empty_bin(self, name: str, counted: int) -> BinReport:
         """Record that the bin was emptied."""
 
+    async def reissue_code(self, name: str, slot: int) -> None:
+        """Send a new pickup code for the card in a slot."""
+
+    async def extend_code(self, name: str, slot: int) -> None:
+        """Let the codes for the card in a slot live longer."""
+
     async def settle(self) -> bool:
         """Bring the card path to rest; True when pickups are served again."""
 
@@ -67,6 +73,12 @@ class CountBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Body of POST /api/bin/empty: cards that a person counted."""
 
     counted: Annotated[int, msgspec.Meta(ge=0, le=9999)]
+
+
+class SlotBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /api/code/…: the slot of the card."""
+
+    slot: Annotated[int, msgspec.Meta(ge=0, le=9999)]
 
 
 class NoBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,6 +108,8 @@ def console_app(
             web.get("/api/load", console.load_report),
             web.get("/api/slots", console.slots),
             web.post("/api/bin/empty", console.empty_bin),
+            web.post("/api/code/reissue", console.reissue_code),
+            web.post("/api/code/extend", console.extend_code),
             web.post("/api/settle", console.settle),
             web.get("/login", console.login_page),
             *(web.get(page.path, console.page) for page in Page),
@@ -169,6 +183,16 @@ class _Console:
         name, body = await self._ordered(request, CountBody)
         report = await self._maintenance.empty_bin(name, body.counted)
         return _json({"counted": report.counted, "expected": report.expected, "agreed": report.agreed})
+
+    async def reissue_code(self, request: web.Request) -> web.Response:
+        name, body = await self._ordered(request, SlotBody)
+        await self._maintenance.reissue_code(name, body.slot)
+        return _json({"reissue": True})
+
+    async def extend_code(self, request: web.Request) -> web.Response:
+        name, body = await self._ordered(request, SlotBody)
+        await self._maintenance.extend_code(name, body.slot)
+        return _json({"extend": True})
 
     async def settle(self, request: web.Request) -> web.Response:
         await self._ordered(request, NoBody)
