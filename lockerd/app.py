@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -65,6 +66,7 @@ async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supe
     Raises StartFailed, StoreError.
     """
     make_state_dir(path, config)
+    _watch_children_without_threads()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -82,6 +84,14 @@ async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supe
         log.error("out of service", file=aside.name)
         closed = OutOfService(config, drivers.random.randbytes(8).hex(), aside)
         await _serve(path, {}, closed.listeners(), closed.standing, _always, stop=stop, supervisor=supervisor)
+
+
+def _watch_children_without_threads() -> None:
+    """The face worker's end is seen by its pidfd, as Python 3.12 does by itself; 3.11 would begin a thread for each worker."""
+    if sys.version_info < (3, 12):
+        watcher = asyncio.PidfdChildWatcher()
+        watcher.attach_loop(asyncio.get_running_loop())
+        asyncio.set_child_watcher(watcher)
 
 
 async def _serve(
