@@ -50,6 +50,7 @@ from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
 from lockerd.store.opening import set_aside
 from lockerd.store.vault import Vault
 from lockerd.supervise import Standing, Supervisor
+from lockerd.tries import Tries
 from lockerd.watching import Watching
 from lockerd.web.console import console_app
 from lockerd.web.health import HealthReport, health_app
@@ -291,6 +292,7 @@ def assemble(
         changed=lambda: session.condition_changed(),  # noqa: PLW0108 the session comes after
         every=drivers.survey,
     )
+    tries = Tries(db, stamp)
     session = Session(
         doing=doing,
         watching=Watching(motions, readers["counter"], face, config.patience.face),
@@ -300,6 +302,7 @@ def assemble(
         patience=config.patience_seconds(),
         new_journey_id=new_journey_id,
         ways=condition.ways,
+        tries=tries,
     )
     loading = Loading(db, vault, motions, by_place, stamp, stocking)
     maintenance = Maintenance(
@@ -312,6 +315,7 @@ def assemble(
 
     registry = CollectorRegistry()
     registry.register(condition)
+    registry.register(tries)
     return Assembled(
         boot=boot,
         session=session,
