@@ -29,8 +29,9 @@ def _key(description: str) -> Meta:
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Baud = Annotated[int, Meta(ge=1200, le=921600)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
-Days = Annotated[float, Meta(gt=0, le=90)]
+CodeDays = Annotated[float, Meta(gt=0, le=90)]
 Span = Annotated[float, Meta(gt=0, le=10)]
+Days = Annotated[int, Meta(ge=7, le=3650)]
 
 
 class Machine(Section, frozen=True):
@@ -151,8 +152,8 @@ class Sms(Section, frozen=True):
 class Codes(Section, frozen=True):
     """How long codes live, from the moment when their card can be collected."""
 
-    pickup_days: Annotated[Days, _key("Days that a pickup code lives.")] = 7.0
-    letter_days: Annotated[Days, _key("Days that a letter code lives; the letter travels in them.")] = 30.0
+    pickup_days: Annotated[CodeDays, _key("Days that a pickup code lives.")] = 7.0
+    letter_days: Annotated[CodeDays, _key("Days that a letter code lives; the letter travels in them.")] = 30.0
 
 
 class Kiosk(Section, frozen=True):
@@ -185,6 +186,19 @@ class PatienceSeconds(Section, frozen=True):
     face: Annotated[Seconds, _key("For one face verification.")] = 20.0
 
 
+class RetentionDays(Section, frozen=True):
+    """How long history is kept, in days; what is open, inside the machine or not yet at the office stays whatever its age."""
+
+    events: Annotated[
+        Days, _key("Events that the office has: as long as an office restored from a backup may ask again.")
+    ] = 90
+    custody: Annotated[
+        Days, _key("Motions, and cards with their chains and claims after they left; the office keeps them for good.")
+    ] = 90
+    journeys: Annotated[Days, _key("Journeys with their tickets.")] = 90
+    messages: Annotated[Days, _key("That a message was sent; what it said is erased when it is sent.")] = 30
+
+
 class Config(Section, frozen=True):
     """The whole file."""
 
@@ -200,6 +214,7 @@ class Config(Section, frozen=True):
     dispenser: MailboxDispenser | CrtDispenser = MailboxDispenser()
     patience: PatienceSeconds = PatienceSeconds()
     codes: Codes = Codes()
+    retention: RetentionDays = RetentionDays()
 
     @property
     def production(self) -> bool:

@@ -111,7 +111,7 @@ class Doing:
         if journey.claim is None:
             return None
         claim_id = journey.claim.claim_id
-        return await self._db.transaction(lambda tx: claims.template(tx, self._vault, claim_id))
+        return await self._db.read(lambda tx: claims.template(tx, self._vault, claim_id))
 
     async def perform(self, effect: Effect, journey: Journey, group: asyncio.TaskGroup) -> Event | None:
         """Perform one effect; the event that answers it, or None. `group` is the parent of what is not waited for."""
@@ -161,7 +161,7 @@ class Doing:
         return await self._answer(check.claim, journey, check.attempts_left)
 
     async def _find_claim(self, effect: FindClaim, journey: Journey) -> ClaimChecked:
-        claim = await self._db.transaction(lambda tx: claims.for_id(tx, self._vault, effect.id_number))
+        claim = await self._db.read(lambda tx: claims.for_id(tx, self._vault, effect.id_number))
         return await self._answer(claim, journey, None)
 
     async def _send_code(self, id_number: str) -> None:

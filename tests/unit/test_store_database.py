@@ -22,7 +22,7 @@ async def put(tx: Transaction, key: str) -> None:
 
 async def keys(db: Database) -> set[str]:
     async def read(tx: Transaction) -> set[str]:
-        return {row["key"] for row in await tx.all("SELECT key FROM meta")} - {"epoch"}
+        return {row["key"] for row in await tx.all("SELECT key FROM meta")} - {"epoch", "last_seq"}
 
     return await db.transaction(read)
 
