@@ -53,7 +53,7 @@ async def texts(db: Database) -> list[str]:
         message = await messages.next_due(tx, vault(), NOW)
         if message is None:
             return None
-        await messages.sent(tx, message.message_id)
+        await messages.sent(tx, message.message_id, NOW)
         return message.text
 
     while (text := await db.transaction(take)) is not None:
