@@ -21,10 +21,9 @@ from typing import Any
 from lockerd.store import database, opening
 from sim.soak.checker import Checker
 from sim.soak.citizens import CONFUSED, HONEST, Temper, Visit
-from sim.soak.harness import quiet
 from sim.soak.seams import Fetch
 from sim.soak.staff import Staff
-from sim.soak.stage import Stage, staged
+from sim.soak.stage import Stage, quiet, staged
 from sim.virtual_time import run
 
 SLOTS = 6
