@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +35,7 @@ from lockerd.listening import Listener, listening
 from lockerd.loading import Loading
 from lockerd.maintenance import Maintenance
 from lockerd.model.custody import Unit
+from lockerd.model.policy import Evidence
 from lockerd.model.view import Progress, Screen, View
 from lockerd.motions import Motions
 from lockerd.office.events import cloud_event
@@ -42,6 +43,7 @@ from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
 from lockerd.out_of_service import OutOfService
 from lockerd.ports import Mover
 from lockerd.recovery import Recovery
+from lockerd.reviewing import Reviewing
 from lockerd.session import Session
 from lockerd.stocking import Stocking
 from lockerd.store import codes, journal
@@ -250,7 +252,15 @@ def assemble(
         },
     )
     stocking = Stocking(issuing)
-    doing = Doing(db=db, vault=vault, motions=motions, readers=by_place, stamp=stamp, send_codes=issuing.to_holder)
+    doing = Doing(
+        db=db,
+        vault=vault,
+        motions=motions,
+        readers=by_place,
+        stamp=stamp,
+        policy=config.policy,
+        send_codes=issuing.to_holder,
+    )
     recovery = Recovery(
         db=db,
         vault=vault,
@@ -302,12 +312,15 @@ def assemble(
     session = Session(
         doing=doing,
         watching=Watching(motions, readers["counter"], face, config.patience.face, drivers.pace.watched),
+        reviewing=Reviewing(face, link, db, stamp, config.review.seconds),
         recovery=recovery,
         cabinet=cabinet,
         show=views.publish,
         patience=config.patience_seconds(),
         new_journey_id=new_journey_id,
-        ways=condition.ways,
+        ways=lambda: replace(
+            condition.ways(), no_code=config.policy.without_code, number=config.policy.names(Evidence.NUMBER)
+        ),
         tries=tries,
     )
     loading = Loading(db, vault, motions, by_place, stamp, stocking)

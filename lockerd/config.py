@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from lockerd.errors import ConfigError
+from lockerd.model.policy import Evidence, Policy, unsafe
 from lockerd.pickup.state import Patience
 
 
@@ -199,6 +200,12 @@ class RetentionDays(Section, frozen=True):
     messages: Annotated[Days, _key("That a message was sent; what it said is erased when it is sent.")] = 30
 
 
+class Review(Section, frozen=True):
+    """Remote review: a reviewer at the office compares a picture, where a combination of `[policy]` says so."""
+
+    seconds: Annotated[Seconds, _key("For the reviewer's decision; then the counter.")] = 90.0
+
+
 class Config(Section, frozen=True):
     """The whole file."""
 
@@ -215,6 +222,8 @@ class Config(Section, frozen=True):
     patience: PatienceSeconds = PatienceSeconds()
     codes: Codes = Codes()
     retention: RetentionDays = RetentionDays()
+    review: Review = Review()
+    policy: Policy = Policy()
 
     @property
     def production(self) -> bool:
@@ -312,6 +321,10 @@ def _check(path: Path, config: Config) -> None:
         if address in taken:
             raise ConfigError(f"{path}: key '{key}': {listen} is that of '{taken[address]}'; give each its own port")
         taken[address] = key
+    for bad in unsafe(config.policy):
+        raise ConfigError(f"{path}: key '{bad.key}': {bad.reason}; {bad.remedy}")
+    if config.policy.names(Evidence.FINGERPRINT):
+        raise ConfigError(f"{path}: key 'policy': names fingerprint, which no part here reads; remove it")
     if config.production and config.face.span < 1.0:
         raise ConfigError(f"{path}: key 'face.span': must be at least 1 second in production; correct its value")
     if config.production and config.kiosk.framed_by is not None:

@@ -12,10 +12,12 @@ import structlog
 
 from lockerd.errors import LinkError
 from lockerd.issuing import Issuing
-from lockerd.model.cards import ManifestItem
+from lockerd.model.cards import ManifestCollector, ManifestItem
+from lockerd.model.policy import Relation
 from lockerd.office.manifest import Announced, CodeExtension, CodeReissue, DownItem, Withdrawn
 from lockerd.ports import FaceVerifier, SmsSender
-from lockerd.store import claims, messages, templates
+from lockerd.store import claims, journal, messages, templates
+from lockerd.store.collectors import Named
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
@@ -53,12 +55,23 @@ class Intake:
         enrolment = await self.face.enrol(item.photo)
         if enrolment.template is None:
             log.warning("photo not usable", claim=item.claim_id, reason=enrolment.reason)
+        named = [await self._named(item.claim_id, one) for one in item.collectors]
 
         async def put(tx: Transaction) -> None:
-            await claims.put_item(tx, self.vault, item, enrolment.template, self.stamp())
+            stamp = self.stamp()
+            kept = await claims.put_item(tx, self.vault, item, enrolment.template, stamp, named)
             await self.issuing.letter(tx, item.claim_id, item.letter_code)
+            if kept and named:
+                data = {"claim_id": item.claim_id, "relations": [one.relation.value for one in named]}
+                await journal.append(tx, "lockerd.collectors.named", data, stamp=stamp)
 
         await self.db.transaction(put)
+
+    async def _named(self, claim_id: str, one: ManifestCollector) -> Named:
+        enrolment = await self.face.enrol(one.photo)
+        if enrolment.template is None:
+            log.warning("photo not usable", claim=claim_id, relation=one.relation, reason=enrolment.reason)
+        return Named(Relation(one.relation), one.id_number, enrolment.template)
 
 
 async def keep_templates(db: Database, model_id: Callable[[], str], stamp: Callable[[], Stamp]) -> None:

@@ -22,6 +22,7 @@ from lockerd.pickup.state import Effect, Event, Journey, Patience, Stage, Tapped
 from lockerd.pickup.table import step
 from lockerd.ports import Cabinet
 from lockerd.recovery import Recovery, Resume
+from lockerd.reviewing import Reviewing
 from lockerd.tries import Tries
 from lockerd.watching import Watching
 
@@ -50,6 +51,7 @@ class Session:
         *,
         doing: Doing,
         watching: Watching,
+        reviewing: Reviewing,
         recovery: Recovery,
         cabinet: Cabinet,
         show: Callable[[View], None],
@@ -61,6 +63,7 @@ class Session:
         self._doing = doing
         self._tries = tries
         self._watching = watching
+        self._reviewing = reviewing
         self._recovery = recovery
         self._cabinet = cabinet
         self._show = show
@@ -325,6 +328,8 @@ class Session:
                 return self._watching.reader(post)
             case Watch.FACE:
                 return self._watch_face(post)
+            case Watch.REVIEW:
+                return self._reviewing.watch(self._journey, post)
             case Watch.THROAT_FILLED:
                 return self._watching.throat_filled(post)
             case Watch.THROAT_CLEARED:

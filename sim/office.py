@@ -2,7 +2,7 @@
 
 Lockers: `POST /v1/hello`, `POST /v1/lockers/{id}/events`, `GET /v1/lockers/{id}/down`, `PUT /v1/lockers/{id}/status`.
 The simulator's own: `GET /sim/ledger`, `GET /sim/status`, `POST /sim/announce`, `POST /sim/withdraw`, `POST /sim/absent`,
-`POST /sim/code`.
+`POST /sim/code`, `POST /sim/entrust`, `GET /sim/events`.
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ class Office:
                 web.post("/sim/withdraw", self._withdraw),
                 web.post("/sim/absent", self._absent),
                 web.post("/sim/code", self._code),
+                web.post("/sim/entrust", self._entrust),
+                web.get("/sim/events", self._told),
             ]
         )
         app.on_shutdown.append(self._close)
@@ -190,6 +192,16 @@ class Office:
         self._books.command({**command, "letter_code": code} if code else command)
         self._wake()
         return web.json_response({"letter_code": code, "qr": f"LC1{code}"} if code else {})
+
+    async def _entrust(self, request: web.Request) -> web.Response:
+        told = await _object(request)
+        if not self._books.entrust(str(told.get("claim_id")), str(told.get("to")), str(told.get("relation"))):
+            return web.json_response({"error": "no such claim"}, status=409)
+        self._wake()
+        return web.json_response({"ok": True})
+
+    async def _told(self, request: web.Request) -> web.Response:
+        return web.json_response(self._books.events(request.query.get("type", "")))
 
     async def _absent(self, request: web.Request) -> web.Response:
         seconds = (await _object(request)).get("seconds")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lockerd.model.identity import FaceVerdict
+from lockerd.model.policy import Evidence
+from lockerd.model.review import ReviewDecision
 from lockerd.model.view import Action, Notice
 from lockerd.pickup.guards import (
     face_tries_left,
@@ -22,19 +24,10 @@ from lockerd.pickup.state import (
     Event,
     FaceDecided,
     Journey,
+    ReviewDecided,
     Stage,
     Tapped,
 )
-
-
-class Evidence(StrEnum):
-    """One thing that somebody shows to collect a card."""
-
-    CODE = "code"
-    ID_CARD = "id_card"
-    NUMBER = "number"
-    FACE = "face"
-    OLD_CARD = "old_card"
 
 
 class TryResult(StrEnum):
@@ -66,6 +59,9 @@ def try_of(journey: Journey, event: Event) -> Try | None:
             return Try(Evidence.NUMBER, TryResult.RETRY, reason)
         case Stage.FACE, FaceDecided():
             return Try(Evidence.FACE, _face(journey, event), event.result.reason.value)
+        case Stage.REVIEWING, ReviewDecided():
+            approved = event.decision is ReviewDecision.APPROVED
+            return Try(Evidence.REMOTE_REVIEW, TryResult.ACCEPT if approved else TryResult.REJECT, event.decision.value)
         case Stage.READING_OLD, ChipRead():
             return _old_card(journey, event)
     return None

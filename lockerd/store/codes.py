@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lockerd.model.cards import Claim
+from lockerd.model.policy import THE_OWNER, Collector, Relation
 from lockerd.store import attempts, claims
 from lockerd.store.database import Database, Row, Transaction
 from lockerd.store.hashing import ALGORITHM, SALT_BYTES
@@ -25,6 +26,8 @@ MOST_IN_A_ROW = 100
 """Wrong tries in a row after which no code opens anything for this number any more; a new code does not set them back."""
 BACK_OFF = (0.0, 1.0, 2.0, 4.0, 8.0)
 """Seconds between a try and its comparison, by the number of wrong tries within the window before it."""
+COMPARED = 3
+"""Claims that a code is compared with: one's own, and those that one may collect for others; always so many comparisons."""
 
 
 class CodeKind(StrEnum):
@@ -44,11 +47,12 @@ class CodeResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CodeCheck:
-    """The answer to one try. `claim` is set on MATCH only."""
+    """The answer to one try. `claim` is set on MATCH only, with who the number's holder is to its owner."""
 
     result: CodeResult
     claim: Claim | None
     attempts_left: int
+    collector: Collector = THE_OWNER
 
 
 def new_code(randbelow: Callable[[int], int]) -> str:
@@ -64,16 +68,10 @@ def kind_of(code: str) -> CodeKind:
 async def issue(tx: Transaction, vault: Vault, claim_id: str, code: str, expires: float | None) -> None:
     """Bind a code to a claim in place of an earlier one of its kind; `expires` is UTC seconds, None for not yet begun.
 
-    Tries already made stay counted. The codes of one person share their salt, so that a try is one hash however many cards
-    wait. Raises StoreError for an unknown claim.
+    Tries already made stay counted. Raises StoreError for an unknown claim.
     """
     kind = kind_of(code)
-    other = await tx.one(
-        "SELECT salt FROM code JOIN claim USING (claim_id) WHERE code.kind = ?2 AND claim_id != ?1"
-        " AND id_index = (SELECT id_index FROM claim WHERE claim_id = ?1) LIMIT 1",
-        (claim_id, kind),
-    )
-    salt = vault.entropy(SALT_BYTES) if other is None else other["salt"]
+    salt = vault.entropy(SALT_BYTES)
     await tx.execute(
         "INSERT INTO code (claim_id, kind, algorithm, salt, hash, expires) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (claim_id, kind) DO UPDATE SET algorithm = excluded.algorithm, salt = excluded.salt,"
@@ -118,7 +116,7 @@ async def check(
     stamp: Stamp,
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> CodeCheck:
-    """Try a code for whoever has this ID number.
+    """Try a code for whoever has this ID number: for their own claim, or one that they may collect.
 
     The try is durable before the comparison, and after wrong ones `pause` waits between the two. An unknown number costs the
     same work and gets the same answer. Raises StoreError.
@@ -138,17 +136,17 @@ async def check(
     attempt_id, left = begun
     await pause(BACK_OFF[TRIES - left - 1])
 
-    async def compare(tx: Transaction) -> Claim | None:
-        claim_id = await _matching(tx, vault, subject, code, stamp)
-        if claim_id is None:
-            return None
+    async def compare(tx: Transaction) -> tuple[Claim | None, Collector]:
+        found = await _matching(tx, vault, subject, code, stamp)
+        if found is None:
+            return None, THE_OWNER
         await attempts.forgive(tx, attempt_id, subject)
-        return await claims.by_id(tx, vault, claim_id)
+        return await claims.by_id(tx, vault, found[0]), found[1]
 
-    claim = await db.transaction(compare)
+    claim, collector = await db.transaction(compare)
     if claim is None:
         return CodeCheck(CodeResult.WRONG, None, left)
-    return CodeCheck(CodeResult.MATCH, claim, left + 1)
+    return CodeCheck(CodeResult.MATCH, claim, left + 1, collector)
 
 
 async def consume(tx: Transaction, claim_id: str, stamp: Stamp) -> None:
@@ -168,22 +166,30 @@ async def hashed(tx: Transaction, vault: Vault, secret: str, salt: bytes) -> byt
     return vault.peppered(row["hash"])
 
 
-async def _matching(tx: Transaction, vault: Vault, subject: bytes, code: str, stamp: Stamp) -> str | None:
-    """The claim that the code opens, the oldest first; the work is the same whether or not the number and its code exist."""
-    rows = await tx.all(
-        "SELECT claim_id, salt, hash, expires, consumed FROM claim JOIN code USING (claim_id)"
-        " WHERE id_index = ? AND state = 'stocked' AND code.kind = ? ORDER BY claim.since, claim_id",
-        (subject, kind_of(code)),
-    )
+async def _matching(
+    tx: Transaction, vault: Vault, subject: bytes, code: str, stamp: Stamp
+) -> tuple[str, Collector] | None:
+    """The claim that the code opens, and who the subject is to it; the work is the same whatever of it exists."""
+    rows: list[Row | None] = [
+        *await tx.all(
+            "SELECT * FROM (SELECT code.*, 'owner' AS relation, '' AS collector_id, since FROM claim JOIN code USING (claim_id)"
+            " WHERE claim.id_index = ?1 AND state = 'stocked' AND code.kind = ?3"
+            " UNION ALL SELECT code.*, relation, collector_id, since"
+            " FROM collector JOIN claim USING (claim_id) JOIN code USING (claim_id)"
+            " WHERE collector.id_index = ?1 AND state = 'stocked' AND code.kind = ?3)"
+            " ORDER BY collector_id <> '', since, claim_id LIMIT ?2",
+            (subject, COMPARED, kind_of(code)),
+        )
+    ]
     now = await attempts.effective_now(tx, stamp.wall)
-    salt = rows[0]["salt"] if rows else subject[:SALT_BYTES]
-    found = await hashed(tx, vault, code, salt)
-    opened = [row["claim_id"] for row in rows if _opens(row, found, now)]
-    if not rows:
-        hmac.compare_digest(found, bytes(len(found)))
-    return opened[0] if opened else None
+    found = None
+    for row in rows + [None] * (COMPARED - len(rows)):
+        salt = subject[:SALT_BYTES] if row is None else row["salt"]
+        equal = hmac.compare_digest(await hashed(tx, vault, code, salt), bytes(32) if row is None else row["hash"])
+        if found is None and row is not None and equal and _lives(row, now):
+            found = str(row["claim_id"]), Collector(Relation(row["relation"]), row["collector_id"])
+    return found
 
 
-def _opens(row: Row, found: bytes, now: float) -> bool:
-    equal = hmac.compare_digest(found, row["hash"])
-    return equal and row["consumed"] is None and row["expires"] is not None and now < row["expires"]
+def _lives(row: Row, now: float) -> bool:
+    return row["consumed"] is None and row["expires"] is not None and bool(now < row["expires"])

@@ -30,6 +30,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "lockerd.watching": (*VALUES, "lockerd.motions", "lockerd.pickup"),
     "lockerd.tries": (*VALUES, "lockerd.pickup", "lockerd.store"),
     "lockerd.issuing": (*VALUES, "lockerd.store", "lockerd.office.sms"),
+    "lockerd.reviewing": (*VALUES, "lockerd.pickup", "lockerd.store"),
     "lockerd.doing": (*VALUES, "lockerd.motions", "lockerd.pickup", "lockerd.store"),
     "lockerd.recovery": (
         *VALUES,
@@ -45,6 +46,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "lockerd.doing",
         "lockerd.recovery",
         "lockerd.tries",
+        "lockerd.reviewing",
         "lockerd.watching",
     ),
 }

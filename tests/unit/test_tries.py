@@ -12,6 +12,7 @@ from firmware_protocol.idnumber import check_digit
 from lockerd.errors import StoreError
 from lockerd.model.cards import Chip, Claim, ClaimKind, ClaimState, Person
 from lockerd.model.identity import FaceReason, FaceResult, FaceVerdict
+from lockerd.model.review import ReviewDecision
 from lockerd.model.view import Action, Tap
 from lockerd.pickup.state import (
     CardFailed,
@@ -22,6 +23,7 @@ from lockerd.pickup.state import (
     FaceDecided,
     FacePrompted,
     Journey,
+    ReviewDecided,
     Stage,
     Tapped,
     TimedOut,
@@ -71,6 +73,8 @@ IDENTIFY = Journey("j1", Stage.IDENTIFY, code="12345678")
         (LOOKING, face(FaceVerdict.UNAVAILABLE, FaceReason.CAMERA_DOWN), "face reject camera_down"),
         (LOOKING, FacePrompted(FaceReason.MASKED), None),
         (LOOKING, TimedOut(), None),
+        (Journey("j1", Stage.REVIEWING), ReviewDecided(ReviewDecision.APPROVED), "remote_review accept approved"),
+        (Journey("j1", Stage.REVIEWING), ReviewDecided(ReviewDecision.REFUSED), "remote_review reject refused"),
         (READING, ChipRead(OLD), "old_card accept match"),
         (READING, ChipRead(None), "old_card retry unreadable"),
         (Journey("j1", Stage.READING_OLD, claim=CLAIM, old_tries=2), ChipRead(None), "old_card reject unreadable"),
