@@ -18,6 +18,7 @@ from lockerd.drivers import Bus
 from lockerd.errors import DeviceError, StoreError
 from lockerd.face.verifier import FaceStatus
 from lockerd.model.custody import CabinetObservation, Observation, Sensor, SlotState, Unit
+from lockerd.model.polling import Pace
 from lockerd.model.view import Ways
 from lockerd.motions import Motions
 from lockerd.office.link import LinkStatus
@@ -30,7 +31,6 @@ from lockerd.web.health import Check, HealthReport, Status
 
 T = TypeVar("T")
 
-LOOKS_A_ROUND = 10  # how often between two rounds it is looked at whether the answer became another
 SOONER = 5  # how many times sooner the next round comes while something is wrong
 
 NEEDED = frozenset({"store", "card_path", "dispenser", "reader.exit", "face"})
@@ -65,9 +65,9 @@ class Parts:
 class Condition(Collector):
     """Reports from what was last heard: each part remembers it of its own use, and a round asks all while nobody is there."""
 
-    def __init__(self, parts: Parts, changed: Callable[[], None], every: float) -> None:
+    def __init__(self, parts: Parts, changed: Callable[[], None], pace: Pace) -> None:
         self._parts = parts
-        self._every = every
+        self._pace = pace
         self._changed = changed
         self._survey: Survey | None = None
         self._store_trouble = ""
@@ -82,13 +82,13 @@ class Condition(Collector):
                 if now != told:
                     told = now
                     self._changed()
-                await asyncio.sleep(self._every / LOOKS_A_ROUND)
+                await asyncio.sleep(self._pace.reported)
 
     async def _survey_rounds(self) -> None:
         while True:
             await self._look()
             well = all(check.status is Status.PASS for check in self._checks())
-            await asyncio.sleep(self._every if well else self._every / SOONER)
+            await asyncio.sleep(self._pace.idle if well else self._pace.idle / SOONER)
 
     async def _look(self) -> None:
         parts = self._parts

@@ -143,7 +143,9 @@ class MailboxCabinet:
                 token = self._mailbox.plan_from(status, wire.Opcode.LIGHT, mask)
                 ending = await self._mailbox.carry_out(token, _LIGHT_SECONDS)
                 if ending.result is Result.DONE:
-                    self._told = ending.status  # of the next command, as long as nobody else orders and it does not boot
+                    self._told = (
+                        ending.status
+                    )  # of the next command, as long as nobody else orders and it does not boot
                     return
         raise DeviceError(self._mailbox.name, "the lights did not follow")
 

@@ -10,7 +10,7 @@ import msgspec
 
 from lockerd.errors import StoreError
 from lockerd.ports import Clock
-from lockerd.store.database import Database, Row, Transaction
+from lockerd.store.database import Database, News, Row, Transaction
 
 JSON: TypeAlias = "str | int | float | bool | Sequence[JSON] | Mapping[str, JSON] | None"
 
@@ -69,6 +69,7 @@ async def append(tx: Transaction, event_type: str, data: Mapping[str, JSON], *, 
     )
     assert row is not None
     seq = int(row["value"])
+    tx.announce(News.EVENT)
     await tx.execute(
         "INSERT INTO journal (seq, type, data, wall, mono, boot_id) VALUES (?, ?, ?, ?, ?, ?)",
         (seq, event_type, msgspec.json.encode(data).decode(), stamp.wall, stamp.mono, stamp.boot_id),
@@ -99,11 +100,6 @@ async def epoch(tx: Transaction) -> str:
     row = await tx.one("SELECT value FROM meta WHERE key = 'epoch'")
     assert row is not None
     return str(row["value"])
-
-
-async def last_seq(tx: Transaction) -> int:
-    """The seq of the newest event; 0 before the first."""
-    return await _number(tx, "last_seq")
 
 
 async def prune(tx: Transaction, now: float) -> None:
