@@ -1,4 +1,4 @@
-"""CRC-16/MODBUS, used on the serial line by Modbus RTU and inside the mailbox blocks."""
+"""The checks of the wires: CRC-16/MODBUS of Modbus RTU and of the mailbox blocks, and the XOR of the bought devices' frames."""
 
 from __future__ import annotations
 
@@ -37,3 +37,15 @@ def crc16_of_registers(registers: Sequence[int]) -> int:
         crc ^= two
         crc = _TWO_STEPS[crc & 0xFF] ^ _TABLE[crc >> 8]
     return crc
+
+
+def xor_of(data: bytes | bytearray) -> int:
+    """XOR of all bytes; over a frame's checked part and its check it is 0."""
+    # Folding one big number halves the work at each step; byte by byte, garbage full of headers would hold the loop up.
+    value = int.from_bytes(data, "big")
+    size = len(data)
+    while size > 1:
+        half = (size + 1) // 2
+        value = (value >> 8 * half) ^ (value & (1 << 8 * half) - 1)
+        size = half
+    return value

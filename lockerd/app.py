@@ -8,12 +8,13 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import structlog
+from msgspec.structs import asdict
 from prometheus_client import CollectorRegistry
 
 from firmware_protocol.units import UnitKind
@@ -33,6 +34,7 @@ from lockerd.listening import Listener, listening
 from lockerd.loading import Loading
 from lockerd.maintenance import Maintenance
 from lockerd.model.custody import Unit
+from lockerd.model.policy import Evidence
 from lockerd.model.view import Progress, Screen, View
 from lockerd.motions import Motions
 from lockerd.office.events import cloud_event
@@ -40,6 +42,7 @@ from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
 from lockerd.out_of_service import OutOfService
 from lockerd.ports import Mover
 from lockerd.recovery import Recovery
+from lockerd.reviewing import Reviewing
 from lockerd.session import Session
 from lockerd.stocking import Stocking
 from lockerd.store import codes, journal
@@ -47,6 +50,7 @@ from lockerd.store.database import Database, News, Transaction
 from lockerd.store.housekeeping import Housekeeping
 from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
 from lockerd.store.opening import set_aside
+from lockerd.store.retention import DAY, Retention
 from lockerd.store.vault import Vault
 from lockerd.supervise import Standing, Supervisor
 from lockerd.watching import Watching
@@ -235,7 +239,7 @@ def assemble(
     def new_journey_id() -> str:
         return random.randbytes(8).hex()
 
-    doing = Doing(db=db, vault=vault, motions=motions, readers=by_place, stamp=stamp)
+    doing = Doing(db=db, vault=vault, motions=motions, readers=by_place, stamp=stamp, policy=config.policy)
     stocking = Stocking(vault, stamp, partial(codes.new_code, random.randrange))
     recovery = Recovery(
         db=db,
@@ -248,7 +252,13 @@ def assemble(
         stocking=stocking,
     )
     views = Views(View(Screen.OUT_OF_SERVICE, Progress.RECOVERING))
-    housekeeping = Housekeeping(db, config.machine.state_dir / "backup", stamp)
+    housekeeping = Housekeeping(
+        db,
+        config.machine.state_dir / "backup",
+        stamp,
+        Retention(**{name: days * DAY for name, days in asdict(config.retention).items()}),
+        clock_is_right=lambda: link.status.clock_right,
+    )
     intake = Intake(db, vault, face, stamp)
     link = OfficeLink(
         LinkSettings(config.office.url),
@@ -281,12 +291,15 @@ def assemble(
     session = Session(
         doing=doing,
         watching=Watching(motions, readers["counter"], face, config.patience.face, drivers.pace.watched),
+        reviewing=Reviewing(face, link, db, stamp, config.review.seconds),
         recovery=recovery,
         cabinet=cabinet,
         show=views.publish,
         patience=config.patience_seconds(),
         new_journey_id=new_journey_id,
-        ways=condition.ways,
+        ways=lambda: replace(
+            condition.ways(), no_code=config.policy.without_code, number=config.policy.names(Evidence.NUMBER)
+        ),
     )
     loading = Loading(db, vault, motions, by_place, stamp, stocking)
     maintenance = Maintenance(db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp)

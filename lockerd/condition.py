@@ -196,6 +196,7 @@ class Condition(Collector):
         yield GaugeMetricFamily("lockerd_office_reachable", "Whether the office answered last time.", link.reachable)
         face = self._parts.face()
         yield CounterMetricFamily("lockerd_face_restarts", "Restarts of the face worker.", face.restarts)
+        yield CounterMetricFamily("lockerd_face_frames", "Frames that verifications looked at.", face.frames)
         yield from bus_metrics(self._parts.bus)
 
 

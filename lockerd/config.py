@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from lockerd.errors import ConfigError
+from lockerd.model.policy import Evidence, Policy, unsafe
 from lockerd.pickup.state import Patience
 
 
@@ -30,6 +31,7 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Baud = Annotated[int, Meta(ge=1200, le=921600)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 Span = Annotated[float, Meta(gt=0, le=10)]
+Days = Annotated[int, Meta(ge=7, le=3650)]
 
 
 class Machine(Section, frozen=True):
@@ -177,6 +179,25 @@ class PatienceSeconds(Section, frozen=True):
     face: Annotated[Seconds, _key("For one face verification.")] = 20.0
 
 
+class RetentionDays(Section, frozen=True):
+    """How long history is kept, in days; what is open, inside the machine or not yet at the office stays whatever its age."""
+
+    events: Annotated[
+        Days, _key("Events that the office has: as long as an office restored from a backup may ask again.")
+    ] = 90
+    custody: Annotated[
+        Days, _key("Motions, and cards with their chains and claims after they left; the office keeps them for good.")
+    ] = 90
+    journeys: Annotated[Days, _key("Journeys with their tickets.")] = 90
+    messages: Annotated[Days, _key("That a message was sent; what it said is erased when it is sent.")] = 30
+
+
+class Review(Section, frozen=True):
+    """Remote review: a reviewer at the office compares a picture, where a combination of `[policy]` says so."""
+
+    seconds: Annotated[Seconds, _key("For the reviewer's decision; then the counter.")] = 90.0
+
+
 class Config(Section, frozen=True):
     """The whole file."""
 
@@ -191,6 +212,9 @@ class Config(Section, frozen=True):
     health: Health
     dispenser: MailboxDispenser | CrtDispenser = MailboxDispenser()
     patience: PatienceSeconds = PatienceSeconds()
+    retention: RetentionDays = RetentionDays()
+    review: Review = Review()
+    policy: Policy = Policy()
 
     @property
     def production(self) -> bool:
@@ -288,6 +312,10 @@ def _check(path: Path, config: Config) -> None:
         if address in taken:
             raise ConfigError(f"{path}: key '{key}': {listen} is that of '{taken[address]}'; give each its own port")
         taken[address] = key
+    for bad in unsafe(config.policy):
+        raise ConfigError(f"{path}: key '{bad.key}': {bad.reason}; {bad.remedy}")
+    if config.policy.names(Evidence.FINGERPRINT):
+        raise ConfigError(f"{path}: key 'policy': names fingerprint, which no part here reads; remove it")
     if config.production and config.face.span < 1.0:
         raise ConfigError(f"{path}: key 'face.span': must be at least 1 second in production; correct its value")
     if config.production and config.kiosk.framed_by is not None:

@@ -11,10 +11,13 @@ from functools import partial
 import structlog
 
 from lockerd.errors import LinkError
+from lockerd.model.cards import ManifestCollector
+from lockerd.model.policy import Relation
 from lockerd.office.manifest import Announced, DownItem
 from lockerd.ports import FaceVerifier, SmsSender
-from lockerd.store import claims, messages, templates
-from lockerd.store.database import Database, News
+from lockerd.store import claims, journal, messages, templates
+from lockerd.store.collectors import Named
+from lockerd.store.database import Database, News, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
 
@@ -42,9 +45,23 @@ class Intake:
         enrolment = await self.face.enrol(item.item.photo)
         if enrolment.template is None:
             log.warning("photo not usable", claim=item.item.claim_id, reason=enrolment.reason)
-        await self.db.transaction(
-            lambda tx: claims.put_item(tx, self.vault, item.item, enrolment.template, self.stamp())
-        )
+        named = [await self._named(item.item.claim_id, one) for one in item.item.collectors]
+        claim_id = item.item.claim_id
+
+        async def put(tx: Transaction) -> None:
+            stamp = self.stamp()
+            kept = await claims.put_item(tx, self.vault, item.item, enrolment.template, stamp, named)
+            if kept and named:
+                data = {"claim_id": claim_id, "relations": [one.relation.value for one in named]}
+                await journal.append(tx, "lockerd.collectors.named", data, stamp=stamp)
+
+        await self.db.transaction(put)
+
+    async def _named(self, claim_id: str, one: ManifestCollector) -> Named:
+        enrolment = await self.face.enrol(one.photo)
+        if enrolment.template is None:
+            log.warning("photo not usable", claim=claim_id, relation=one.relation, reason=enrolment.reason)
+        return Named(Relation(one.relation), one.id_number, enrolment.template)
 
 
 async def keep_templates(db: Database, model_id: Callable[[], str], stamp: Callable[[], Stamp]) -> None:
@@ -77,5 +94,5 @@ async def send_messages(db: Database, vault: Vault, sender: SmsSender, stamp: Ca
             log.warning("message not sent", message_id=message.message_id, error=str(error))
             end = partial(messages.failed, message_id=message.message_id, retry_at=stamp().wall + SMS_RETRY_SECONDS)
         else:
-            end = partial(messages.sent, message_id=message.message_id)
+            end = partial(messages.sent, message_id=message.message_id, at=stamp().wall)
         await db.transaction(end)

@@ -22,6 +22,7 @@ from lockerd.pickup.state import Effect, Event, Journey, Patience, Stage, Tapped
 from lockerd.pickup.table import step
 from lockerd.ports import Cabinet
 from lockerd.recovery import Recovery, Resume
+from lockerd.reviewing import Reviewing
 from lockerd.watching import Watching
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,7 @@ class Session:
         *,
         doing: Doing,
         watching: Watching,
+        reviewing: Reviewing,
         recovery: Recovery,
         cabinet: Cabinet,
         show: Callable[[View], None],
@@ -58,6 +60,7 @@ class Session:
     ) -> None:
         self._doing = doing
         self._watching = watching
+        self._reviewing = reviewing
         self._recovery = recovery
         self._cabinet = cabinet
         self._show = show
@@ -321,6 +324,8 @@ class Session:
                 return self._watching.reader(post)
             case Watch.FACE:
                 return self._watch_face(post)
+            case Watch.REVIEW:
+                return self._reviewing.watch(self._journey, post)
             case Watch.THROAT_FILLED:
                 return self._watching.throat_filled(post)
             case Watch.THROAT_CLEARED:

@@ -1,7 +1,8 @@
 """The simulated central office: the HTTP interface that lockers dial, over the books of `sim.office_books`.
 
 Lockers: `POST /v1/hello`, `POST /v1/lockers/{id}/events`, `GET /v1/lockers/{id}/down`, `PUT /v1/lockers/{id}/status`.
-The simulator's own: `GET /sim/ledger`, `GET /sim/status`, `POST /sim/announce`, `POST /sim/withdraw`, `POST /sim/absent`.
+The simulator's own: `GET /sim/ledger`, `GET /sim/status`, `POST /sim/announce`, `POST /sim/withdraw`, `POST /sim/absent`,
+`POST /sim/entrust`, `GET /sim/events`.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ class Office:
                 web.post("/sim/announce", self._announce),
                 web.post("/sim/withdraw", self._withdraw),
                 web.post("/sim/absent", self._absent),
+                web.post("/sim/entrust", self._entrust),
+                web.get("/sim/events", self._told),
             ]
         )
         app.on_shutdown.append(self._close)
@@ -172,6 +175,16 @@ class Office:
             return web.json_response({"error": "no such claim, or already collected"}, status=409)
         self._wake()
         return web.json_response({"ok": True})
+
+    async def _entrust(self, request: web.Request) -> web.Response:
+        told = await _object(request)
+        if not self._books.entrust(str(told.get("claim_id")), str(told.get("to")), str(told.get("relation"))):
+            return web.json_response({"error": "no such claim"}, status=409)
+        self._wake()
+        return web.json_response({"ok": True})
+
+    async def _told(self, request: web.Request) -> web.Response:
+        return web.json_response(self._books.events(request.query.get("type", "")))
 
     async def _absent(self, request: web.Request) -> web.Response:
         seconds = (await _object(request)).get("seconds")

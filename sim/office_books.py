@@ -201,6 +201,24 @@ class Books:
                     db.execute("INSERT OR IGNORE INTO claim (claim_id, state) VALUES (?, 'expected')", (claim_id,))
             return _last_cursor(db)
 
+    def entrust(self, claim_id: str, to: str, relation: str) -> bool:
+        """Announce a claim again with the holder of another claim as one who may collect it; False where one is unknown."""
+        with self._transaction() as db:
+            item, other = _announcement(db, claim_id), _announcement(db, to)
+            if item is None or other is None:
+                return False
+            named = {"relation": relation, "id_number": other["id_number"], "photo": other["photo"]}
+            _send_down(
+                db, {"type": "manifest.item", "item": {**item, "collectors": [*item.get("collectors", []), named]}}
+            )
+            return True
+
+    def events(self, kind: str) -> list[Json]:
+        """The data of all events of one type, in order of arrival."""
+        with self._transaction() as db:
+            rows = db.execute("SELECT raw FROM event WHERE type = ? ORDER BY arrival", (kind,)).fetchall()
+            return [json.loads(raw)["data"] for (raw,) in rows]
+
     def withdraw(self, claim_id: str) -> bool:
         """Call a claim back; False when it was never announced or was already collected."""
         with self._transaction() as db:
@@ -306,6 +324,16 @@ def _send_again(db: sqlite3.Connection, claim_id: str) -> None:
         " WHERE json_extract(body, '$.item.claim_id') = ? ORDER BY cursor DESC LIMIT 1",
         (claim_id,),
     )
+
+
+def _announcement(db: sqlite3.Connection, claim_id: str) -> Json | None:
+    """A claim as it was announced last."""
+    row = db.execute(
+        "SELECT json_extract(body, '$.item') FROM down WHERE json_extract(body, '$.item.claim_id') = ?"
+        " ORDER BY cursor DESC LIMIT 1",
+        (claim_id,),
+    ).fetchone()
+    return None if row is None else dict(json.loads(row[0]))
 
 
 def _last_cursor(db: sqlite3.Connection) -> int:

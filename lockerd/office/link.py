@@ -15,6 +15,7 @@ from typing import Protocol
 import structlog
 
 from lockerd.errors import LinkError, LockerError
+from lockerd.model.review import Review, ReviewRequest
 from lockerd.office.events import batch
 from lockerd.office.exchange import (
     Answer,
@@ -107,6 +108,11 @@ class LinkStatus:
         """Whether the two clocks differ by more than `CLOCK_TOLERANCE`."""
         return self.clock_offset is not None and abs(self.clock_offset) > CLOCK_TOLERANCE
 
+    @property
+    def clock_right(self) -> bool:
+        """Whether the office answers, and its clock agrees with ours."""
+        return self.reachable and self.clock_offset is not None and not self.clock_wrong
+
 
 def backoff(settings: LinkSettings, failures: int, random: Random) -> float:
     """Seconds to wait after `failures` (from 1) failed tries in a row."""
@@ -145,6 +151,7 @@ class OfficeLink:
         self._status_of_machine = status
         self._clock = clock
         self._random = random
+        self._exchange: Exchange | None = None
         self._status = LinkStatus()
         self._troubles: dict[str, str] = {}
         self._intervals = Intervals(status=30.0, wait=25.0)
@@ -164,10 +171,17 @@ class OfficeLink:
         """Say that the outbox has something new."""
         self._more.set()
 
+    async def review(self, request: ReviewRequest, seconds: float) -> Review:
+        """Ask the office's reviewer, once and at once (`lockerd.ports.Reviewer`). Raises LinkError."""
+        if self._exchange is None or not self._registered.is_set():
+            raise LinkError("the office was not reached yet")
+        return await self._exchange.review(request, seconds)
+
     async def run(self) -> None:
         """Keep the link until cancelled; whatever else happens is logged and tried again."""
         async with self._transport() as transport:
             exchange = Exchange(transport, self._settings.url, self._identity.locker_id, self._clock.now)
+            self._exchange = exchange
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._repeat(self._register, exchange), name="office-hello")
                 group.create_task(self._repeat(self._drain, exchange), name="office-drain")

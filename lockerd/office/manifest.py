@@ -11,6 +11,8 @@ import msgspec
 from firmware_protocol import idnumber
 from lockerd.model.cards import ManifestItem
 
+MAX_COLLECTORS = 4
+"""People whom the office may name beside a card's owner."""
 MAX_PHOTO = 200_000
 """Bytes of an application photo; GA 490 photos are a tenth of this."""
 LONG_TERM = "长期"
@@ -55,6 +57,7 @@ class Refusal(StrEnum):
     PHONE = "phone"
     PHOTO = "photo"
     PHOTO_SIZE = "photo_size"
+    COLLECTORS = "collectors"  # too many, one twice, or with a number or photo that cannot be
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,21 @@ def refusal(item: ManifestItem) -> Refusal | None:
         return Refusal.PHONE
     if len(item.photo) > MAX_PHOTO:
         return Refusal.PHOTO_SIZE
-    return None if item.photo.startswith(_JPEG) else Refusal.PHOTO
+    if not item.photo.startswith(_JPEG):
+        return Refusal.PHOTO
+    return None if _can_collect(item) else Refusal.COLLECTORS
+
+
+def _can_collect(item: ManifestItem) -> bool:
+    numbers = {one.id_number.upper() for one in item.collectors} | {item.id_number.upper()}
+    return (
+        len(item.collectors) <= MAX_COLLECTORS
+        and len(numbers) == len(item.collectors) + 1
+        and all(
+            idnumber.is_valid(one.id_number) and one.photo.startswith(_JPEG) and len(one.photo) <= MAX_PHOTO
+            for one in item.collectors
+        )
+    )
 
 
 def _claim_id_in(raw: msgspec.Raw) -> str | None:

@@ -158,16 +158,6 @@ def chip_is_predecessor(chip: Chip | None, claim: Claim | None) -> bool:
     )
 
 
-def needs_old_card(claim: Claim | None) -> bool:
-    """Whether this claim wants its predecessor handed back now."""
-    return claim is not None and claim.kind is ClaimKind.RENEWAL and not claim.old_card_kept
-
-
-def wants_old(journey: Journey, _event: Event) -> bool:
-    """The journey's claim wants its predecessor handed back now."""
-    return needs_old_card(journey.claim)
-
-
 def number_ok(journey: Journey, event: Event) -> bool:
     """The tap carries a valid ID number, and a code was given: a number alone is no evidence."""
     return isinstance(event, Tapped) and is_valid(event.tap.value.upper()) and journey.code is not None
@@ -208,12 +198,6 @@ def locked(_journey: Journey, event: Event) -> bool:
 def check_failed(_journey: Journey, event: Event) -> bool:
     """The store could not tell."""
     return isinstance(event, ClaimChecked) and event.failed
-
-
-def take_claim(journey: Journey, event: Event) -> Journey:
-    """Go on with the matched claim; the code is forgotten."""
-    claim = event.claim if isinstance(event, ClaimChecked) else None
-    return replace(journey, claim=claim, code=None, notice=None, attempts_left=None)
 
 
 def count_wrong_code(journey: Journey, event: Event) -> Journey:
@@ -267,8 +251,11 @@ def count_face(journey: Journey, _event: Event) -> Journey:
 
 
 def is_predecessor(journey: Journey, event: Event) -> bool:
-    """The chip in escrow is the claim's predecessor."""
-    return isinstance(event, ChipRead) and chip_is_predecessor(event.chip, journey.claim)
+    """The card in escrow is the claim's predecessor: by its chip, or, where it was damaged, one that no longer tells."""
+    if not isinstance(event, ChipRead):
+        return False
+    damaged = journey.claim is not None and journey.claim.kind is ClaimKind.DAMAGED
+    return chip_is_predecessor(event.chip, journey.claim) or (damaged and event.chip is None)
 
 
 def is_new_card(journey: Journey, event: Event) -> bool:

@@ -8,6 +8,8 @@ from enum import StrEnum
 from lockerd.model.cards import Chip, Claim
 from lockerd.model.custody import Motion, Outcome, Place
 from lockerd.model.identity import FaceReason, FaceResult
+from lockerd.model.policy import THE_OWNER, Collector, Combination, Combinations, Evidence
+from lockerd.model.review import ReviewDecision
 from lockerd.model.view import FaultKind, Notice, Tap
 
 
@@ -18,6 +20,8 @@ class Stage(StrEnum):
     IDENTIFY = "identify"
     CHECKING = "checking"
     FACE = "face"
+    CONSENT = "consent"
+    REVIEWING = "reviewing"
     CONFIRM = "confirm"
     OPENING = "opening"
     AWAIT_OLD = "await_old"
@@ -49,6 +53,7 @@ class Watch(StrEnum):
     NOTHING = "nothing"
     READER = "reader"  # a card on the counter reader
     FACE = "face"
+    REVIEW = "review"  # the office's reviewer
     THROAT_FILLED = "throat_filled"
     THROAT_CLEARED = "throat_cleared"
     EXIT_CLEARED = "exit_cleared"
@@ -72,7 +77,9 @@ class Journey:
     `visit` grows with each entry of a stage, so that answers meant for an earlier stage are told apart. `code` is never
     shown. `old_card_id` names the old card that this journey entered in the ledger; `old_place` and `new_place` are the
     recorded places of the two cards as far as this journey moved them, None for untouched. `old_accepted` says that the card
-    in escrow is the claim's predecessor.
+    in escrow is the claim's predecessor. `shown` is the evidence shown so far; `opens` are the combinations of the policy that
+    can still open, the first of which is being asked for; `wanted` is the policy's own first, for the page that says what
+    is missing.
     """
 
     journey_id: str = ""
@@ -80,7 +87,11 @@ class Journey:
     visit: int = 0
     code: str | None = field(default=None, repr=False)
     claim: Claim | None = field(default=None, repr=False)
+    collector: Collector = THE_OWNER
     by_card: bool = False
+    shown: frozenset[Evidence] = frozenset()
+    opens: Combinations = ()
+    wanted: Combination = ()
     notice: Notice | None = None
     attempts_left: int | None = None
     face_tries: int = 0
@@ -116,9 +127,14 @@ class CardFailed:
 
 @dataclass(frozen=True, slots=True)
 class ClaimChecked:
-    """The evidence was compared. `claim` is set on a match only; `locked` says that the code way is closed."""
+    """The evidence was compared. `locked` says that the code way is closed.
+
+    On a match `claim` is set, with who is there to collect it and the combinations of the policy that open it for them.
+    """
 
     claim: Claim | None = field(repr=False)
+    collector: Collector = THE_OWNER
+    opens: Combinations = ()
     locked: bool = False
     attempts_left: int | None = None
     failed: bool = False  # the store could not tell; nothing was compared
@@ -136,6 +152,13 @@ class FaceDecided:
     """One verification transaction ended."""
 
     result: FaceResult
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewDecided:
+    """The office's review ended, and what came of it is durable."""
+
+    decision: ReviewDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +212,7 @@ Event = (
     | ClaimChecked
     | FacePrompted
     | FaceDecided
+    | ReviewDecided
     | ThroatFilled
     | ThroatCleared
     | ExitCleared
@@ -202,7 +226,7 @@ Event = (
 class Record(StrEnum):
     """What becomes durable in the same transaction as a motion's intent or outcome."""
 
-    CONSUME_CODE = "consume_code"  # with the intent
+    CONSUME_CODE = "consume_code"  # with the intent: the code opens nothing more, and what was shown is journalled
     REGISTER_OLD = "register_old"  # with the intent: the ledger learns of the old card
     OLD_KEPT = "old_kept"  # with the outcome, when the accepted predecessor is in the bin
     FREEZE_SLOT = "freeze_slot"  # with the intent

@@ -11,7 +11,10 @@ from dataclasses import replace
 
 from lockerd.model.custody import Fault, Motion, Place, Result
 from lockerd.model.identity import FaceVerdict
+from lockerd.model.policy import Evidence
+from lockerd.model.review import ReviewDecision
 from lockerd.model.view import Action, FaultKind, Notice
+from lockerd.pickup.evidence import decided, going_on, otherwise, showing, take_claim, wants_old
 from lockerd.pickup.guards import (
     RECYCLER_MOTIONS,
     Row,
@@ -47,10 +50,8 @@ from lockerd.pickup.guards import (
     refused,
     seen_at,
     setting,
-    take_claim,
     tapped,
     verdict,
-    wants_old,
     with_code,
 )
 from lockerd.pickup.state import (
@@ -72,6 +73,7 @@ from lockerd.pickup.state import (
     ReadOld,
     Record,
     RecordTaken,
+    ReviewDecided,
     Stage,
     Tapped,
     ThroatCleared,
@@ -113,7 +115,9 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(_S.CHECKING, ClaimChecked, _S.FAULT, "store cannot tell", check_failed, fault_of(FaultKind.BUSY),
         asks(IssueTicket())),
-    Row(_S.CHECKING, ClaimChecked, _S.FACE, "match", matched, take_claim, asks(Prepare())),
+    *going_on(_S.CHECKING, ClaimChecked, "match", matched, take_claim, _S.FACE, _S.CONSENT, do=asks(Prepare())),
+    Row(_S.CHECKING, ClaimChecked, _S.FAULT, "match, but more is asked for than can be shown", matched,
+        lambda j, e: replace(take_claim(j, e), fault=FaultKind.MORE_NEEDED), asks(IssueTicket())),
     Row(_S.CHECKING, ClaimChecked, _S.IDENTIFY, "code locked", locked,
         setting(code=None, notice=Notice.CODE_LOCKED, attempts_left=None)),
     Row(_S.CHECKING, ClaimChecked, _S.IDLE, "code wrong", with_code, count_wrong_code,
@@ -122,16 +126,28 @@ TABLE: tuple[Row, ...] = (
         do=asks(IssueTicket())),
     # face
     Row(_S.FACE, FacePrompted, None, "prompt", change=prompted),
-    Row(_S.FACE, FaceDecided, _S.CONFIRM, "verified", verdict(FaceVerdict.VERIFIED),
-        setting(notice=None, attempts_left=None)),
-    Row(_S.FACE, FaceDecided, _S.FAULT, "face check unavailable", face_unavailable,
-        fault_of(FaultKind.FACE_DOWN), asks(IssueTicket())),
+    *going_on(_S.FACE, FaceDecided, "verified", verdict(FaceVerdict.VERIFIED), showing(Evidence.FACE),
+              _S.CONSENT, _S.CONFIRM),
+    *otherwise(_S.FACE, FaceDecided, Evidence.FACE, "face check unavailable", FaultKind.FACE_DOWN, face_unavailable,
+               _S.CONSENT),
     Row(_S.FACE, FaceDecided, _S.FACE, "not verified, try again", face_tries_left, count_face),
-    Row(_S.FACE, FaceDecided, _S.FAULT, "not verified", change=fault_of(FaultKind.NO_MATCH),
-        do=asks(IssueTicket())),
-    Row(_S.FACE, Tapped, _S.FAULT, "another way", tapped(Action.OTHER_WAY), fault_of(FaultKind.OTHER_WAY),
-        asks(IssueTicket())),
+    *otherwise(_S.FACE, FaceDecided, Evidence.FACE, "not verified", FaultKind.NO_MATCH, always, _S.CONSENT),
+    *otherwise(_S.FACE, Tapped, Evidence.FACE, "no face check", FaultKind.OTHER_WAY, tapped(Action.OTHER_WAY),
+               _S.CONSENT),
     Row(_S.FACE, Tapped, _S.IDLE, "cancelled", tapped(Action.CANCEL), do=ends("left")),
+    # a reviewer at the office, with the citizen's consent
+    Row(_S.CONSENT, Tapped, _S.REVIEWING, "agreed", tapped(Action.AGREE)),
+    *otherwise(_S.CONSENT, Tapped, Evidence.REMOTE_REVIEW, "no review", FaultKind.OTHER_WAY,
+               tapped(Action.OTHER_WAY), _S.FACE, _S.CONFIRM),
+    Row(_S.CONSENT, Tapped, _S.IDLE, "cancelled", tapped(Action.CANCEL), do=ends("left")),
+    Row(_S.CONSENT, TimedOut, _S.IDLE, "time-out", do=ends("left")),
+    *going_on(_S.REVIEWING, ReviewDecided, "approved", decided(ReviewDecision.APPROVED),
+              showing(Evidence.REMOTE_REVIEW), _S.CONFIRM),
+    *otherwise(_S.REVIEWING, ReviewDecided, Evidence.REMOTE_REVIEW, "refused", FaultKind.REVIEW_REFUSED,
+               decided(ReviewDecision.REFUSED), _S.FACE, _S.CONFIRM),
+    *otherwise(_S.REVIEWING, ReviewDecided, Evidence.REMOTE_REVIEW, "no reviewer in time", FaultKind.NO_REVIEWER,
+               always, _S.FACE, _S.CONFIRM),
+    Row(_S.REVIEWING, Tapped, _S.IDLE, "cancelled", tapped(Action.CANCEL), do=ends("left")),
     # confirm
     Row(_S.CONFIRM, Tapped, _S.OPENING, "confirmed, renewal", all_of(tapped(Action.CONFIRM), wants_old),
         do=asks(Move(Motion.OPEN))),

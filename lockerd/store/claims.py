@@ -13,7 +13,8 @@ from lockerd.errors import StoreError
 from lockerd.model.cards import Claim, ClaimKind, ClaimState, ManifestItem, Person
 from lockerd.model.custody import Place
 from lockerd.model.identity import FaceTemplate
-from lockerd.store import ledger
+from lockerd.store import collectors, ledger
+from lockerd.store.collectors import Named
 from lockerd.store.database import Row, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault, erase
@@ -28,16 +29,24 @@ class _Sealed(msgspec.Struct, frozen=True):
 
 
 async def put_item(
-    tx: Transaction, vault: Vault, item: ManifestItem, template: FaceTemplate | None, stamp: Stamp
+    tx: Transaction,
+    vault: Vault,
+    item: ManifestItem,
+    template: FaceTemplate | None,
+    stamp: Stamp,
+    named: Sequence[Named] = (),
 ) -> bool:
     """Store an announced card and begin its custody at TRAY; again while EXPECTED, it replaces what was known.
 
-    Once STOCKED only a template that is missing or of another model is replaced, and only for the same ID number. Gives
-    False, changing nothing, in all other cases.
+    `named` are those who may collect beside the owner. Once STOCKED only they, and a template that is missing or of another
+    model, are replaced, and only for the same ID number. Gives False, changing nothing, in all other cases.
     """
     known = await _state(tx, item.claim_id)
     if known is ClaimState.STOCKED:
-        return template is not None and await _enrol_again(tx, vault, item, template)
+        if not await _is_of(tx, vault, item):
+            return False
+        enrolled = template is not None and await _enrol_again(tx, vault, item, template)
+        return await collectors.put(tx, vault, item.claim_id, named) or enrolled
     if known not in (None, ClaimState.EXPECTED):
         return False
     key = await vault.create(tx, "claim", item.claim_id)
@@ -57,16 +66,19 @@ async def put_item(
     await _erase_template(tx, item.claim_id)
     if template is not None:
         await _put_template(tx, vault, item.claim_id, template)
+    await collectors.put(tx, vault, item.claim_id, named)
     await ledger.add_new_card(tx, item.claim_id)
     return True
 
 
+async def _is_of(tx: Transaction, vault: Vault, item: ManifestItem) -> bool:
+    row = await tx.one("SELECT id_index FROM claim WHERE claim_id = ?", (item.claim_id,))
+    return row is not None and row["id_index"] == vault.blind(item.id_number)
+
+
 async def _enrol_again(tx: Transaction, vault: Vault, item: ManifestItem, template: FaceTemplate) -> bool:
-    row = await tx.one(
-        "SELECT id_index, model_id FROM claim LEFT JOIN face_template USING (claim_id) WHERE claim_id = ?",
-        (item.claim_id,),
-    )
-    if row is None or row["id_index"] != vault.blind(item.id_number) or row["model_id"] == template.model_id:
+    row = await tx.one("SELECT model_id FROM face_template WHERE claim_id = ?", (item.claim_id,))
+    if row is not None and row["model_id"] == template.model_id:
         return False
     await _erase_template(tx, item.claim_id)
     await _put_template(tx, vault, item.claim_id, template)
@@ -146,13 +158,14 @@ async def template(tx: Transaction, vault: Vault, claim_id: str) -> FaceTemplate
 
 
 async def collected(tx: Transaction, claim_id: str, stamp: Stamp) -> None:
-    """The citizen has the card. The template goes at once, the rest within a day (`erase_collected`).
+    """The citizen has the card. Templates and collectors go at once, the rest within a day (`erase_collected`).
 
     Also for a claim WITHDRAWN while its card was on the way: the hand was faster. Raises StoreError for any other state.
     """
     withdrawn = await _state(tx, claim_id) is ClaimState.WITHDRAWN
     await _change(tx, claim_id, ClaimState.WITHDRAWN if withdrawn else ClaimState.STOCKED, ClaimState.COLLECTED, stamp)
     await _erase_template(tx, claim_id)
+    await collectors.forget(tx, claim_id)
     await tx.execute("DELETE FROM code WHERE claim_id = ?", (claim_id,))
 
 
@@ -175,6 +188,7 @@ async def erase_collected(tx: Transaction, older_than: float) -> int:
     for row in rows:
         await erase(tx, "claim", row["claim_id"])
         await _erase_template(tx, row["claim_id"])
+        await collectors.forget(tx, row["claim_id"])
         await tx.execute("UPDATE claim SET person = NULL, id_index = NULL WHERE claim_id = ?", (row["claim_id"],))
     return len(rows)
 

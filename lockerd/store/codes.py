@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lockerd.model.cards import Claim
+from lockerd.model.policy import THE_OWNER, Collector, Relation
 from lockerd.store import attempts, claims
-from lockerd.store.database import Database, Transaction
+from lockerd.store.database import Database, Row, Transaction
 from lockerd.store.hashing import ALGORITHM, SALT_BYTES
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
@@ -21,6 +22,8 @@ DIGITS = 8
 LIFETIME = 7 * 86400.0  # seconds
 TRIES = 5
 WINDOW = 86400.0  # seconds
+COMPARED = 3
+"""Claims that a code is compared with: one's own, and those that one may collect for others; always so many comparisons."""
 
 
 class CodeResult(StrEnum):
@@ -33,11 +36,12 @@ class CodeResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CodeCheck:
-    """The answer to one try. `claim` is set on MATCH only."""
+    """The answer to one try. `claim` is set on MATCH only, with who the number's holder is to its owner."""
 
     result: CodeResult
     claim: Claim | None
     attempts_left: int
+    collector: Collector = THE_OWNER
 
 
 def new_code(randbelow: Callable[[int], int]) -> str:
@@ -62,7 +66,7 @@ async def issue(tx: Transaction, vault: Vault, claim_id: str, code: str, stamp: 
 
 
 async def check(db: Database, vault: Vault, id_number: str, code: str, stamp: Stamp) -> CodeCheck:
-    """Try a code for whoever has this ID number.
+    """Try a code for whoever has this ID number: for their own claim, or one that they may collect.
 
     The try is durable before the comparison. An unknown number costs the same work and gets the same answer. Raises
     StoreError.
@@ -79,17 +83,17 @@ async def check(db: Database, vault: Vault, id_number: str, code: str, stamp: St
         return CodeCheck(CodeResult.LOCKED, None, 0)
     attempt_id, left = begun
 
-    async def compare(tx: Transaction) -> Claim | None:
-        claim_id = await _matching(tx, vault, subject, code, stamp)
-        if claim_id is None:
-            return None
+    async def compare(tx: Transaction) -> tuple[Claim | None, Collector]:
+        found = await _matching(tx, vault, subject, code, stamp)
+        if found is None:
+            return None, THE_OWNER
         await attempts.forgive(tx, attempt_id)
-        return await claims.by_id(tx, vault, claim_id)
+        return await claims.by_id(tx, vault, found[0]), found[1]
 
-    claim = await db.transaction(compare)
+    claim, collector = await db.transaction(compare)
     if claim is None:
         return CodeCheck(CodeResult.WRONG, None, left)
-    return CodeCheck(CodeResult.MATCH, claim, left + 1)
+    return CodeCheck(CodeResult.MATCH, claim, left + 1, collector)
 
 
 async def consume(tx: Transaction, claim_id: str, stamp: Stamp) -> None:
@@ -109,16 +113,26 @@ async def hashed(tx: Transaction, vault: Vault, secret: str, salt: bytes) -> byt
     return vault.peppered(row["hash"])
 
 
-async def _matching(tx: Transaction, vault: Vault, subject: bytes, code: str, stamp: Stamp) -> str | None:
-    """The claim that the code opens; the work is the same whether or not the number and its code exist."""
-    row = await tx.one(
-        "SELECT code.* FROM claim JOIN code USING (claim_id) WHERE id_index = ? AND state = 'stocked'"
-        " ORDER BY claim.since, claim_id LIMIT 1",
-        (subject,),
-    )
+async def _matching(
+    tx: Transaction, vault: Vault, subject: bytes, code: str, stamp: Stamp
+) -> tuple[str, Collector] | None:
+    """The claim that the code opens, and who the subject is to it; the work is the same whatever of it exists."""
+    rows: list[Row | None] = [
+        *await tx.all(
+            "SELECT * FROM (SELECT code.*, 'owner' AS relation, '' AS collector_id, since FROM claim JOIN code USING (claim_id)"
+            " WHERE claim.id_index = ?1 AND state = 'stocked'"
+            " UNION ALL SELECT code.*, relation, collector_id, since"
+            " FROM collector JOIN claim USING (claim_id) JOIN code USING (claim_id)"
+            " WHERE collector.id_index = ?1 AND state = 'stocked')"
+            " ORDER BY collector_id <> '', since, claim_id LIMIT ?2",
+            (subject, COMPARED),
+        )
+    ]
     now = await attempts.effective_now(tx, stamp.wall)
-    salt = subject[:SALT_BYTES] if row is None else row["salt"]
-    equal = hmac.compare_digest(await hashed(tx, vault, code, salt), bytes(32) if row is None else row["hash"])
-    if row is None or not equal or row["consumed"] is not None or now >= row["expires"]:
-        return None
-    return str(row["claim_id"])
+    found = None
+    for row in rows + [None] * (COMPARED - len(rows)):
+        salt = subject[:SALT_BYTES] if row is None else row["salt"]
+        equal = hmac.compare_digest(await hashed(tx, vault, code, salt), bytes(32) if row is None else row["hash"])
+        if row is not None and equal and row["consumed"] is None and now < row["expires"] and found is None:
+            found = str(row["claim_id"]), Collector(Relation(row["relation"]), row["collector_id"])
+    return found

@@ -201,7 +201,9 @@ async def add_new_card(tx: Transaction, claim_id: str) -> None:
         (claim_id, claim_id, claim["since"]),
     )
     if added is not None:
-        await rows.link(tx, claim_id, CardMove(None, Place.TRAY, None, "announced", None, None, claim["since"]))
+        await rows.link(
+            tx, claim_id, CardMove(None, Place.TRAY, None, "announced", None, None, claim["since"], "office")
+        )
 
 
 async def add_old_card(tx: Transaction, claim_id: str | None, journey_id: str, stamp: Stamp) -> str:
@@ -220,7 +222,8 @@ async def add_old_card(tx: Transaction, claim_id: str | None, journey_id: str, s
         "INSERT INTO card (card_id, role, claim_id, place, since) VALUES (?, 'old', ?, 'throat', ?)",
         (card_id, claim_id, stamp.wall),
     )
-    await rows.link(tx, card_id, CardMove(None, Place.THROAT, None, "inserted", None, journey_id, stamp.wall))
+    whose = rows.responsible(journey_id, stamp)
+    await rows.link(tx, card_id, CardMove(None, Place.THROAT, None, "inserted", None, journey_id, stamp.wall, whose))
     return card_id
 
 

@@ -166,7 +166,7 @@ class _Kiosk:
         self._source.changes.bump()
 
     def _at_camera(self) -> bool:
-        return self._source.current.screen is Screen.FACE and not self._closing
+        return self._source.current.screen in (Screen.FACE, Screen.REVIEW) and not self._closing
 
     async def _leave_camera(self) -> None:
         while self._at_camera():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
@@ -119,7 +119,7 @@ class MemoryFace:
                 verdict, reason = FaceVerdict.NOT_VERIFIED, FaceReason.TIMED_OUT
         return FaceResult(verdict, reason, MODEL, "t")
 
-    async def previews(self) -> AsyncIterator[bytes]:
+    async def previews(self) -> AsyncGenerator[bytes, None]:
         """Nobody looks."""
         nothing: tuple[bytes, ...] = ()
         for picture in nothing:

@@ -1,4 +1,4 @@
-"""Nobody is left alone: each citizen holds one card, or knows where to go; each guess of a code is counted; no card is left standing."""
+"""Nobody is left alone: each citizen holds one card or knows where to go; each guess is counted; no card is left standing."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Remedies:
     async def _ticket(fetch: Fetch, claim: str) -> bool:
         """A ticket of the claim's, or of a journey under way that could not be told whose it is."""
         rows: list[Any] = await fetch(
-            "SELECT 1 FROM journey WHERE ticket IS NOT NULL"
-            f" AND (claim_id = '{claim}' OR claim_id IS NULL AND ended IS NULL) LIMIT 1"  # noqa: S608
+            "SELECT 1 FROM journey WHERE ticket IS NOT NULL"  # noqa: S608  # an id of the simulator's
+            f" AND (claim_id = '{claim}' OR claim_id IS NULL AND ended IS NULL) LIMIT 1"
         )
         return bool(rows)

@@ -142,10 +142,10 @@ class Year:
         while True:
             await asyncio.sleep(self._schedule.expovariate(self._setting.visits / DAY))
             async with self._floor:
-                item = self._drawn(number)
-                if item is not None:
+                drawn = self._drawn(number)
+                if drawn is not None:
                     number += 1
-                    await self._visit(item)
+                    await self._visit(drawn)
 
     def _drawn(self, number: int) -> Item | None:
         """Who comes now, and how; None when nobody has a reason to."""

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -17,6 +17,7 @@ from aiohttp import web
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
+from lockerd.model.policy import Evidence
 from lockerd.model.view import Action, FaultKind, Notice, Progress, Screen, Tap, View, Whereabouts
 from lockerd.web.kiosk import Views, kiosk_app
 
@@ -35,6 +36,7 @@ MASKED = {"masked_name": "欧阳*明", "masked_number": "9901**********1237"}
 VIEWS: dict[str, View] = {
     "1-code": View(Screen.CODE),
     "1-code-wrong": View(Screen.CODE, notice=Notice.CODE_WRONG, attempts_left=4),
+    "1-code-always": View(Screen.CODE, no_code_allowed=False),
     "1-code-limited": View(Screen.CODE, reader_available=False, renewal_available=False),
     "2-identify": View(Screen.IDENTIFY),
     "2-identify-checking": View(Screen.IDENTIFY, progress=Progress.CHECKING),
@@ -48,7 +50,10 @@ VIEWS: dict[str, View] = {
     "3-face": View(Screen.FACE, progress=Progress.LOOKING),
     "3-face-light": View(Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_LIGHT),
     "3-face-retry": View(Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_RETRY, attempts_left=2),
+    "3-review": View(Screen.REVIEW),
+    "3-review-asked": View(Screen.REVIEW, progress=Progress.REVIEWING),
     "4-confirm": View(Screen.CONFIRM, renewal=True, **MASKED),
+    "4-confirm-other": View(Screen.CONFIRM, renewal=True, for_other=True, **MASKED),
     "5-old-card": View(Screen.OLD_CARD, renewal=True),
     "5-old-card-not-yours": View(Screen.OLD_CARD, Progress.RETURNING_OLD_CARD, Notice.OLD_CARD_NOT_YOURS, renewal=True),
     "5-old-card-again": View(Screen.OLD_CARD, notice=Notice.OLD_CARD_NOT_YOURS, renewal=True),
@@ -65,6 +70,7 @@ VIEWS: dict[str, View] = {
     "8-fault-recovering": View(Screen.FAULT, Progress.RECOVERING, fault=FaultKind.NOT_TAKEN, ticket=TICKET),
     "8-fault-take-back": View(Screen.FAULT, Progress.RETURNING_OLD_CARD, fault=FaultKind.NOT_TAKEN, ticket=TICKET),
 } | {f"8-fault-{kind}": View(Screen.FAULT, fault=kind, whereabouts=BOTH, ticket=TICKET) for kind in FaultKind}
+VIEWS["8-fault-more_needed"] = replace(VIEWS["8-fault-more_needed"], wanted=tuple(Evidence))
 AXE_VIEWS = [
     "1-code",
     "1-code-wrong",
@@ -73,6 +79,8 @@ AXE_VIEWS = [
     "2-identify-warn",
     "2-identify-locked",
     "3-face-light",
+    "3-review",
+    "3-review-asked",
     "4-confirm",
     "5-old-card",
     "6-take-fetching",

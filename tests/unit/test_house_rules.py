@@ -28,6 +28,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "lockerd.web": (*VALUES, "firmware_protocol.idnumber"),
     "lockerd.motions": (*VALUES, "lockerd.store"),
     "lockerd.watching": (*VALUES, "lockerd.motions", "lockerd.pickup"),
+    "lockerd.reviewing": (*VALUES, "lockerd.pickup", "lockerd.store"),
     "lockerd.doing": (*VALUES, "lockerd.motions", "lockerd.pickup", "lockerd.store"),
     "lockerd.recovery": (
         *VALUES,
@@ -42,6 +43,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "lockerd.pickup",
         "lockerd.doing",
         "lockerd.recovery",
+        "lockerd.reviewing",
         "lockerd.watching",
     ),
 }

@@ -5,14 +5,17 @@ import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lockerd.errors import StoreError
-from lockerd.model.cards import ClaimState
+from lockerd.model.cards import ClaimKind, ClaimState
 from lockerd.model.custody import Motion, Place
 from lockerd.model.identity import FaceTemplate
-from lockerd.store import claims, codes, hashing, housekeeping, ledger, lookups, messages, staff
+from lockerd.model.policy import THE_OWNER, Collector, Relation
+from lockerd.store import claims, codes, collectors, hashing, housekeeping, journeys, ledger, lookups, messages, staff
 from lockerd.store.codes import CodeResult
+from lockerd.store.collectors import Named
 from lockerd.store.database import Database, Transaction
 from lockerd.store.vault import Vault, erase
 from tests.store_support import NOW, STAMP, carry, item, opened, stamp, vault
@@ -276,7 +279,78 @@ async def test_an_unknown_number_costs_the_same_work(db: Database, monkeypatch: 
         await try_code(db, "00000000", number=number)
         seen.append(list(statements))
     assert seen[0] == seen[1]
-    assert sum("argon2id" in statement for statement in seen[0]) == 1
+    assert sum("argon2id" in statement for statement in seen[0]) == codes.COMPARED
+
+
+# --- who collects for another
+
+GUARDIAN, CHILD, ANOTHER = "99010119850101002X", "990102201301010014", "N000002"
+
+
+def guardian(template: FaceTemplate | None = TEMPLATE) -> Named:
+    return Named(Relation.GUARDIAN, GUARDIAN, template)
+
+
+async def test_a_guardian_opens_the_minors_card_and_their_own_with_its_own_code_only(db: Database) -> None:
+    async def prepare(tx: Transaction) -> None:
+        await stock(tx, ANOTHER, 1, id_number=GUARDIAN)
+        await codes.issue(tx, vault(), ANOTHER, "11112222", STAMP)
+        assert await claims.put_item(tx, vault(), item(CLAIM), None, STAMP, [guardian()])
+
+    await db.transaction(prepare)
+    answer = await codes.check(db, vault(), GUARDIAN, CODE, STAMP)
+    assert answer.claim is not None
+    assert (answer.claim.claim_id, answer.collector) == (CLAIM, Collector(Relation.GUARDIAN, f"{CLAIM}.1"))
+    own = await codes.check(db, vault(), GUARDIAN, "11112222", STAMP)
+    assert own.claim is not None
+    assert (own.claim.claim_id, own.collector) == (ANOTHER, THE_OWNER)
+    assert await try_code(db, CODE, number=UNKNOWN) == (CodeResult.WRONG, 4)
+    by_card = await db.transaction(lambda tx: claims.for_id(tx, vault(), GUARDIAN))
+    assert by_card is not None
+    assert by_card.claim_id == ANOTHER, "without a code nobody collects for another"
+
+
+async def test_collectors_are_replaced_by_the_office_and_gone_with_the_card(db: Database, tmp_path: Path) -> None:
+    async def name(named: list[Named], **changes: str) -> bool:
+        return await db.transaction(lambda tx: claims.put_item(tx, vault(), item(CLAIM, **changes), None, STAMP, named))
+
+    async def template() -> FaceTemplate | None:
+        return await db.transaction(lambda tx: collectors.template(tx, vault(), f"{CLAIM}.1"))
+
+    assert await name([guardian()])
+    assert await template() == TEMPLATE
+    assert not await name([guardian(None)], id_number=UNKNOWN), "another person's card is no re-announcement"
+    assert await template() == TEMPLATE
+    assert await name([guardian(None)])
+    assert await template() is None
+    assert await name([guardian()])
+    data = everything_in(tmp_path)
+    assert GUARDIAN.encode() not in data
+    assert TEMPLATE.vector not in data
+    await db.transaction(lambda tx: hand_out(tx, NOW))
+    assert await template() is None
+    left = await db.transaction(lambda tx: tx.all("SELECT record FROM data_key WHERE record LIKE 'collector%'"))
+    assert left == []
+
+
+async def test_the_journey_remembers_who_was_there_to_collect(db: Database) -> None:
+    async def work(tx: Transaction) -> list[Collector | None]:
+        found = [await journeys.collector_of(tx, CLAIM)]
+        for journey, who in (("j1", THE_OWNER), ("j2", Collector(Relation.GUARDIAN, "N000001.1")), ("j3", None)):
+            await journeys.begin(tx, journey, STAMP)
+            await journeys.attach(tx, journey, CLAIM, who)
+            found.append(await journeys.collector_of(tx, CLAIM))
+        return found
+
+    guardian_there = Collector(Relation.GUARDIAN, "N000001.1")
+    assert await db.transaction(work) == [None, THE_OWNER, guardian_there, guardian_there]
+
+
+async def test_a_card_may_be_made_because_the_old_one_was_damaged(db: Database) -> None:
+    damaged = msgspec.structs.replace(item(ANOTHER, id_number=UNKNOWN), kind=ClaimKind.DAMAGED)
+    await db.transaction(lambda tx: claims.put_item(tx, vault(), damaged, None, STAMP))
+    with pytest.raises(StoreError, match="CHECK"):
+        await db.transaction(lambda tx: tx.execute("UPDATE claim SET kind = 'stolen'"))
 
 
 async def test_a_code_ends_and_a_clock_set_back_does_not_extend_it(db: Database) -> None:
@@ -337,13 +411,13 @@ async def test_messages_wait_and_are_erased_once_sent(db: Database) -> None:
         second = await messages.next_due(tx, keys, NOW)
         assert second is not None
         assert second.message_id == "m2"
-        await messages.sent(tx, "m2")
+        await messages.sent(tx, "m2", NOW)
         assert await messages.next_due(tx, keys, NOW + 59) is None
         later = await messages.next_due(tx, keys, NOW + 60)
         assert later is not None
         assert (later.message_id, later.tries) == ("m1", 1)
         await messages.queue(tx, keys, "m2", "+8619900000002", "乙")
-        await messages.sent(tx, "m1")
+        await messages.sent(tx, "m1", NOW)
         assert await messages.next_due(tx, keys, NOW + DAY) is None
         assert await tx.all("SELECT record FROM data_key WHERE record LIKE 'message|%'") == []
         assert await tx.all("SELECT 1 FROM message WHERE phone IS NOT NULL OR text IS NOT NULL") == []
