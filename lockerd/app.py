@@ -48,7 +48,7 @@ from lockerd.reviewing import Reviewing
 from lockerd.session import Session
 from lockerd.stocking import Stocking
 from lockerd.store import codes, journal
-from lockerd.store.database import Database, Transaction
+from lockerd.store.database import Database, News, Transaction
 from lockerd.store.housekeeping import Housekeeping
 from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
 from lockerd.store.opening import set_aside
@@ -308,7 +308,7 @@ def assemble(
             idle=lambda: session.idle,
         ),
         changed=lambda: session.condition_changed(),  # noqa: PLW0108 the session comes after
-        every=drivers.pace.idle,
+        pace=drivers.pace,
     )
     tries = Tries(db, stamp)
     session = Session(
@@ -398,11 +398,8 @@ def office_status(report: HealthReport) -> dict[str, object]:
 
 async def _wake_link(db: Database, link: OfficeLink) -> None:
     """Tell the link of new events as soon as they are written."""
-    last = 0
+    seen = 0
     while True:
-        seen = db.written
-        now = await db.read(journal.last_seq)
-        if now != last:
-            last = now
-            link.notify()
-        await db.more_written(seen)
+        await db.more(News.EVENT, seen)
+        seen = db.heard(News.EVENT)
+        link.notify()
