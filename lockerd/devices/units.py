@@ -148,7 +148,7 @@ class MailboxCabinet:
         async with self._lock:
             for _ in range(2):
                 status = self._told
-                if status is None or status.detail[CABINET_LIGHTS] == mask:
+                if status is None or status.detail[detail] == value:
                     status = await self._mailbox.observe()
                 self._told = None
                 if status.state is wire.State.INTERRUPTED:
@@ -156,17 +156,11 @@ class MailboxCabinet:
                     status = (await self._mailbox.carry_out(token, _SETTING_SECONDS)).status or status
                 if status.detail[detail] == value:
                     return
-<<<<<<< HEAD
-                token = await self._mailbox.plan(opcode, value)
-                if (await self._mailbox.carry_out(token, _SETTING_SECONDS)).result is Result.DONE:
-=======
-                token = self._mailbox.plan_from(status, wire.Opcode.LIGHT, mask)
-                ending = await self._mailbox.carry_out(token, _LIGHT_SECONDS)
+                token = self._mailbox.plan_from(status, opcode, value)
+                ending = await self._mailbox.carry_out(token, _SETTING_SECONDS)
                 if ending.result is Result.DONE:
-                    self._told = (
-                        ending.status
-                    )  # of the next command, as long as nobody else orders and it does not boot
->>>>>>> main
+                    # of the next command, as long as nobody else orders and it does not boot
+                    self._told = ending.status
                     return
         raise DeviceError(self._mailbox.name, f"{opcode.name} {value} is not done")
 
