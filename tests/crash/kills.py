@@ -39,8 +39,10 @@ AGE = 3600.0
 """Seconds between the end of the history and now."""
 PATIENCE = 600.0
 """Seconds for what has to come right by itself once nobody is killed any more."""
-WHILE_STARTING = 0.25
+WHILE_STARTING = 0.35
 """So often a daemon is killed before it is ready."""
+LEFT_ALONE = 0.2
+"""So often it lives long enough for a citizen to get on."""
 TROUBLE = (Impossible, Refused, TooLate, ProcessDied, aiohttp.ClientError, TimeoutError, OSError)
 
 
@@ -167,7 +169,8 @@ class Round:
                 self._tally.while_starting += not starting.done()
             else:
                 await starting
-                await asyncio.sleep(self._random.uniform(0.0, 3.0))
+                alone = self._random.random() < LEFT_ALONE
+                await asyncio.sleep(self._random.uniform(*((2.0, 8.0) if alone else (0.0, 2.0))))
             await self._harness.kill_lockerd()
             starting.cancel()
             await asyncio.wait((starting,))
