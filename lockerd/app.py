@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from firmware_protocol.units import UnitKind
 from lockerd.condition import Condition, Parts, standing
 from lockerd.config import Config, CrtDispenser
+from lockerd.custody_desk import CustodyDesk
 from lockerd.devices.crt import CrtMover
 from lockerd.devices.crt_module import CrtModule
 from lockerd.devices.crt_tally import TallyFile
@@ -215,6 +216,7 @@ class Assembled:
     session: Session
     views: Views
     maintenance: Maintenance
+    desk: CustodyDesk
     standing: Callable[[], Standing]
     alive: Callable[[], Awaitable[bool]]
 
@@ -303,6 +305,7 @@ def assemble(
     )
     loading = Loading(db, vault, motions, by_place, stamp, stocking)
     maintenance = Maintenance(db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp)
+    desk = CustodyDesk(db=db, session=session, motions=motions, stocking=stocking, stamp=stamp)
 
     async def alive() -> bool:
         await db.read(journal.position)
@@ -315,6 +318,7 @@ def assemble(
         session=session,
         views=views,
         maintenance=maintenance,
+        desk=desk,
         standing=lambda: standing(condition.report(), session.recovered, recovery.waiting_for),
         alive=alive,
         work={
@@ -345,6 +349,7 @@ def assemble(
                 "console",
                 console_app(
                     maintenance=maintenance,
+                    desk=desk,
                     health=condition.report,
                     new_token=lambda: random.randbytes(32).hex(),
                     now=drivers.monotonic,

@@ -1,6 +1,6 @@
 """Claims: who may collect which card, encrypted at rest and found by a keyed hash of the ID number.
 
-All functions work within the caller's transaction and tell the office nothing; the journey appends its own events.
+All functions work within the caller's transaction; the journey appends its own events.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ async def put_item(
     if template is not None:
         await _put_template(tx, vault, item.claim_id, template)
     await collectors.put(tx, vault, item.claim_id, named)
-    await ledger.add_new_card(tx, item.claim_id)
+    await ledger.add_new_card(tx, item.claim_id, stamp)
     return True
 
 
@@ -103,14 +103,6 @@ async def withdraw(tx: Transaction, claim_id: str, stamp: Stamp) -> bool:
     await _set_state(tx, claim_id, ClaimState.WITHDRAWN, stamp)
     await tx.execute("DELETE FROM code WHERE claim_id = ?", (claim_id,))
     return True
-
-
-async def expected_for_chip(tx: Transaction, vault: Vault, id_number: str, valid_from: str) -> Claim | None:
-    """The announced claim of a card whose chip says this number and begin of validity (YYYYMMDD)."""
-    for claim in await _found(tx, vault, id_number, ClaimState.EXPECTED):
-        if claim.valid_from == valid_from:
-            return claim
-    return None
 
 
 async def for_chip(tx: Transaction, vault: Vault, id_number: str, valid_from: str) -> Claim | None:
