@@ -41,8 +41,6 @@ EACH = 10
 """Images of a moment, at least; with few to make, moments are left out."""
 MAPPED = ("-shm", ".lock", "marks")
 """Never synced, or never read: an image holds none of them as they were."""
-_ERASED = "its key is not there"
-"""Of a backup: what was erased in the database is erased in its backups by destroying the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +217,7 @@ class Bench:
             try:
                 with closing(sqlite3.connect(copy)) as db:
                     db.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # rolls an unfinished erasure back
-                found = [words for words in verify(copy).wrong if not words.endswith(_ERASED)]
+                found = list(verify(copy).wrong)
             except (LockerError, sqlite3.Error) as error:
                 found = [str(error)]
             if found:
