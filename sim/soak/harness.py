@@ -31,7 +31,7 @@ from sim.virtual_time import FAMILY, Family, VirtualLoop, name_of
 
 T = TypeVar("T")
 
-PACE = Pace(idle=300.0, watched=1.0, moving=0.25)  # rarer than in the street: nearly all looks find nothing new
+PACE = Pace(idle=600.0, watched=1.0, moving=0.5, reported=60.0)  # rarer than in the street: most looks find nothing new
 RESTART_SECONDS = 10.0  # until the service manager starts a daemon again that ended by itself
 MODEL = "memory"
 KEY = bytes(range(32))
