@@ -8,10 +8,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from lockerd.store.verify import Report, verify
 from tests.crash.disk import PAGE, SECTOR, Disk, Files
+from tests.crash.history import write
 from tests.crash.recording import Create, Mark, Op, Remove, Rename, Sync, Truncate, Write, parse
 from tests.crash.truth import contradictions, hands
 
+NOW = 1_800_000_000.0
 FOLDER = Path("/dev/shm/story")
 NEW = b"n" * PAGE
 
@@ -140,3 +143,9 @@ def test_the_judge_sees_every_contradiction() -> None:
     assert contradictions(truth("slot", "bin", 1), ledger("slot", "stocked", 1)) != []
     assert hands(truth("person", "person")) != []
     assert hands(truth("person", "bin")) == hands(truth("slot", "person", 1)) == []
+
+
+def test_a_written_history_is_one_that_the_daemon_could_have_made(tmp_path: Path) -> None:
+    path = tmp_path / "lockerd.db"
+    assert write(path, 1500, NOW) >= 1500
+    assert verify(path) == Report((), ())
