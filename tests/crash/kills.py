@@ -48,7 +48,7 @@ TROUBLE = (Impossible, Refused, TooLate, ProcessDied, aiohttp.ClientError, Timeo
 
 @dataclass(slots=True)
 class Tally:
-    """What the rounds found. `ready` is seconds from exec to ready, `cpu` what of it the daemon itself computed."""
+    """What the rounds found. `ready` is seconds from exec to ready, `cpu` what the daemon and its face worker computed till then."""
 
     kills: int = 0
     while_starting: int = 0
@@ -226,10 +226,15 @@ def _one(path: Path, sql: str) -> Any:
         return db.execute(sql).fetchone()[0]
 
 
-def _cpu_seconds(pid: int) -> float:
-    """User and system time of a process since its exec (proc(5), fields 14 and 15 of stat)."""
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def _cpu_seconds(group: int) -> float:
+    """User and system time of a process group's living members (proc(5), fields 5, 14 and 15 of stat)."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it may end meanwhile
+            fields = stat.read_text("utf-8").rpartition(")")[2].split()
+            if int(fields[2]) == group:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 async def _round(state: Path, history: Path, seed: int, speed: float, tally: Tally, kills: int) -> None:
