@@ -48,7 +48,7 @@ TROUBLE = (Impossible, Refused, TooLate, ProcessDied, aiohttp.ClientError, Timeo
 
 @dataclass(slots=True)
 class Tally:
-    """What the rounds found. `ready` is seconds from exec to ready, `cpu` what the daemon and its face worker computed till then."""
+    """What the rounds found. `ready` is seconds from exec to ready, `cpu` what daemon and face worker computed till then."""
 
     kills: int = 0
     while_starting: int = 0
