@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 from lockerd.model.cards import Chip
 from lockerd.model.custody import CabinetObservation, Observation, Order, Outcome, Plan
 from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate
+from lockerd.model.review import Review, ReviewRequest
 
 
 class Clock(Protocol):
@@ -68,8 +69,15 @@ class FaceVerifier(Protocol):
     ) -> FaceResult:
         """Compare whoever stands before the camera within `timeout` seconds; an absent answer is UNAVAILABLE."""
 
-    def previews(self) -> AsyncIterator[bytes]:
+    def previews(self) -> AsyncGenerator[bytes, None]:
         """JPEG pictures of the camera, about ten a second, while somebody iterates."""
+
+
+class Reviewer(Protocol):
+    """Somebody at the office who compares a picture."""
+
+    async def review(self, request: ReviewRequest, seconds: float) -> Review:
+        """Ask once and wait at most `seconds`; nothing of the request is kept, and it is not repeated. Raises LinkError."""
 
 
 class ChipPhotoDecoder(Protocol):

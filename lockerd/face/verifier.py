@@ -10,7 +10,7 @@ import contextlib
 import math
 import struct
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -218,7 +218,7 @@ class FaceClient:
         """The newest preview picture (JPEG, mirrored) while somebody iterates `previews`, else None."""
         return self._shot
 
-    async def previews(self) -> AsyncIterator[bytes]:
+    async def previews(self) -> AsyncGenerator[bytes, None]:
         """Preview pictures as they come, about 10 a second; made only while somebody iterates."""
         self._viewers += 1
         try:

@@ -10,12 +10,9 @@ import msgspec
 
 from lockerd.errors import StoreError
 from lockerd.ports import Clock
-from lockerd.store.database import Database, Row, Transaction
+from lockerd.store.database import Database, News, Row, Transaction
 
 JSON: TypeAlias = "str | int | float | bool | Sequence[JSON] | Mapping[str, JSON] | None"
-
-RETENTION = 90 * 86400.0
-"""Seconds for which acknowledged events are kept, so that an office restored from a backup can ask again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +61,15 @@ class JournalPosition:
 async def append(tx: Transaction, event_type: str, data: Mapping[str, JSON], *, stamp: Stamp) -> int:
     """Write one event and give its seq. `data` holds no personal data: claim ids, card ids, slots, journey ids."""
     row = await tx.one(
-        "INSERT INTO meta (key, value) VALUES ('last_seq', 1)"
-        " ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value"
+        "INSERT INTO journal (seq, type, data, wall, mono, boot_id, hash)"
+        " SELECT value + 1, ?1, ?2, ?3, ?4, ?5, chained(coalesce((SELECT hash FROM journal ORDER BY seq DESC LIMIT 1),"
+        " (SELECT hash FROM audit_anchor WHERE chain = 'journal')), value + 1, ?1, ?2, ?3, ?4, ?5)"
+        " FROM meta WHERE key = 'last_seq' RETURNING seq",
+        (event_type, msgspec.json.encode(data).decode(), float(stamp.wall), float(stamp.mono), stamp.boot_id),
     )
     assert row is not None
-    seq = int(row["value"])
-    await tx.execute(
-        "INSERT INTO journal (seq, type, data, wall, mono, boot_id) VALUES (?, ?, ?, ?, ?, ?)",
-        (seq, event_type, msgspec.json.encode(data).decode(), stamp.wall, stamp.mono, stamp.boot_id),
-    )
-    return seq
+    tx.announce(News.EVENT)
+    return int(row["seq"])
 
 
 async def position(tx: Transaction) -> JournalPosition:
@@ -99,18 +95,6 @@ async def epoch(tx: Transaction) -> str:
     row = await tx.one("SELECT value FROM meta WHERE key = 'epoch'")
     assert row is not None
     return str(row["value"])
-
-
-async def last_seq(tx: Transaction) -> int:
-    """The seq of the newest event; 0 before the first."""
-    return await _number(tx, "last_seq")
-
-
-async def prune(tx: Transaction, now: float) -> None:
-    """Delete acknowledged events older than RETENTION; `now` is UTC seconds. Unacknowledged ones stay whatever their age."""
-    await tx.execute(
-        "DELETE FROM journal WHERE seq <= ? AND wall < ?", (await _number(tx, "acked_seq"), now - RETENTION)
-    )
 
 
 async def load_down_cursor(tx: Transaction) -> int:
