@@ -48,6 +48,9 @@ SELECT (SELECT value FROM meta WHERE key = 'last_seq') AS event,
 """
 """How far the database has come, in one look."""
 
+_INFERRED = frozenset({"in_doubt", "slot", "taken", "removed", "tray"})
+"""Places that may be recorded because a card is nowhere else: after a lie such a record is no better than the lie."""
+
 _OUTSIDE = frozenset({Place.TRAY, Place.PERSON, Place.REJECT_LANE, Place.LOAD})
 _UNLOADED = frozenset({Place.TRANSPORT, Place.BETWEEN})  # a card of a tray that nobody has read yet
 
@@ -247,7 +250,7 @@ class Checker(Witness):
             self._bound[card] = self.machine.world.card_at(Place.THROAT)
         if self.lying:
             self._lied_about.add(card)
-        elif target not in {"in_doubt", "slot"}:
+        elif target not in _INFERRED:
             self._lied_about.discard(card)
         if not self._moving(card):
             self._compare(card, target, slot, strict=False)

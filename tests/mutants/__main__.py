@@ -22,7 +22,7 @@ from tests.mutants.mutated import Moved, install
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60.0  # of the processor's, for one mutant
-SEEDS = range(1, 13)
+SEEDS = range(1, 41)
 CONTROL = "the daemon as it is"
 
 
