@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from lockerd.errors import ConfigError
+from lockerd.model.policy import Evidence, Policy, unsafe
 from lockerd.pickup.state import Patience
 
 
@@ -29,6 +30,7 @@ def _key(description: str) -> Meta:
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Baud = Annotated[int, Meta(ge=1200, le=921600)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
+CodeDays = Annotated[float, Meta(gt=0, le=90)]
 Span = Annotated[float, Meta(gt=0, le=10)]
 Days = Annotated[int, Meta(ge=7, le=3650)]
 
@@ -148,6 +150,13 @@ class Sms(Section, frozen=True):
     directory: Annotated[Path, _key("Folder of the messages; made with mode 0700 if it is missing.")]
 
 
+class Codes(Section, frozen=True):
+    """How long codes live, from the moment when their card can be collected."""
+
+    pickup_days: Annotated[CodeDays, _key("Days that a pickup code lives.")] = 7.0
+    letter_days: Annotated[CodeDays, _key("Days that a letter code lives; the letter travels in them.")] = 30.0
+
+
 class Kiosk(Section, frozen=True):
     """The citizen's screen."""
 
@@ -191,6 +200,12 @@ class RetentionDays(Section, frozen=True):
     messages: Annotated[Days, _key("That a message was sent; what it said is erased when it is sent.")] = 30
 
 
+class Review(Section, frozen=True):
+    """Remote review: a reviewer at the office compares a picture, where a combination of `[policy]` says so."""
+
+    seconds: Annotated[Seconds, _key("For the reviewer's decision; then the counter.")] = 90.0
+
+
 class Config(Section, frozen=True):
     """The whole file."""
 
@@ -205,7 +220,10 @@ class Config(Section, frozen=True):
     health: Health
     dispenser: MailboxDispenser | CrtDispenser = MailboxDispenser()
     patience: PatienceSeconds = PatienceSeconds()
+    codes: Codes = Codes()
     retention: RetentionDays = RetentionDays()
+    review: Review = Review()
+    policy: Policy = Policy()
 
     @property
     def production(self) -> bool:
@@ -303,6 +321,10 @@ def _check(path: Path, config: Config) -> None:
         if address in taken:
             raise ConfigError(f"{path}: key '{key}': {listen} is that of '{taken[address]}'; give each its own port")
         taken[address] = key
+    for bad in unsafe(config.policy):
+        raise ConfigError(f"{path}: key '{bad.key}': {bad.reason}; {bad.remedy}")
+    if config.policy.names(Evidence.FINGERPRINT):
+        raise ConfigError(f"{path}: key 'policy': names fingerprint, which no part here reads; remove it")
     if config.production and config.face.span < 1.0:
         raise ConfigError(f"{path}: key 'face.span': must be at least 1 second in production; correct its value")
     if config.production and config.kiosk.framed_by is not None:

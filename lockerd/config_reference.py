@@ -80,6 +80,8 @@ def _kind(kind: msgspec.inspect.Type) -> str:
             return f"number, {least} to {most}"
         case msgspec.inspect.FloatType(gt=least, le=most):
             return f"number, above {least} up to {most}"
+        case msgspec.inspect.EnumType():
+            return "names"
         case msgspec.inspect.CustomType():
             return "path"
         case msgspec.inspect.VarTupleType(item_type=item):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -12,12 +12,14 @@ from lockerd.errors import DeviceError, StoreError
 from lockerd.model.cards import Chip, Claim
 from lockerd.model.custody import Motion, Order, Outcome, Place, SlotState, Unit
 from lockerd.model.identity import FaceTemplate
+from lockerd.model.policy import THE_OWNER, Collector, Evidence, Policy
 from lockerd.motions import Motions
 from lockerd.pickup.guards import RECYCLER_MOTIONS, chip_is_predecessor
 from lockerd.pickup.state import (
     CheckCode,
     ChipRead,
     ClaimChecked,
+    CodeSent,
     Effect,
     EndJourney,
     Event,
@@ -32,12 +34,13 @@ from lockerd.pickup.state import (
     Record,
     RecordOldTaken,
     RecordTaken,
+    SendCode,
     TicketIssued,
 )
 from lockerd.ports import IdReader
-from lockerd.store import claims, codes, journal, journeys, ledger, lookups
+from lockerd.store import claims, codes, collectors, journal, journeys, ledger, lookups
 from lockerd.store.database import Database, Transaction
-from lockerd.store.journal import Stamp
+from lockerd.store.journal import JSON, Stamp
 from lockerd.store.vault import Vault
 
 log = structlog.get_logger(__name__)
@@ -89,8 +92,12 @@ class Doing:
         motions: Motions,
         readers: Readers,
         stamp: Callable[[], Stamp],
+        policy: Policy,
+        send_codes: Callable[[str], Awaitable[None]],
     ) -> None:
         self._db = db
+        self._policy = policy
+        self._send_codes = send_codes
         self._vault = vault
         self._motions = motions
         self._readers = readers
@@ -103,10 +110,12 @@ class Doing:
         await self._db.transaction(lambda tx: journeys.begin(tx, journey_id, self._stamp()))
 
     async def template_of(self, journey: Journey) -> FaceTemplate | None:
-        """The face template of the journey's claim, None where there is none."""
+        """The face template of whoever collects, None where there is none."""
         if journey.claim is None:
             return None
-        claim_id = journey.claim.claim_id
+        claim_id, collector_id = journey.claim.claim_id, journey.collector.collector_id
+        if collector_id:
+            return await self._db.read(lambda tx: collectors.template(tx, self._vault, collector_id))
         return await self._db.read(lambda tx: claims.template(tx, self._vault, claim_id))
 
     async def perform(self, effect: Effect, journey: Journey, group: asyncio.TaskGroup) -> Event | None:
@@ -116,6 +125,9 @@ class Doing:
                 return await self._check_code(effect, journey)
             case FindClaim():
                 return await self._find_claim(effect, journey)
+            case SendCode():
+                group.create_task(self._send_code(effect.id_number), name="send code")
+                return CodeSent()
             case Prepare():
                 group.create_task(self._prepare(journey), name="prepare")
                 return None
@@ -151,19 +163,27 @@ class Doing:
         log.info("code checked", journey=journey.journey_id, result=check.result, attempts_left=check.attempts_left)
         if check.result is codes.CodeResult.LOCKED:
             return ClaimChecked(None, locked=True)
-        return await self._answer(check.claim, journey, check.attempts_left)
+        return await self._answer(check.claim, journey, check.attempts_left, check.collector)
 
     async def _find_claim(self, effect: FindClaim, journey: Journey) -> ClaimChecked:
         claim = await self._db.read(lambda tx: claims.for_id(tx, self._vault, effect.id_number))
-        return await self._answer(claim, journey, None)
+        return await self._answer(claim, journey, None, THE_OWNER)
 
-    async def _answer(self, claim: Claim | None, journey: Journey, attempts_left: int | None) -> ClaimChecked:
+    async def _send_code(self, id_number: str) -> None:
+        try:
+            await self._send_codes(id_number)
+        except StoreError as error:
+            log.warning("code not sent", error=str(error))
+
+    async def _answer(
+        self, claim: Claim | None, journey: Journey, attempts_left: int | None, collector: Collector
+    ) -> ClaimChecked:
         """A match whose card is not certainly in its slot is no match to act on: the counter has to help."""
         if claim is None:
             return ClaimChecked(None, attempts_left=attempts_left)
 
         async def look(tx: Transaction) -> bool:
-            await journeys.attach(tx, journey.journey_id, claim.claim_id)
+            await journeys.attach(tx, journey.journey_id, claim.claim_id, collector)
             place, slot = await ledger.place_of(tx, claim.claim_id)
             if place is not Place.SLOT or slot is None:
                 return False
@@ -172,7 +192,7 @@ class Doing:
         if not await self._db.transaction(look):
             log.warning("claim not collectable", journey=journey.journey_id, claim=claim.claim_id)
             return ClaimChecked(None, failed=True)
-        return ClaimChecked(claim)
+        return ClaimChecked(claim, collector, self._policy.opens(collector.relation, claim.kind))
 
     # --- motions -----------------------------------------------------------------------------------------------------
 
@@ -204,6 +224,7 @@ class Doing:
         async def before(tx: Transaction) -> None:
             if Record.CONSUME_CODE in effect.records and claim_id is not None:
                 await codes.consume(tx, claim_id, self._stamp())
+                await journal.append(tx, "lockerd.claim.opened", opened_by(journey), stamp=self._stamp())
             if motion is Motion.PRESENT:
                 await ledger.account_dispensed(tx, self.dispensed_before)
 
@@ -292,11 +313,26 @@ class Doing:
         return TicketIssued(ticket)
 
 
+def opened_by(journey: Journey) -> dict[str, JSON]:
+    """What the journal says of evidence: who collects which card, and what was shown."""
+    return {
+        "claim_id": journey.claim.claim_id if journey.claim else None,
+        "journey_id": journey.journey_id,
+        "relation": journey.collector.relation,
+        "collector_id": journey.collector.collector_id or None,
+        "evidence": sorted(journey.shown | ({Evidence.OLD_CARD} if journey.old_accepted else set())),
+    }
+
+
 async def record_taken(tx: Transaction, claim_id: str, journey_id: str, stamp: Stamp, reason: str) -> None:
     """The new card is in the citizen's hand: place, total, claim and the office's event in one transaction."""
     await ledger.move(tx, claim_id, Place.TAKEN, stamp, reason=reason)
     await ledger.count_taken(tx)
     await claims.collected(tx, claim_id, stamp)
-    await journal.append(
-        tx, "lockerd.card.taken", {"claim_id": claim_id, "card_id": claim_id, "journey_id": journey_id}, stamp=stamp
-    )
+    data = {"claim_id": claim_id, "card_id": claim_id, "journey_id": journey_id}
+    collector = await journeys.collector_of(tx, claim_id)
+    if collector is not None:
+        data["relation"] = collector.relation
+        if collector.collector_id:
+            data["collector_id"] = collector.collector_id
+    await journal.append(tx, "lockerd.card.taken", data, stamp=stamp)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 from lockerd.model.cards import Chip
 from lockerd.model.custody import CabinetObservation, Observation, Order, Outcome, Plan
 from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate
+from lockerd.model.review import Review, ReviewRequest
 
 
 class Clock(Protocol):
@@ -68,8 +69,22 @@ class FaceVerifier(Protocol):
     ) -> FaceResult:
         """Compare whoever stands before the camera within `timeout` seconds; an absent answer is UNAVAILABLE."""
 
-    def previews(self) -> AsyncIterator[bytes]:
+    def previews(self) -> AsyncGenerator[bytes, None]:
         """JPEG pictures of the camera, about ten a second, while somebody iterates."""
+
+
+class Reviewer(Protocol):
+    """Somebody at the office who compares a picture."""
+
+    async def review(self, request: ReviewRequest, seconds: float) -> Review:
+        """Ask once and wait at most `seconds`; nothing of the request is kept, and it is not repeated. Raises LinkError."""
+
+
+class ChipPhotoDecoder(Protocol):
+    """Turns the 1,024 bytes of a chip's photo (GA 490; the codec is licensed) into a picture."""
+
+    async def decode(self, photo: bytes) -> bytes:
+        """A JPEG or PNG file. Raises DeviceError where the bytes are no photo or nobody answers in time."""
 
 
 class SmsSender(Protocol):

@@ -22,6 +22,8 @@ from lockerd.pickup.state import Effect, Event, Journey, Patience, Stage, Tapped
 from lockerd.pickup.table import step
 from lockerd.ports import Cabinet
 from lockerd.recovery import Recovery, Resume
+from lockerd.reviewing import Reviewing
+from lockerd.tries import Tries
 from lockerd.watching import Watching
 
 log = structlog.get_logger(__name__)
@@ -49,15 +51,19 @@ class Session:
         *,
         doing: Doing,
         watching: Watching,
+        reviewing: Reviewing,
         recovery: Recovery,
         cabinet: Cabinet,
         show: Callable[[View], None],
         patience: Mapping[Patience, float],
         new_journey_id: Callable[[], str],
         ways: Callable[[], Ways],
+        tries: Tries,
     ) -> None:
         self._doing = doing
+        self._tries = tries
         self._watching = watching
+        self._reviewing = reviewing
         self._recovery = recovery
         self._cabinet = cabinet
         self._show = show
@@ -193,6 +199,7 @@ class Session:
     async def _decide(self, event: Event) -> tuple[Effect, ...]:
         before = self._journey
         self._journey, effects = step(before, event)
+        await self._tries.note(before, event)
         if before.stage is Stage.IDLE and self._journey.stage is not Stage.IDLE:
             self._journey = replace(self._journey, journey_id=self._new_journey_id())
             await self._doing.begin(self._journey.journey_id)
@@ -321,6 +328,8 @@ class Session:
                 return self._watching.reader(post)
             case Watch.FACE:
                 return self._watch_face(post)
+            case Watch.REVIEW:
+                return self._reviewing.watch(self._journey, post)
             case Watch.THROAT_FILLED:
                 return self._watching.throat_filled(post)
             case Watch.THROAT_CLEARED:

@@ -79,9 +79,25 @@ class Office:
         found: dict[str, Any] = await _json(self.session, "GET", f"http://{self.address}/sim/ledger")
         return found
 
+    async def entrust(self, claim_id: str, to: str, relation: str) -> None:
+        """Let the holder of the claim `to` collect a claim as a "guardian" or as "authorised"."""
+        body = {"claim_id": claim_id, "to": to, "relation": relation}
+        await _json(self.session, "POST", f"http://{self.address}/sim/entrust", body)
+
+    async def events(self, kind: str) -> list[dict[str, Any]]:
+        """The data of all events of one type that the office has."""
+        found: list[dict[str, Any]] = await _json(self.session, "GET", f"http://{self.address}/sim/events?type={kind}")
+        return found
+
     async def absent(self, seconds: float) -> None:
         """Let the office answer 503 for `seconds` from now on; 0 brings it back."""
         await _json(self.session, "POST", f"http://{self.address}/sim/absent", {"seconds": seconds})
+
+    async def write_letter(self, claim_id: str) -> str:
+        """Let the office write to somebody without a telephone; returns the letter code."""
+        body = {"claim_id": claim_id, "wish": "letter"}
+        letter = await _json(self.session, "POST", f"http://{self.address}/sim/code", body)
+        return str(letter["letter_code"])
 
 
 @dataclass(frozen=True, slots=True)

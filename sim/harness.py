@@ -29,7 +29,8 @@ STAFF_PIN = "80246135"
 READY = 60.0
 """Seconds that a process has to become ready."""
 
-Scalar = str | int | float | bool
+Scalar = str | int | float | bool | list[str] | list[list[str]]
+Tables = Mapping[str, Mapping[str, Scalar]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,8 @@ class Setting:
     """One run: where it keeps its state, which town it plays in, how fast motors turn, and which wire the bus is.
 
     `take_seconds` is how long lockerd leaves a new card in the exit; None leaves that to lockerd. `framed_by` is the origin
-    that may frame the citizen's screen. With `bought` the dispenser is a carousel board and a bought module.
+    that may frame the citizen's screen. With `bought` the dispenser is a carousel board and a bought module. `also` is laid
+    over lockerd's configuration.
     """
 
     state: Path
@@ -98,6 +100,7 @@ class Setting:
     framed_by: str | None = None
     take_seconds: float | None = None
     bought: bool = False
+    also: Tables = field(default_factory=dict)
 
     @property
     def database(self) -> Path:
@@ -110,8 +113,8 @@ class Setting:
         return self.state / "lockerd.toml"
 
 
-def toml_text(document: Mapping[str, Mapping[str, Scalar]]) -> str:
-    """The TOML of one level of tables with scalar values; keys are bare keys."""
+def toml_text(document: Tables) -> str:
+    """The TOML of one level of tables with scalar values and lists of strings; keys are bare keys."""
     tables = []
     for name, table in document.items():
         tables.append("\n".join([f"[{name}]", *(f"{key} = {_toml_value(value)}" for key, value in table.items())]))
@@ -135,7 +138,7 @@ def configuration(setting: Setting) -> dict[str, dict[str, Scalar]]:
     if setting.framed_by:
         kiosk["framed_by"] = setting.framed_by
     bus: dict[str, Scalar] = {"kind": "rtu", "port": str(machine / "bus"), "baudrate": 115200}
-    return {
+    tables: dict[str, dict[str, Scalar]] = {
         "machine": {
             "id": "locker-1",
             "environment": "simulator",
@@ -158,6 +161,9 @@ def configuration(setting: Setting) -> dict[str, dict[str, Scalar]]:
         "health": {"listen": at.health},
         "patience": {"take": setting.take_seconds} if setting.take_seconds else {},
     }
+    for name, table in setting.also.items():
+        tables[name] = {**tables.get(name, {}), **table}
+    return tables
 
 
 @dataclass(slots=True)
@@ -228,6 +234,11 @@ class Harness:
     async def kill_lockerd(self) -> None:
         """End lockerd with SIGKILL."""
         await self._children["lockerd"].kill()
+
+    @property
+    def lockerd_pid(self) -> int:
+        """The process that is lockerd now. Raises ProcessDied while there is none."""
+        return self._children["lockerd"].pid
 
     async def cut_power(self) -> None:
         """Take the power from machine and daemon together; motors stop where they are."""

@@ -201,6 +201,24 @@ class Books:
                     db.execute("INSERT OR IGNORE INTO claim (claim_id, state) VALUES (?, 'expected')", (claim_id,))
             return _last_cursor(db)
 
+    def entrust(self, claim_id: str, to: str, relation: str) -> bool:
+        """Announce a claim again with the holder of another claim as one who may collect it; False where one is unknown."""
+        with self._transaction() as db:
+            item, other = _announcement(db, claim_id), _announcement(db, to)
+            if item is None or other is None:
+                return False
+            named = {"relation": relation, "id_number": other["id_number"], "photo": other["photo"]}
+            _send_down(
+                db, {"type": "manifest.item", "item": {**item, "collectors": [*item.get("collectors", []), named]}}
+            )
+            return True
+
+    def events(self, kind: str) -> list[Json]:
+        """The data of all events of one type, in order of arrival."""
+        with self._transaction() as db:
+            rows = db.execute("SELECT raw FROM event WHERE type = ? ORDER BY arrival", (kind,)).fetchall()
+            return [json.loads(raw)["data"] for (raw,) in rows]
+
     def withdraw(self, claim_id: str) -> bool:
         """Call a claim back; False when it was never announced or was already collected."""
         with self._transaction() as db:
@@ -211,6 +229,11 @@ class Books:
                 return False
             _send_down(db, {"type": "manifest.withdraw", "claim_id": claim_id})
             return True
+
+    def command(self, body: Json) -> None:
+        """Put a command on the down channel."""
+        with self._transaction() as db:
+            _send_down(db, body)
 
     def page(self, after: int) -> Page:
         """The items after a cursor, oldest first, at most `PAGE_ITEMS` or about `PAGE_BYTES`."""
@@ -245,6 +268,12 @@ class Books:
                     for claim_id, state, slot, locked, n in claims
                 },
                 "old_cards": dict(db.execute("SELECT claim_id, state FROM old_card ORDER BY claim_id").fetchall()),
+                "cards": {
+                    card_id: {"place": place, "slot": slot, "responsible": responsible}
+                    for card_id, place, slot, responsible in db.execute(
+                        "SELECT card_id, place, slot, responsible FROM card ORDER BY card_id"
+                    )
+                },
                 "events": events,
                 "last_seq": last,
                 **dict(db.execute("SELECT name, n FROM tally").fetchall()),
@@ -270,6 +299,8 @@ def _book(db: sqlite3.Connection, element: object) -> str | None:
     if slot is not None and (type(slot) is not int or not 0 <= slot <= _MAX_SLOT):
         return None
     claim_id = named or card_id  # a new card is called as its claim
+    if kind == "lockerd.card.moved" and not _book_card(db, data):
+        return None
     known = db.execute("UPDATE claim SET events = events + 1 WHERE claim_id = ?", (claim_id,)).rowcount == 1
     if not known:
         needed = kind in _CLAIM_STATE.keys() - _WITHOUT_CARD or named is not None
@@ -285,6 +316,17 @@ def _book(db: sqlite3.Connection, element: object) -> str | None:
     elif kind in _OLD_CARD_STATE:
         db.execute("INSERT OR REPLACE INTO old_card VALUES (?, ?)", (claim_id, _OLD_CARD_STATE[kind]))
     return kind
+
+
+def _book_card(db: sqlite3.Connection, data: Json) -> bool:
+    """Book where a card is and who is responsible for it; False for an event that does not say so."""
+    told = (data.get("card_id"), data.get("place"), data.get("responsible"))
+    if not all(isinstance(one, str) and one for one in told):
+        return False
+    db.execute(
+        "INSERT OR REPLACE INTO card (card_id, place, responsible, slot) VALUES (?, ?, ?, ?)", (*told, data.get("slot"))
+    )
+    return True
 
 
 def _is_name(value: object) -> bool:
@@ -306,6 +348,16 @@ def _send_again(db: sqlite3.Connection, claim_id: str) -> None:
         " WHERE json_extract(body, '$.item.claim_id') = ? ORDER BY cursor DESC LIMIT 1",
         (claim_id,),
     )
+
+
+def _announcement(db: sqlite3.Connection, claim_id: str) -> Json | None:
+    """A claim as it was announced last."""
+    row = db.execute(
+        "SELECT json_extract(body, '$.item') FROM down WHERE json_extract(body, '$.item.claim_id') = ?"
+        " ORDER BY cursor DESC LIMIT 1",
+        (claim_id,),
+    ).fetchone()
+    return None if row is None else dict(json.loads(row[0]))
 
 
 def _last_cursor(db: sqlite3.Connection) -> int:

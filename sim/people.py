@@ -68,7 +68,8 @@ class Citizen:
 def population(seed: int, n: int) -> tuple[Citizen, ...]:
     """The first `n` people (1 <= n <= 9000) of the town that `seed` makes, "p1" to "pN"; a larger `n` only adds people.
 
-    Every third one lost the old card. All ID numbers, phones and card ids are different. Raises ValueError for another `n`.
+    Every third one lost the old card, every fifth from the second on is a minor.
+    All ID numbers, phones and card ids are different. Raises ValueError for another `n`.
     """
     if not 1 <= n <= _REGIONS:
         raise ValueError(f"a town has 1 to 9000 people, not {n}")
@@ -80,7 +81,10 @@ def citizen(seed: int, number: int) -> Citizen:
     random = Random(f"{seed}:{number}")
     sex: Sex = random.choice(("1", "2"))
     name = random.choice(_SURNAMES) + "".join(random.choices(_GIVEN[sex], k=random.choice((1, 2, 2, 2))))
-    birth = date(1941, 1, 1) + timedelta(days=random.randrange(365 * 57))
+    days = random.randrange(365 * 57)
+    birth = (
+        date(2012, 1, 1) + timedelta(days=days % 1000) if number % 5 == 2 else date(1941, 1, 1) + timedelta(days=days)
+    )
     order = random.randrange(500) * 2 + (1 if sex == "1" else 0)  # odd for men (GB 11643)
     first17 = f"{_FIRST_REGION + (number - 1) % _REGIONS}{birth:%Y%m%d}{order:03d}"
     id_number = first17 + check_digit(first17)
@@ -91,7 +95,8 @@ def citizen(seed: int, number: int) -> Citizen:
 
     made = _MADE + timedelta(days=random.randrange(30))
     replacement = number % 3 == 0
-    held = 20 if _age(birth, made) >= 46 else 10  # years since the predecessor was made
+    age = _age(birth, made)
+    held = 20 if age >= 46 else 10 if age >= 16 else 5  # years since the predecessor was made
     old_made = _years_before(made, held) + timedelta(days=random.randrange(20, 90))
     return Citizen(
         person_id=person_id,

@@ -21,7 +21,8 @@ import aiohttp
 from sim.clients import Impossible, Refused, TooLate, eventually
 from sim.harness import Harness, Setting, free_addresses
 from sim.processes import ProcessDied
-from sim.scenarios import SCENARIOS, Scene, Surprise, scene_of
+from sim.scenarios import SCENARIOS, SETTINGS
+from sim.scene import Scene, Surprise, scene_of
 from sim.timeline import Interval, Mark, Owner, StepTime, attribute, seconds_of, step_of
 from sim.verdict import Expectation, disagreements, disappointments, read_database, read_ledger, read_truth
 
@@ -263,6 +264,7 @@ def _run_one(name: str, arguments: argparse.Namespace) -> Report:
             arguments.tcp,
             take_seconds=max(TAKE_SECONDS / arguments.speed, LEAST_TAKE_SECONDS),
             bought=arguments.dispenser == "crt",
+            also=SETTINGS.get(name, {}),
         )
         return interruptible(Play(name, setting).run)
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
 
 class ClaimKind(StrEnum):
-    """Why the card was made; a renewal wants the predecessor handed back."""
+    """Why the card was made."""
 
-    RENEWAL = "renewal"
-    REPLACEMENT = "replacement"
+    RENEWAL = "renewal"  # the predecessor is about to end
+    REPLACEMENT = "replacement"  # the predecessor is lost
+    DAMAGED = "damaged"  # the predecessor is there, but perhaps no longer readable
+
+
+HANDED_IN = frozenset({ClaimKind.RENEWAL, ClaimKind.DAMAGED})
+"""The kinds whose predecessor is handed in."""
 
 
 class ClaimState(StrEnum):
@@ -24,11 +30,24 @@ class ClaimState(StrEnum):
     WITHDRAWN = "withdrawn"  # the office called it back
 
 
+class ManifestCollector(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Somebody beside its owner who may collect an announced card: a guardian, or whom the owner authorised.
+
+    `photo` is a JPEG, base64 on the wire. Personal data; of the number a keyed hash is kept, of the photo a template.
+    """
+
+    relation: Literal["guardian", "authorised"]
+    id_number: str
+    photo: bytes
+
+
 class ManifestItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One announced card, as the office sends it.
 
     `claim_id` is the production number of the new card. Dates are YYYYMMDD, `valid_to` may be 长期. `photo` is the
-    application photo (JPEG), base64 on the wire. `phone` is E.164.
+    application photo (JPEG), base64 on the wire. `phone` is E.164, empty only where the office writes a letter instead, whose
+    code is `letter_code` (`lockerd.model.lettercode`). Announced again, a stocked card keeps all
+    but its templates and its collectors.
     """
 
     claim_id: str
@@ -39,6 +58,8 @@ class ManifestItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     valid_to: str
     phone: str
     photo: bytes
+    collectors: tuple[ManifestCollector, ...] = ()
+    letter_code: str = ""
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -65,13 +86,17 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """What a reader saw on a resident ID card's chip. `reader` is the reader's name in the configuration."""
+    """What a reader saw on a resident ID card's chip. `reader` is the reader's name in the configuration.
+
+    `photo` is 1,024 bytes that a decoder can read, empty where the chip holds none; it is never kept.
+    """
 
     name: str
     id_number: str
     valid_from: str
     valid_to: str
     reader: str
+    photo: bytes = field(default=b"", repr=False, compare=False)
 
 
 def masked_name(name: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lockerd.model.policy import Evidence
+
 
 class Screen(StrEnum):
     """The pages of the citizen's screen. FAULT and OUT_OF_SERVICE are pages, too, never dead ends."""
@@ -12,6 +14,7 @@ class Screen(StrEnum):
     CODE = "code"  # attract screen and pickup code
     IDENTIFY = "identify"  # ID card on the reader, or the number typed
     FACE = "face"
+    REVIEW = "review"  # a reviewer at the office compares one picture, with consent
     CONFIRM = "confirm"
     OLD_CARD = "old_card"
     TAKE = "take"
@@ -21,13 +24,14 @@ class Screen(StrEnum):
 
 
 class Progress(StrEnum):
-    """What the machine does while a page stands. NONE, LOOKING and RETURNING_OLD_CARD leave the citizen something to do; a
-    journey is cancelled only while nothing moves (NONE and LOOKING).
+    """What the machine does while a page stands. NONE, LOOKING, REVIEWING and RETURNING_OLD_CARD leave the citizen something
+    to do; a journey is cancelled only while nothing moves (NONE, LOOKING and REVIEWING).
     """
 
     NONE = "none"
     CHECKING = "checking"  # code and ID
     LOOKING = "looking"  # face
+    REVIEWING = "reviewing"  # the office's reviewer looks at the picture
     OPENING = "opening"  # the shutter of the old-card throat
     CLOSING = "closing"
     READING_OLD_CARD = "reading_old_card"
@@ -41,7 +45,10 @@ class Notice(StrEnum):
     """Why the page is shown again, or what the citizen should know; the text is in the catalogue, per language."""
 
     CODE_WRONG = "code_wrong"  # also for an unknown card: same words
+    CODE_SENT = "code_sent"  # where a card waits for this ID card and a phone is known: said in any case
+    CARD_FOR_CODE = "card_for_code"  # show the card to have a code sent
     CODE_LOCKED = "code_locked"  # ID card and face still work
+    CODE_LOCKED_COUNTER = "code_locked_counter"  # nothing opens without the code
     NUMBER_WRONG = "number_wrong"
     CARD_NEEDED = "card_needed"  # without the code the number alone does not do
     CARD_UNREADABLE = "card_unreadable"
@@ -64,6 +71,9 @@ class FaultKind(StrEnum):
     """Which fault page; each says what happened, where the card is, what next, and shows the ticket."""
 
     NO_MATCH = "no_match"  # identity could not be shown
+    MORE_NEEDED = "more_needed"  # the policy asks for more than was shown
+    REVIEW_REFUSED = "review_refused"  # the office's reviewer did not approve
+    NO_REVIEWER = "no_reviewer"  # nobody at the office decided in time
     FACE_DOWN = "face_down"
     NOT_TAKEN = "not_taken"  # new card drawn back, still collectable
     OLD_CARD_REFUSED = "old_card_refused"
@@ -93,12 +103,16 @@ class Whereabouts(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """What a citizen can do at the machine now: collect at all, show an ID card, show a face, hand in an old card."""
+    """What a citizen can do at the machine now: collect at all, show an ID card, show a face, hand in an old card, go on
+    without a pickup code, type the ID number.
+    """
 
     serving: bool = True
     reader: bool = True
     face: bool = True
     renewal: bool = True
+    no_code: bool = True
+    number: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +122,8 @@ class View:
     `seconds_left` is the time until the page gives up, None where it waits for ever; `attempts_left` counts remaining tries
     of this page; `masked_name` and `masked_number` are for CONFIRM; `ticket` names the counter's ticket; `warn` is True in
     the last 20 s before a time-out (WCAG 2.2.1), when the page offers more time. `number_allowed` is False where only the card
-    itself will do.
+    itself will do, `no_code_allowed` where the pickup code is always wanted. `for_other` says that somebody collects another's
+    card; `wanted` is what a card asks for, where more is needed than was shown.
     """
 
     screen: Screen
@@ -123,6 +138,9 @@ class View:
     masked_name: str = ""
     masked_number: str = ""
     renewal: bool = False
+    for_other: bool = False
+    wanted: tuple[Evidence, ...] = ()
+    no_code_allowed: bool = True
     number_allowed: bool = True
     reader_available: bool = True
     face_available: bool = True
@@ -130,13 +148,16 @@ class View:
 
 
 class Action(StrEnum):
-    """What a tap says. CODE and NUMBER carry a value, LANGUAGE carries "zh" or "en"."""
+    """What a tap says. CODE, LETTER_CODE and NUMBER carry a value, LANGUAGE carries "zh" or "en"."""
 
     CODE = "code"
+    LETTER_CODE = "letter_code"  # typed, or read from the letter's QR code by a scanner
+    SEND_CODE = "send_code"  # have a new pickup code sent to the telephone that is known
     NO_CODE = "no_code"  # go on with the ID card and the face
     NUMBER = "number"
     CONFIRM = "confirm"
-    OTHER_WAY = "other_way"  # no face check: to the counter with a ticket
+    AGREE = "agree"  # one picture may go to the office
+    OTHER_WAY = "other_way"  # no face check, no picture: another way, or the counter with a ticket
     CANCEL = "cancel"
     MORE_TIME = "more_time"
     CLOSE = "close"  # leave a fault or done page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Protocol, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
 
 from lockerd.errors import LinkError
+from lockerd.model.review import Review, ReviewDecision, ReviewRequest
 from lockerd.office.manifest import BAD_JSON, Page
 
 ANSWER_LIMIT = 8 << 20
@@ -28,6 +30,9 @@ RETRY_AFTER_LIMIT = 3600.0
 """Seconds; an office that asks for more is asked again after this."""
 GZIP_FROM = 1024
 """Bytes of a body from which on it is compressed."""
+REVIEW_GRACE = 5.0
+"""Seconds beyond a review's time limit until its answer must be here."""
+_REVIEWER = re.compile(r"[A-Za-z0-9._-]{1,40}")
 
 
 class OfficeBusy(LinkError):
@@ -95,6 +100,11 @@ class _Acked(msgspec.Struct, frozen=True):
 
 class _Now(msgspec.Struct, frozen=True):
     now: float
+
+
+class _Reviewed(msgspec.Struct, frozen=True):
+    decision: ReviewDecision
+    reviewer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +199,25 @@ class Exchange:
         raw = await self._request("PUT", f"{self._locker}/status", body=msgspec.json.encode(status))
         return _decoded(raw, _Now).now
 
+    async def review(self, request: ReviewRequest, seconds: float) -> Review:
+        """Ask a reviewer about a picture, and wait at most `seconds` for the decision."""
+        about = {"claim": request.claim_id, "journey": request.journey_id, "wait": f"{seconds:g}"}
+        if request.collector_id:
+            about["collector"] = request.collector_id
+        raw = await self._request(
+            "POST",
+            f"{self._locker}/reviews?{urlencode(about)}",
+            body=request.still,
+            headers={"Content-Type": "image/jpeg"},
+            seconds=seconds + REVIEW_GRACE,
+        )
+        told = _decoded(raw, _Reviewed)
+        if told.decision in (ReviewDecision.APPROVED, ReviewDecision.REFUSED):
+            if not _REVIEWER.fullmatch(told.reviewer):
+                raise LinkError("the office does not say who reviewed")
+            return Review(told.decision, told.reviewer)
+        return Review(told.decision)
+
     async def _request(
         self,
         method: str,
@@ -200,7 +229,7 @@ class Exchange:
         seconds: float = REQUEST_SECONDS,
     ) -> Raw:
         sent = {"Content-Type": "application/json", **(headers or {})} if body is not None else {}
-        if body is not None and len(body) >= GZIP_FROM:
+        if body is not None and len(body) >= GZIP_FROM and sent["Content-Type"] != "image/jpeg":
             body = gzip.compress(body, compresslevel=6, mtime=0)
             sent["Content-Encoding"] = "gzip"
         try:

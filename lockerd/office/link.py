@@ -15,6 +15,7 @@ from typing import Protocol
 import structlog
 
 from lockerd.errors import LinkError, LockerError
+from lockerd.model.review import Review, ReviewRequest
 from lockerd.office.events import batch
 from lockerd.office.exchange import (
     Answer,
@@ -80,7 +81,7 @@ class LinkSettings:
 
     url: str
     batch: int = 100
-    idle: float = 60.0
+    idle: float = 300.0
     backoff_first: float = 1.0
     backoff_limit: float = 60.0
 
@@ -150,10 +151,12 @@ class OfficeLink:
         self._status_of_machine = status
         self._clock = clock
         self._random = random
+        self._exchange: Exchange | None = None
         self._status = LinkStatus()
         self._troubles: dict[str, str] = {}
         self._intervals = Intervals(status=30.0, wait=25.0)
         self._batch = settings.batch
+        self._cursor: int | None = None  # as it is kept; None until it was loaded
         self._more = asyncio.Event()
         self._registered = asyncio.Event()
         self._unregistered = asyncio.Event()
@@ -168,10 +171,17 @@ class OfficeLink:
         """Say that the outbox has something new."""
         self._more.set()
 
+    async def review(self, request: ReviewRequest, seconds: float) -> Review:
+        """Ask the office's reviewer, once and at once (`lockerd.ports.Reviewer`). Raises LinkError."""
+        if self._exchange is None or not self._registered.is_set():
+            raise LinkError("the office was not reached yet")
+        return await self._exchange.review(request, seconds)
+
     async def run(self) -> None:
         """Keep the link until cancelled; whatever else happens is logged and tried again."""
         async with self._transport() as transport:
             exchange = Exchange(transport, self._settings.url, self._identity.locker_id, self._clock.now)
+            self._exchange = exchange
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._repeat(self._register, exchange), name="office-hello")
                 group.create_task(self._repeat(self._drain, exchange), name="office-drain")
@@ -287,11 +297,12 @@ class OfficeLink:
             await self._outbox.acknowledge(acked)
         elif acked < here.acked:
             await self._outbox.rewind(acked)
+            self._more.set()
         await self._look()
 
     async def _listen(self, exchange: Exchange) -> None:
         await self._registered.wait()
-        cursor = await self._load_cursor()
+        cursor = await self._load_cursor() if self._cursor is None else self._cursor
         wait = 0.0 if "listen" in self._troubles else self._intervals.wait  # after trouble, an answer at once
         page = await exchange.down(cursor, wait)
         for raw in page.items:
@@ -304,10 +315,12 @@ class OfficeLink:
             else:
                 await self._on_item(found)
             if at is not None:
-                cursor = at
-                await self._save_cursor(cursor)
+                await self._save_cursor(at)
+                self._cursor = cursor = at
         if page.cursor > cursor:
             await self._save_cursor(page.cursor)
+            cursor = page.cursor
+        self._cursor = cursor
         self._answered("listen")
 
     async def _report(self, exchange: Exchange) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lockerd.model.cards import ClaimKind, masked_name, masked_number
+from lockerd.model.cards import HANDED_IN, masked_name, masked_number
 from lockerd.model.custody import Place
-from lockerd.model.view import Progress, Screen, View, Ways, Whereabouts
+from lockerd.model.policy import Relation
+from lockerd.model.view import FaultKind, Notice, Progress, Screen, View, Ways, Whereabouts
 from lockerd.pickup.state import Journey, Patience, Stage, Watch
 
 
@@ -24,8 +25,11 @@ class StageRule:
 STAGES: dict[Stage, StageRule] = {
     Stage.IDLE: StageRule(Screen.CODE),
     Stage.IDENTIFY: StageRule(Screen.IDENTIFY, patience=Patience.ANSWER, watch=Watch.READER, light="reader"),
+    Stage.SENDING: StageRule(Screen.IDENTIFY, Progress.CHECKING),
     Stage.CHECKING: StageRule(Screen.IDENTIFY, Progress.CHECKING),
     Stage.FACE: StageRule(Screen.FACE, Progress.LOOKING, watch=Watch.FACE, light="camera"),
+    Stage.CONSENT: StageRule(Screen.REVIEW, patience=Patience.ANSWER, light="camera"),
+    Stage.REVIEWING: StageRule(Screen.REVIEW, Progress.REVIEWING, watch=Watch.REVIEW, light="camera"),
     Stage.CONFIRM: StageRule(Screen.CONFIRM, patience=Patience.ANSWER),
     Stage.OPENING: StageRule(Screen.OLD_CARD, Progress.OPENING, light="throat"),
     Stage.AWAIT_OLD: StageRule(Screen.OLD_CARD, patience=Patience.INSERT, watch=Watch.THROAT_FILLED, light="throat"),
@@ -69,7 +73,7 @@ def whereabouts(journey: Journey) -> tuple[Whereabouts, ...]:
     if journey.claim is None:
         return (Whereabouts.NONE,)
     found = [_NEW.get(journey.new_place, Whereabouts.NEW_SAFE_INSIDE)] if journey.new_place is not Place.TAKEN else []
-    if journey.claim.kind is ClaimKind.RENEWAL and not (journey.claim.old_card_kept and journey.old_place is None):
+    if journey.claim.kind in HANDED_IN and not (journey.claim.old_card_kept and journey.old_place is None):
         found.append(_OLD.get(journey.old_place, Whereabouts.OLD_WITH_YOU))
     return tuple(found)
 
@@ -96,11 +100,12 @@ def view_of(
     """The page of a journey; everything personal on it is masked."""
     rule = STAGES[journey.stage]
     person = journey.claim.person if journey.claim and journey.stage is Stage.CONFIRM else None
+    locked_out = journey.notice is Notice.CODE_LOCKED and not ways.no_code
     on_fault = rule.screen is Screen.FAULT
     return View(
         screen=rule.screen,
         progress=rule.progress,
-        notice=journey.notice,
+        notice=Notice.CODE_LOCKED_COUNTER if locked_out else journey.notice,
         fault=journey.fault if on_fault else None,
         whereabouts=whereabouts(journey) if on_fault else (),
         ticket=journey.ticket,
@@ -109,8 +114,11 @@ def view_of(
         warn=warn,
         masked_name=masked_name(person.name) if person else "",
         masked_number=masked_number(person.id_number) if person else "",
-        renewal=journey.claim is not None and journey.claim.kind is ClaimKind.RENEWAL,
-        number_allowed=journey.code is not None,
+        renewal=journey.claim is not None and journey.claim.kind in HANDED_IN,
+        for_other=journey.collector.relation is not Relation.OWNER,
+        wanted=journey.wanted if journey.fault is FaultKind.MORE_NEEDED else (),
+        no_code_allowed=ways.no_code,
+        number_allowed=journey.code is not None and ways.number,
         reader_available=ways.reader,
         face_available=ways.face,
         renewal_available=ways.renewal,

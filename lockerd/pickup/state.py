@@ -8,6 +8,8 @@ from enum import StrEnum
 from lockerd.model.cards import Chip, Claim
 from lockerd.model.custody import Motion, Outcome, Place
 from lockerd.model.identity import FaceReason, FaceResult
+from lockerd.model.policy import THE_OWNER, Collector, Combination, Combinations, Evidence
+from lockerd.model.review import ReviewDecision
 from lockerd.model.view import FaultKind, Notice, Tap
 
 
@@ -16,8 +18,11 @@ class Stage(StrEnum):
 
     IDLE = "idle"
     IDENTIFY = "identify"
+    SENDING = "sending"
     CHECKING = "checking"
     FACE = "face"
+    CONSENT = "consent"
+    REVIEWING = "reviewing"
     CONFIRM = "confirm"
     OPENING = "opening"
     AWAIT_OLD = "await_old"
@@ -49,6 +54,7 @@ class Watch(StrEnum):
     NOTHING = "nothing"
     READER = "reader"  # a card on the counter reader
     FACE = "face"
+    REVIEW = "review"  # the office's reviewer
     THROAT_FILLED = "throat_filled"
     THROAT_CLEARED = "throat_cleared"
     EXIT_CLEARED = "exit_cleared"
@@ -70,9 +76,11 @@ class Journey:
     """All that is known about the one journey at the machine; a fresh one is IDLE.
 
     `visit` grows with each entry of a stage, so that answers meant for an earlier stage are told apart. `code` is never
-    shown. `old_card_id` names the old card that this journey entered in the ledger; `old_place` and `new_place` are the
-    recorded places of the two cards as far as this journey moved them, None for untouched. `old_accepted` says that the card
-    in escrow is the claim's predecessor.
+    shown; `wants_code` says that the ID card is shown to have a code sent, nothing else. `old_card_id` names the old card that
+    this journey entered in the ledger; `old_place` and `new_place` are the recorded places of the two cards as far as this
+    journey moved them, None for untouched. `old_accepted` says that the card in escrow is the claim's predecessor. `shown` is
+    the evidence shown so far; `opens` are the combinations of the policy that can still open, the first of which is being
+    asked for; `wanted` is the policy's own first, for the page that says what is missing.
     """
 
     journey_id: str = ""
@@ -80,7 +88,12 @@ class Journey:
     visit: int = 0
     code: str | None = field(default=None, repr=False)
     claim: Claim | None = field(default=None, repr=False)
+    collector: Collector = THE_OWNER
     by_card: bool = False
+    wants_code: bool = False
+    shown: frozenset[Evidence] = frozenset()
+    opens: Combinations = ()
+    wanted: Combination = ()
     notice: Notice | None = None
     attempts_left: int | None = None
     face_tries: int = 0
@@ -116,12 +129,22 @@ class CardFailed:
 
 @dataclass(frozen=True, slots=True)
 class ClaimChecked:
-    """The evidence was compared. `claim` is set on a match only; `locked` says that the code way is closed."""
+    """The evidence was compared. `locked` says that the code way is closed.
+
+    On a match `claim` is set, with who is there to collect it and the combinations of the policy that open it for them.
+    """
 
     claim: Claim | None = field(repr=False)
+    collector: Collector = THE_OWNER
+    opens: Combinations = ()
     locked: bool = False
     attempts_left: int | None = None
     failed: bool = False  # the store could not tell; nothing was compared
+
+
+@dataclass(frozen=True, slots=True)
+class CodeSent:
+    """The wish for a code was taken; nobody here learns what becomes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +159,13 @@ class FaceDecided:
     """One verification transaction ended."""
 
     result: FaceResult
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewDecided:
+    """The office's review ended, and what came of it is durable."""
+
+    decision: ReviewDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +217,10 @@ Event = (
     | CardSeen
     | CardFailed
     | ClaimChecked
+    | CodeSent
     | FacePrompted
     | FaceDecided
+    | ReviewDecided
     | ThroatFilled
     | ThroatCleared
     | ExitCleared
@@ -202,7 +234,7 @@ Event = (
 class Record(StrEnum):
     """What becomes durable in the same transaction as a motion's intent or outcome."""
 
-    CONSUME_CODE = "consume_code"  # with the intent
+    CONSUME_CODE = "consume_code"  # with the intent: the code opens nothing more, and what was shown is journalled
     REGISTER_OLD = "register_old"  # with the intent: the ledger learns of the old card
     OLD_KEPT = "old_kept"  # with the outcome, when the accepted predecessor is in the bin
     FREEZE_SLOT = "freeze_slot"  # with the intent
@@ -219,6 +251,13 @@ class CheckCode:
 @dataclass(frozen=True, slots=True)
 class FindClaim:
     """Look for a claim of the holder of this ID card; answered by ClaimChecked."""
+
+    id_number: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SendCode:
+    """Send a new pickup code to the holder of this ID card, where a card waits; not waited for, answered by CodeSent."""
 
     id_number: str = field(repr=False)
 
@@ -272,5 +311,15 @@ class EndJourney:
 
 
 Effect = (
-    CheckCode | FindClaim | Prepare | Move | ReadOld | ReadNew | RecordTaken | RecordOldTaken | IssueTicket | EndJourney
+    CheckCode
+    | FindClaim
+    | SendCode
+    | Prepare
+    | Move
+    | ReadOld
+    | ReadNew
+    | RecordTaken
+    | RecordOldTaken
+    | IssueTicket
+    | EndJourney
 )

@@ -11,7 +11,10 @@ from dataclasses import replace
 
 from lockerd.model.custody import Fault, Motion, Place, Result
 from lockerd.model.identity import FaceVerdict
+from lockerd.model.policy import Evidence
+from lockerd.model.review import ReviewDecision
 from lockerd.model.view import Action, FaultKind, Notice
+from lockerd.pickup.evidence import decided, going_on, otherwise, showing, take_claim, wants_old
 from lockerd.pickup.guards import (
     RECYCLER_MOTIONS,
     Row,
@@ -19,6 +22,7 @@ from lockerd.pickup.guards import (
     always,
     asks,
     begun,
+    begun_for_code,
     by_card,
     check_failed,
     compared,
@@ -46,18 +50,20 @@ from lockerd.pickup.guards import (
     prompted,
     refused,
     seen_at,
+    send_code,
     setting,
-    take_claim,
     tapped,
     verdict,
-    wants_old,
+    wants_code,
     with_code,
+    without_code,
 )
 from lockerd.pickup.state import (
     CardFailed,
     CardSeen,
     ChipRead,
     ClaimChecked,
+    CodeSent,
     Effect,
     Event,
     ExitCleared,
@@ -72,6 +78,7 @@ from lockerd.pickup.state import (
     ReadOld,
     Record,
     RecordTaken,
+    ReviewDecided,
     Stage,
     Tapped,
     ThroatCleared,
@@ -89,9 +96,15 @@ _S = Stage
 TABLE: tuple[Row, ...] = (
     # code: the attract page
     Row(_S.IDLE, Tapped, _S.IDENTIFY, "code entered", tapped(Action.CODE), begun),
+    Row(_S.IDLE, Tapped, _S.IDENTIFY, "letter code entered", tapped(Action.LETTER_CODE), begun),
     Row(_S.IDLE, Tapped, _S.IDENTIFY, "no code", tapped(Action.NO_CODE), begun),
+    Row(_S.IDLE, Tapped, _S.IDENTIFY, "code wanted", tapped(Action.SEND_CODE), begun_for_code),
     Row(_S.IDLE, TimedOut, None, "forget the notice", change=setting(notice=None, attempts_left=None)),
     # identity first, then the code is compared against that one record
+    Row(_S.IDENTIFY, Tapped, None, "code wanted", all_of(tapped(Action.SEND_CODE), without_code),
+        setting(wants_code=True, notice=Notice.CARD_FOR_CODE)),
+    Row(_S.IDENTIFY, CardSeen, _S.SENDING, "card read, code wanted", wants_code, by_card, send_code),
+    Row(_S.SENDING, CodeSent, _S.IDLE, "code asked for", change=setting(notice=Notice.CODE_SENT), do=ends("code_sent")),
     Row(_S.IDENTIFY, CardSeen, _S.CHECKING, "card read", change=by_card, do=compared),
     Row(_S.IDENTIFY, CardFailed, None, "reader silent", lambda _j, e: isinstance(e, CardFailed) and e.silent,
         setting(notice=Notice.READER_DOWN)),
@@ -113,7 +126,9 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(_S.CHECKING, ClaimChecked, _S.FAULT, "store cannot tell", check_failed, fault_of(FaultKind.BUSY),
         asks(IssueTicket())),
-    Row(_S.CHECKING, ClaimChecked, _S.FACE, "match", matched, take_claim, asks(Prepare())),
+    *going_on(_S.CHECKING, ClaimChecked, "match", matched, take_claim, _S.FACE, _S.CONSENT, do=asks(Prepare())),
+    Row(_S.CHECKING, ClaimChecked, _S.FAULT, "match, but more is asked for than can be shown", matched,
+        lambda j, e: replace(take_claim(j, e), fault=FaultKind.MORE_NEEDED), asks(IssueTicket())),
     Row(_S.CHECKING, ClaimChecked, _S.IDENTIFY, "code locked", locked,
         setting(code=None, notice=Notice.CODE_LOCKED, attempts_left=None)),
     Row(_S.CHECKING, ClaimChecked, _S.IDLE, "code wrong", with_code, count_wrong_code,
@@ -122,16 +137,28 @@ TABLE: tuple[Row, ...] = (
         do=asks(IssueTicket())),
     # face
     Row(_S.FACE, FacePrompted, None, "prompt", change=prompted),
-    Row(_S.FACE, FaceDecided, _S.CONFIRM, "verified", verdict(FaceVerdict.VERIFIED),
-        setting(notice=None, attempts_left=None)),
-    Row(_S.FACE, FaceDecided, _S.FAULT, "face check unavailable", face_unavailable,
-        fault_of(FaultKind.FACE_DOWN), asks(IssueTicket())),
+    *going_on(_S.FACE, FaceDecided, "verified", verdict(FaceVerdict.VERIFIED), showing(Evidence.FACE),
+              _S.CONSENT, _S.CONFIRM),
+    *otherwise(_S.FACE, FaceDecided, Evidence.FACE, "face check unavailable", FaultKind.FACE_DOWN, face_unavailable,
+               _S.CONSENT),
     Row(_S.FACE, FaceDecided, _S.FACE, "not verified, try again", face_tries_left, count_face),
-    Row(_S.FACE, FaceDecided, _S.FAULT, "not verified", change=fault_of(FaultKind.NO_MATCH),
-        do=asks(IssueTicket())),
-    Row(_S.FACE, Tapped, _S.FAULT, "another way", tapped(Action.OTHER_WAY), fault_of(FaultKind.OTHER_WAY),
-        asks(IssueTicket())),
+    *otherwise(_S.FACE, FaceDecided, Evidence.FACE, "not verified", FaultKind.NO_MATCH, always, _S.CONSENT),
+    *otherwise(_S.FACE, Tapped, Evidence.FACE, "no face check", FaultKind.OTHER_WAY, tapped(Action.OTHER_WAY),
+               _S.CONSENT),
     Row(_S.FACE, Tapped, _S.IDLE, "cancelled", tapped(Action.CANCEL), do=ends("left")),
+    # a reviewer at the office, with the citizen's consent
+    Row(_S.CONSENT, Tapped, _S.REVIEWING, "agreed", tapped(Action.AGREE)),
+    *otherwise(_S.CONSENT, Tapped, Evidence.REMOTE_REVIEW, "no review", FaultKind.OTHER_WAY,
+               tapped(Action.OTHER_WAY), _S.FACE, _S.CONFIRM),
+    Row(_S.CONSENT, Tapped, _S.IDLE, "cancelled", tapped(Action.CANCEL), do=ends("left")),
+    Row(_S.CONSENT, TimedOut, _S.IDLE, "time-out", do=ends("left")),
+    *going_on(_S.REVIEWING, ReviewDecided, "approved", decided(ReviewDecision.APPROVED),
+              showing(Evidence.REMOTE_REVIEW), _S.CONFIRM),
+    *otherwise(_S.REVIEWING, ReviewDecided, Evidence.REMOTE_REVIEW, "refused", FaultKind.REVIEW_REFUSED,
+               decided(ReviewDecision.REFUSED), _S.FACE, _S.CONFIRM),
+    *otherwise(_S.REVIEWING, ReviewDecided, Evidence.REMOTE_REVIEW, "no reviewer in time", FaultKind.NO_REVIEWER,
+               always, _S.FACE, _S.CONFIRM),
+    Row(_S.REVIEWING, Tapped, _S.IDLE, "cancelled", tapped(Action.CANCEL), do=ends("left")),
     # confirm
     Row(_S.CONFIRM, Tapped, _S.OPENING, "confirmed, renewal", all_of(tapped(Action.CONFIRM), wants_old),
         do=asks(Move(Motion.OPEN))),
@@ -250,8 +277,8 @@ def step(journey: Journey, event: Event) -> tuple[Journey, tuple[Effect, ...]]:
 
 
 def _fresh(journey: Journey) -> Journey:
-    """What the next citizen's page inherits: nothing but the answer to a wrong code."""
-    if journey.notice is not Notice.CODE_WRONG:
+    """What the next citizen's page inherits: nothing but the answer to a wrong code or to the wish for one."""
+    if journey.notice not in (Notice.CODE_WRONG, Notice.CODE_SENT):
         return Journey(visit=journey.visit)
     return Journey(visit=journey.visit, notice=journey.notice, attempts_left=journey.attempts_left)
 

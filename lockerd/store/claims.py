@@ -1,6 +1,6 @@
 """Claims: who may collect which card, encrypted at rest and found by a keyed hash of the ID number.
 
-All functions work within the caller's transaction and tell the office nothing; the journey appends its own events.
+All functions work within the caller's transaction; the journey appends its own events.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from lockerd.errors import StoreError
 from lockerd.model.cards import Claim, ClaimKind, ClaimState, ManifestItem, Person
 from lockerd.model.custody import Place
 from lockerd.model.identity import FaceTemplate
-from lockerd.store import ledger
+from lockerd.store import attempts, collectors, ledger
+from lockerd.store.collectors import Named
 from lockerd.store.database import Row, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault, erase
@@ -28,16 +29,24 @@ class _Sealed(msgspec.Struct, frozen=True):
 
 
 async def put_item(
-    tx: Transaction, vault: Vault, item: ManifestItem, template: FaceTemplate | None, stamp: Stamp
+    tx: Transaction,
+    vault: Vault,
+    item: ManifestItem,
+    template: FaceTemplate | None,
+    stamp: Stamp,
+    named: Sequence[Named] = (),
 ) -> bool:
     """Store an announced card and begin its custody at TRAY; again while EXPECTED, it replaces what was known.
 
-    Once STOCKED only a template that is missing or of another model is replaced, and only for the same ID number. Gives
-    False, changing nothing, in all other cases.
+    `named` are those who may collect beside the owner. Once STOCKED only they, and a template that is missing or of another
+    model, are replaced, and only for the same ID number. Gives False, changing nothing, in all other cases.
     """
     known = await _state(tx, item.claim_id)
     if known is ClaimState.STOCKED:
-        return template is not None and await _enrol_again(tx, vault, item, template)
+        if not await _is_of(tx, vault, item):
+            return False
+        enrolled = template is not None and await _enrol_again(tx, vault, item, template)
+        return await collectors.put(tx, vault, item.claim_id, named) or enrolled
     if known not in (None, ClaimState.EXPECTED):
         return False
     key = await vault.create(tx, "claim", item.claim_id)
@@ -57,16 +66,19 @@ async def put_item(
     await _erase_template(tx, item.claim_id)
     if template is not None:
         await _put_template(tx, vault, item.claim_id, template)
-    await ledger.add_new_card(tx, item.claim_id)
+    await collectors.put(tx, vault, item.claim_id, named)
+    await ledger.add_new_card(tx, item.claim_id, stamp)
     return True
 
 
+async def _is_of(tx: Transaction, vault: Vault, item: ManifestItem) -> bool:
+    row = await tx.one("SELECT id_index FROM claim WHERE claim_id = ?", (item.claim_id,))
+    return row is not None and row["id_index"] == vault.blind(item.id_number)
+
+
 async def _enrol_again(tx: Transaction, vault: Vault, item: ManifestItem, template: FaceTemplate) -> bool:
-    row = await tx.one(
-        "SELECT id_index, model_id FROM claim LEFT JOIN face_template USING (claim_id) WHERE claim_id = ?",
-        (item.claim_id,),
-    )
-    if row is None or row["id_index"] != vault.blind(item.id_number) or row["model_id"] == template.model_id:
+    row = await tx.one("SELECT model_id FROM face_template WHERE claim_id = ?", (item.claim_id,))
+    if row is not None and row["model_id"] == template.model_id:
         return False
     await _erase_template(tx, item.claim_id)
     await _put_template(tx, vault, item.claim_id, template)
@@ -91,14 +103,6 @@ async def withdraw(tx: Transaction, claim_id: str, stamp: Stamp) -> bool:
     await _set_state(tx, claim_id, ClaimState.WITHDRAWN, stamp)
     await tx.execute("DELETE FROM code WHERE claim_id = ?", (claim_id,))
     return True
-
-
-async def expected_for_chip(tx: Transaction, vault: Vault, id_number: str, valid_from: str) -> Claim | None:
-    """The announced claim of a card whose chip says this number and begin of validity (YYYYMMDD)."""
-    for claim in await _found(tx, vault, id_number, ClaimState.EXPECTED):
-        if claim.valid_from == valid_from:
-            return claim
-    return None
 
 
 async def for_chip(tx: Transaction, vault: Vault, id_number: str, valid_from: str) -> Claim | None:
@@ -126,8 +130,13 @@ async def stocked(tx: Transaction, claim_id: str, slot: int, stamp: Stamp) -> No
 
 async def for_id(tx: Transaction, vault: Vault, id_number: str) -> Claim | None:
     """The collectable claim of an ID number, the oldest first; None also for a number nobody has."""
-    found = await _found(tx, vault, id_number, ClaimState.STOCKED)
+    found = await all_for_id(tx, vault, id_number)
     return found[0] if found else None
+
+
+async def all_for_id(tx: Transaction, vault: Vault, id_number: str) -> Sequence[Claim]:
+    """The collectable claims of an ID number, the oldest first."""
+    return await _found(tx, vault, id_number, ClaimState.STOCKED)
 
 
 async def by_id(tx: Transaction, vault: Vault, claim_id: str) -> Claim | None:
@@ -146,13 +155,14 @@ async def template(tx: Transaction, vault: Vault, claim_id: str) -> FaceTemplate
 
 
 async def collected(tx: Transaction, claim_id: str, stamp: Stamp) -> None:
-    """The citizen has the card. The template goes at once, the rest within a day (`erase_collected`).
+    """The citizen has the card. Templates and collectors go at once, the rest within a day (`erase_collected`).
 
     Also for a claim WITHDRAWN while its card was on the way: the hand was faster. Raises StoreError for any other state.
     """
     withdrawn = await _state(tx, claim_id) is ClaimState.WITHDRAWN
     await _change(tx, claim_id, ClaimState.WITHDRAWN if withdrawn else ClaimState.STOCKED, ClaimState.COLLECTED, stamp)
     await _erase_template(tx, claim_id)
+    await collectors.forget(tx, claim_id)
     await tx.execute("DELETE FROM code WHERE claim_id = ?", (claim_id,))
 
 
@@ -169,13 +179,17 @@ async def erase_collected(tx: Transaction, older_than: float) -> int:
     Call `Database.truncate_wal` after it, so that the destroyed keys leave the disk.
     """
     rows = await tx.all(
-        "SELECT claim_id FROM claim WHERE state IN ('collected', 'withdrawn') AND since < ? AND person IS NOT NULL",
+        "SELECT claim_id, id_index FROM claim"
+        " WHERE state IN ('collected', 'withdrawn') AND since < ? AND person IS NOT NULL",
         (older_than,),
     )
     for row in rows:
         await erase(tx, "claim", row["claim_id"])
         await _erase_template(tx, row["claim_id"])
+        await collectors.forget(tx, row["claim_id"])
         await tx.execute("UPDATE claim SET person = NULL, id_index = NULL WHERE claim_id = ?", (row["claim_id"],))
+        if await tx.one("SELECT 1 FROM claim WHERE id_index = ?", (row["id_index"],)) is None:
+            await attempts.erase(tx, row["id_index"])
     return len(rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lockerd.errors import StoreError
+from lockerd.model.policy import Collector, Relation
 from lockerd.store import journal
 from lockerd.store.database import Transaction
 from lockerd.store.journal import Stamp
@@ -18,9 +19,29 @@ async def begin(tx: Transaction, journey_id: str, stamp: Stamp) -> None:
     )
 
 
-async def attach(tx: Transaction, journey_id: str, claim_id: str) -> None:
-    """Bind an unfinished journey to the claim it is about. Raises StoreError when there is no such journey."""
-    await _update(tx, journey_id, "UPDATE journey SET claim_id = ?2 WHERE journey_id = ?1 AND ended IS NULL", claim_id)
+async def attach(tx: Transaction, journey_id: str, claim_id: str, collector: Collector | None = None) -> None:
+    """Bind an unfinished journey to the claim it is about, and to who is there to collect it, None where nobody knows.
+
+    Raises StoreError when there is no such journey.
+    """
+    await _update(
+        tx,
+        journey_id,
+        "UPDATE journey SET claim_id = ?2, relation = ?3, collector_id = ?4 WHERE journey_id = ?1 AND ended IS NULL",
+        claim_id,
+        None if collector is None else collector.relation,
+        None if collector is None else collector.collector_id or None,
+    )
+
+
+async def collector_of(tx: Transaction, claim_id: str) -> Collector | None:
+    """Who was last there to collect a claim's card; None where nobody was, or nobody knows."""
+    row = await tx.one(
+        "SELECT relation, collector_id FROM journey WHERE claim_id = ? AND relation IS NOT NULL"
+        " ORDER BY began DESC, rowid DESC LIMIT 1",
+        (claim_id,),
+    )
+    return None if row is None else Collector(Relation(row["relation"]), row["collector_id"] or "")
 
 
 async def end(tx: Transaction, journey_id: str, outcome: str, stamp: Stamp) -> None:
@@ -69,7 +90,7 @@ async def unfinished(tx: Transaction) -> list[str]:
     return [row["journey_id"] for row in rows]
 
 
-async def _update(tx: Transaction, journey_id: str, sql: str, *values: str | float) -> None:
+async def _update(tx: Transaction, journey_id: str, sql: str, *values: str | float | None) -> None:
     row = await tx.one(sql + " RETURNING journey_id", (journey_id, *values))
     if row is None:
         raise StoreError(f"there is no unfinished journey {journey_id}")

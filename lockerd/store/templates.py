@@ -10,7 +10,7 @@ _ASKED = "templates_asked_for"
 
 
 async def ask_again(tx: Transaction, model_id: str, stamp: Stamp) -> int:
-    """Tell the office, once for each change of model, of every claim whose template another model made; gives their number.
+    """Tell the office, once for each change of model, of every claim with a template that another model made; gives their number.
 
     A claim that has no template was announced with a photo that nobody could use; it is not asked for again.
     """
@@ -18,8 +18,9 @@ async def ask_again(tx: Transaction, model_id: str, stamp: Stamp) -> int:
     if asked is not None and asked["value"] == model_id:
         return 0
     rows = await tx.all(
-        "SELECT claim_id FROM claim JOIN face_template USING (claim_id)"
-        " WHERE state IN ('expected', 'stocked') AND model_id != ? ORDER BY claim_id",
+        "SELECT claim_id FROM claim WHERE state IN ('expected', 'stocked') AND claim_id IN ("
+        "SELECT claim_id FROM face_template WHERE model_id != ?1"
+        " UNION SELECT claim_id FROM collector WHERE model_id != ?1) ORDER BY claim_id",
         (model_id,),
     )
     for row in rows:

@@ -13,12 +13,16 @@ import segno
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from lockerd.model import lettercode
 from lockerd.model.view import FaultKind, Notice, Progress, Screen, View
 from lockerd.web.catalogue import LANGUAGES, Catalogue, catalogue
 from lockerd.web.common import STATIC, TEMPLATES
 
 STEPS: Final = (Screen.CODE, Screen.IDENTIFY, Screen.FACE, Screen.CONFIRM, Screen.OLD_CARD, Screen.TAKE)
 """The six steps the citizen is told of, in order."""
+
+_STEP_OF: Final = {Screen.REVIEW: Screen.FACE}
+"""Screens that are a step together with another."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -46,15 +50,17 @@ def compose(view: View, language: str, text: Catalogue) -> Message:
     """Render `view` with the texts of `text`, whose keys are all that is read."""
     if view.screen is Screen.FAULT and view.fault is None:
         view = replace(view, fault=FaultKind.IN_DOUBT)  # a page must say something; this is the careful word
-    steps = [(n, _step_state(screen, view), text(f"step.{screen}")) for n, screen in enumerate(STEPS, 1)]
+    now = _STEP_OF.get(view.screen, view.screen)
+    steps = [(n, _step_state(screen, now, view), text(f"step.{screen}")) for n, screen in enumerate(STEPS, 1)]
     template = environment().get_template(f"{view.screen}.html")
     html = template.render(
         view=view,
         t=text,
         language=language,
         other=next(code for code in LANGUAGES if code != language),
-        steps=steps if view.screen in STEPS else [],
+        steps=steps if now in STEPS else [],
         waiting=is_waiting(view),
+        qr_prefix=lettercode.QR_PREFIX,
         qr=qr_svg(view.ticket) if view.ticket else None,
     )
     return Message(
@@ -122,10 +128,10 @@ def sentences(words: str) -> Markup:
     return gap.join(Markup('<span class="line">{}</span>').format(part) for part in parts if part)
 
 
-def _step_state(screen: Screen, view: View) -> str:
-    if screen is view.screen:
+def _step_state(screen: Screen, now: Screen, view: View) -> str:
+    if screen is now:
         return "now"
-    if view.screen not in STEPS or STEPS.index(screen) > STEPS.index(view.screen):
+    if now not in STEPS or STEPS.index(screen) > STEPS.index(now):
         return "ahead"
     return "skipped" if screen is Screen.OLD_CARD and not view.renewal else "done"
 
@@ -145,6 +151,8 @@ def _say_page(view: View, text: Catalogue) -> str:
         return " ".join((text(f"notice.{view.notice}") if view.notice else "", text("say.take_old"))).strip()
     if view.notice is not None:
         return text(f"notice.{view.notice}")
+    if view.progress is Progress.REVIEWING:
+        return text("review.asked_title") + text("stop")
     return text(f"say.{view.screen}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
@@ -31,7 +31,7 @@ from sim.virtual_time import FAMILY, Family, VirtualLoop, name_of
 
 T = TypeVar("T")
 
-PACE = Pace(idle=300.0, watched=1.0, moving=0.25)  # rarer than in the street: nearly all looks find nothing new
+PACE = Pace(idle=600.0, watched=1.0, moving=0.5, reported=60.0)  # rarer than in the street: most looks find nothing new
 RESTART_SECONDS = 10.0  # until the service manager starts a daemon again that ended by itself
 MODEL = "memory"
 KEY = bytes(range(32))
@@ -118,7 +118,7 @@ class MemoryFace:
                 verdict, reason = FaceVerdict.NOT_VERIFIED, FaceReason.TIMED_OUT
         return FaceResult(verdict, reason, MODEL, "t")
 
-    async def previews(self) -> AsyncIterator[bytes]:
+    async def previews(self) -> AsyncGenerator[bytes, None]:
         """Nobody looks."""
         nothing: tuple[bytes, ...] = ()
         for picture in nothing:

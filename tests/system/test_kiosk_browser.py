@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -17,6 +17,7 @@ from aiohttp import web
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
+from lockerd.model.policy import Evidence
 from lockerd.model.view import Action, FaultKind, Notice, Progress, Screen, Tap, View, Whereabouts
 from lockerd.web.kiosk import Views, kiosk_app
 
@@ -29,17 +30,21 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "wcag2aaa"]
 SCREENSHOTS = Path(os.environ.get("LOCKERD_SCREENSHOTS", "screenshots"))
 NUMBER = "990101199003071237"
 
+LETTER = "0427123404271245"
 TICKET = "A-0427"
 BOTH = (Whereabouts.NEW_SAFE_INSIDE, Whereabouts.OLD_WITH_YOU)
 MASKED = {"masked_name": "欧阳*明", "masked_number": "9901**********1237"}
 VIEWS: dict[str, View] = {
     "1-code": View(Screen.CODE),
     "1-code-wrong": View(Screen.CODE, notice=Notice.CODE_WRONG, attempts_left=4),
+    "1-code-always": View(Screen.CODE, no_code_allowed=False),
     "1-code-limited": View(Screen.CODE, reader_available=False, renewal_available=False),
     "2-identify": View(Screen.IDENTIFY),
     "2-identify-checking": View(Screen.IDENTIFY, progress=Progress.CHECKING),
     "2-identify-locked": View(Screen.IDENTIFY, notice=Notice.CODE_LOCKED, number_allowed=False),
     "2-identify-no-code": View(Screen.IDENTIFY, number_allowed=False),
+    "1-code-sent": View(Screen.CODE, notice=Notice.CODE_SENT),
+    "2-identify-card-for-code": View(Screen.IDENTIFY, number_allowed=False, notice=Notice.CARD_FOR_CODE),
     "2-identify-card-needed": View(Screen.IDENTIFY, number_allowed=False, notice=Notice.CARD_NEEDED),
     "2-identify-no-way": View(Screen.IDENTIFY, number_allowed=False, reader_available=False),
     "2-identify-unreadable": View(Screen.IDENTIFY, notice=Notice.CARD_UNREADABLE, attempts_left=2),
@@ -48,7 +53,10 @@ VIEWS: dict[str, View] = {
     "3-face": View(Screen.FACE, progress=Progress.LOOKING),
     "3-face-light": View(Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_LIGHT),
     "3-face-retry": View(Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_RETRY, attempts_left=2),
+    "3-review": View(Screen.REVIEW),
+    "3-review-asked": View(Screen.REVIEW, progress=Progress.REVIEWING),
     "4-confirm": View(Screen.CONFIRM, renewal=True, **MASKED),
+    "4-confirm-other": View(Screen.CONFIRM, renewal=True, for_other=True, **MASKED),
     "5-old-card": View(Screen.OLD_CARD, renewal=True),
     "5-old-card-not-yours": View(Screen.OLD_CARD, Progress.RETURNING_OLD_CARD, Notice.OLD_CARD_NOT_YOURS, renewal=True),
     "5-old-card-again": View(Screen.OLD_CARD, notice=Notice.OLD_CARD_NOT_YOURS, renewal=True),
@@ -65,6 +73,7 @@ VIEWS: dict[str, View] = {
     "8-fault-recovering": View(Screen.FAULT, Progress.RECOVERING, fault=FaultKind.NOT_TAKEN, ticket=TICKET),
     "8-fault-take-back": View(Screen.FAULT, Progress.RETURNING_OLD_CARD, fault=FaultKind.NOT_TAKEN, ticket=TICKET),
 } | {f"8-fault-{kind}": View(Screen.FAULT, fault=kind, whereabouts=BOTH, ticket=TICKET) for kind in FaultKind}
+VIEWS["8-fault-more_needed"] = replace(VIEWS["8-fault-more_needed"], wanted=tuple(Evidence))
 AXE_VIEWS = [
     "1-code",
     "1-code-wrong",
@@ -73,6 +82,8 @@ AXE_VIEWS = [
     "2-identify-warn",
     "2-identify-locked",
     "3-face-light",
+    "3-review",
+    "3-review-asked",
     "4-confirm",
     "5-old-card",
     "6-take-fetching",
@@ -293,15 +304,49 @@ async def test_the_judges_see_a_bad_page(chromium: Browser) -> None:
     assert kinds >= {"outside", "small target", "small text"}
 
 
+@pytest.mark.parametrize(("size", "language"), [(LANDSCAPE, "en"), (PORTRAIT, "zh")], ids=["landscape", "portrait"])
+async def test_a_letter_code_is_typed_or_scanned(chromium: Browser, size: dict[str, int], language: str) -> None:
+    async with machine(View(Screen.CODE, notice=Notice.CODE_WRONG, attempts_left=4)) as locker:
+        page = await opened(chromium, locker.address, size)
+        await shown(page, locker.views)
+        await speak(page, language)
+        await page.locator('[data-choose="letter"]').click()
+        await page.screenshot(
+            path=folder(f"{size['width']}x{size['height']}") / f"1-letter-{language}.png", scale="css"
+        )
+        assert await page.evaluate(CHECK_BOXES) == []
+        hint = page.locator("[data-choice=letter] [data-hint]")
+        await page.keyboard.type(LETTER[:15])
+        await expect(hint).to_have_class("hint more")
+        await page.keyboard.type("1")
+        await expect(hint).to_have_class("hint check")
+        await expect(page.locator('[data-action="letter_code"]')).to_be_disabled()
+        await page.keyboard.press("Backspace")
+        await page.keyboard.type(LETTER[-1])
+        await page.locator('[data-action="letter_code"]').click()
+        await until(lambda: locker.taps == [Tap(Action.LETTER_CODE, LETTER)])
+        locker.views.publish(View(Screen.IDENTIFY))
+        await shown(page, locker.views)
+        await page.keyboard.type(f"LC1{LETTER}\n")  # a scan elsewhere is no code
+
+        locker.views.publish(View(Screen.CODE))
+        await shown(page, locker.views)
+        await page.keyboard.type("12")
+        for other in ("LC2" + LETTER, "HTTP://EXAMPLE.ORG/", "LC1" + LETTER):
+            await page.keyboard.type(f"{other}\n")
+        await until(lambda: len(locker.taps) == 2)
+        assert locker.taps[1] == Tap(Action.LETTER_CODE, LETTER)
+
+
 async def test_a_citizen_taps_through_the_first_pages(chromium: Browser) -> None:
     async with machine(View(Screen.CODE)) as locker:
         page = await opened(chromium, locker.address, LANDSCAPE)
         ok = page.locator('[data-action="code"]')
         await shown(page, locker.views)
         for digit in "4821773":
-            await page.locator(f'[data-key="{digit}"]').click()
+            await page.locator(f'[data-key="{digit}"]:visible').click()
         await expect(ok).to_be_disabled()
-        await page.locator('[data-key="0"]').click()
+        await page.locator('[data-key="0"]:visible').click()
         await expect(page.locator(".entry.code")).to_have_text("4821 7730")
         sent: list[str] = []
         page.on("request", lambda request: sent.append(request.url))

@@ -13,6 +13,8 @@ from firmware_protocol.idnumber import check_digit
 from lockerd.model.cards import Chip, Claim, ClaimKind, ClaimState, Person
 from lockerd.model.custody import Fault, Motion, Observation, Outcome, Place, Result, Unit
 from lockerd.model.identity import FaceReason, FaceResult, FaceVerdict
+from lockerd.model.policy import Collector, Evidence, OwnerRows, Policy, Relation
+from lockerd.model.review import ReviewDecision
 from lockerd.model.view import Action, FaultKind, Notice, Screen, Tap, Ways
 from lockerd.pickup.diagram import mermaid
 from lockerd.pickup.screens import STAGES, view_of, whereabouts
@@ -22,6 +24,7 @@ from lockerd.pickup.state import (
     CheckCode,
     ChipRead,
     ClaimChecked,
+    CodeSent,
     EndJourney,
     Event,
     ExitCleared,
@@ -36,6 +39,8 @@ from lockerd.pickup.state import (
     Record,
     RecordOldTaken,
     RecordTaken,
+    ReviewDecided,
+    SendCode,
     Stage,
     Tapped,
     ThroatCleared,
@@ -73,10 +78,18 @@ def face(verdict: FaceVerdict) -> FaceDecided:
     return FaceDecided(FaceResult(verdict, FaceReason.MATCH, "m", "t"))
 
 
+OWNER = Collector()
+DEFAULT = Policy()
+
+
+def match(claim: Claim, collector: Collector = OWNER, policy: Policy = DEFAULT) -> ClaimChecked:
+    return ClaimChecked(claim, collector, policy.opens(collector.relation, claim.kind))
+
+
 TO_CONFIRM: tuple[Event, ...] = (
     tap(Action.CODE, "12345678"),
     CardSeen(OLD_CHIP),
-    ClaimChecked(CLAIM),
+    match(CLAIM),
     face(FaceVerdict.VERIFIED),
 )
 TO_ESCROW: tuple[Event, ...] = (
@@ -126,7 +139,7 @@ def test_the_code_is_consumed_with_the_intent_of_the_pick_and_nowhere_else() -> 
 
 def test_a_replacement_wants_no_old_card() -> None:
     events = list(TO_CONFIRM)
-    events[2] = ClaimChecked(REPLACEMENT)
+    events[2] = match(REPLACEMENT)
     journey, asked = walk(*events, tap(Action.CONFIRM))
     assert journey.stage is Stage.PICKING
     assert motions(asked) == [Motion.PICK]
@@ -134,7 +147,7 @@ def test_a_replacement_wants_no_old_card() -> None:
 
 def test_an_old_card_that_is_already_kept_is_not_asked_for_again() -> None:
     events = list(TO_CONFIRM)
-    events[2] = ClaimChecked(replace(CLAIM, old_card_kept=True))
+    events[2] = match(replace(CLAIM, old_card_kept=True))
     assert walk(*events, tap(Action.CONFIRM))[0].stage is Stage.PICKING
 
 
@@ -158,6 +171,24 @@ def test_only_the_code_way_locks() -> None:
     _, asked = walk(CardSeen(OLD_CHIP), start=journey)
     assert asked == [FindClaim(NUMBER)]
     assert walk(tap(Action.NUMBER, NUMBER), start=journey)[0].notice is Notice.CARD_NEEDED
+
+
+def test_a_letter_code_goes_the_way_of_a_code() -> None:
+    journey, asked = walk(tap(Action.LETTER_CODE, "0000000000000001"), CardSeen(OLD_CHIP))
+    assert asked[-1] == CheckCode(NUMBER, "0000000000000001")
+    assert journey.stage is Stage.CHECKING
+
+
+def test_a_code_is_sent_to_the_holder_of_a_card_and_nobody_is_told_what_became_of_it() -> None:
+    journey, _ = walk(tap(Action.NO_CODE), tap(Action.SEND_CODE))
+    assert (journey.stage, journey.notice) == (Stage.IDENTIFY, Notice.CARD_FOR_CODE)
+    assert walk(tap(Action.NUMBER, NUMBER), start=journey)[0].stage is Stage.IDENTIFY
+    journey, asked = walk(CardSeen(OLD_CHIP), start=journey)
+    assert asked == [SendCode(NUMBER)]
+    journey, asked = walk(CodeSent(), start=journey)
+    assert (journey.stage, journey.notice, journey.wants_code) == (Stage.IDLE, Notice.CODE_SENT, False)
+    assert any(isinstance(effect, EndJourney) for effect in asked)
+    assert walk(tap(Action.CODE, "12345678"), tap(Action.SEND_CODE))[0].wants_code is False
 
 
 @pytest.mark.parametrize("number", [NUMBER[:-1] + ("1" if NUMBER[-1] != "1" else "2"), "", "1" * 18])
@@ -199,6 +230,112 @@ def test_a_template_of_another_model_is_no_failed_try_of_the_citizen() -> None:
     assert (journey.stage, journey.fault) == (Stage.FAULT, FaultKind.FACE_DOWN)
     assert asked[-1] == IssueTicket()
     assert motions(asked) == []
+
+
+# --- the combination policy
+
+STRICT = OwnerRows(replacement=((Evidence.CODE, Evidence.ID_CARD, Evidence.FACE),))
+REVIEWED = OwnerRows(
+    replacement=(
+        (Evidence.ID_CARD, Evidence.FACE),
+        (Evidence.CODE, Evidence.ID_CARD, Evidence.REMOTE_REVIEW),
+    )
+)
+FAILED = (face(FaceVerdict.NOT_VERIFIED),) * 3
+
+
+def with_card(rows: OwnerRows, code: bool = True) -> tuple[Event, ...]:
+    entry = tap(Action.CODE, "12345678") if code else tap(Action.NO_CODE)
+    return entry, CardSeen(OLD_CHIP), match(REPLACEMENT, policy=Policy(owner=rows))
+
+
+def test_a_card_that_wants_more_than_was_shown_says_what_and_issues_a_ticket() -> None:
+    journey, asked = walk(*with_card(STRICT, code=False))
+    assert (journey.stage, journey.fault, asked[-1]) == (Stage.FAULT, FaultKind.MORE_NEEDED, IssueTicket())
+    view = view_of(journey, seconds_left=None, warn=False, ways=Ways())
+    assert view.wanted == STRICT.replacement[0]
+    for words in ("pickup code", "your own ID card", "face check"):
+        assert words in render(view, "en").html
+
+
+def test_a_number_opens_nothing_where_the_card_itself_is_asked_for() -> None:
+    number = tap(Action.NUMBER, NUMBER)
+    journey, _ = walk(tap(Action.CODE, "12345678"), number, match(REPLACEMENT, policy=Policy(owner=STRICT)))
+    assert journey.fault is FaultKind.MORE_NEEDED
+
+
+def test_a_row_without_combinations_leaves_the_card_to_the_counter() -> None:
+    assert walk(*with_card(OwnerRows(replacement=())))[0].fault is FaultKind.MORE_NEEDED
+
+
+@pytest.mark.parametrize("lost", [FAILED, (face(FaceVerdict.UNAVAILABLE),), (tap(Action.OTHER_WAY),)])
+def test_where_the_face_does_not_do_the_office_is_asked_only_with_consent(lost: tuple[Event, ...]) -> None:
+    journey, asked = walk(*with_card(REVIEWED), *lost)
+    assert (journey.stage, STAGES[journey.stage].watch) == (Stage.CONSENT, Watch.NOTHING)
+    assert IssueTicket() not in asked
+    journey, _ = walk(tap(Action.AGREE), start=journey)
+    assert STAGES[journey.stage].watch is Watch.REVIEW
+    journey, _ = walk(ReviewDecided(ReviewDecision.APPROVED), start=journey)
+    assert journey.stage is Stage.CONFIRM
+
+
+def test_without_the_code_that_a_review_wants_a_failed_face_ends_at_the_counter() -> None:
+    assert walk(*with_card(REVIEWED, code=False), *FAILED)[0].fault is FaultKind.NO_MATCH
+
+
+@pytest.mark.parametrize(
+    ("event", "fault"),
+    [
+        (ReviewDecided(ReviewDecision.REFUSED), FaultKind.REVIEW_REFUSED),
+        (ReviewDecided(ReviewDecision.TIMED_OUT), FaultKind.NO_REVIEWER),
+        (ReviewDecided(ReviewDecision.UNAVAILABLE), FaultKind.NO_REVIEWER),
+    ],
+)
+def test_a_review_that_does_not_approve_ends_at_the_counter_with_a_ticket(event: Event, fault: FaultKind) -> None:
+    journey, asked = walk(*with_card(REVIEWED), *FAILED, tap(Action.AGREE), event)
+    assert (journey.stage, journey.fault, asked[-1]) == (Stage.FAULT, fault, IssueTicket())
+
+
+def test_without_consent_no_picture_is_asked_for() -> None:
+    journey, asked = walk(*with_card(REVIEWED), *FAILED, tap(Action.OTHER_WAY))
+    assert (journey.stage, journey.fault, asked[-1]) == (Stage.FAULT, FaultKind.OTHER_WAY, IssueTicket())
+    journey, _ = walk(*with_card(REVIEWED), *FAILED, TimedOut())
+    assert journey.stage is Stage.IDLE
+
+
+def test_face_and_review_may_both_be_asked_for() -> None:
+    rows = OwnerRows(replacement=((Evidence.ID_CARD, Evidence.FACE, Evidence.REMOTE_REVIEW),))
+    journey, _ = walk(*with_card(rows), face(FaceVerdict.VERIFIED))
+    assert journey.stage is Stage.CONSENT
+    assert walk(tap(Action.AGREE), ReviewDecided(ReviewDecision.APPROVED), start=journey)[0].stage is Stage.CONFIRM
+    assert walk(*with_card(rows), *FAILED)[0].fault is FaultKind.NO_MATCH
+
+
+def test_nothing_opens_on_evidence_that_nobody_looked_at_whatever_a_table_says() -> None:
+    journey, asked = walk(*with_card(OwnerRows(replacement=((Evidence.CODE, Evidence.ID_CARD),))))
+    assert (journey.stage, motions(asked)) == (Stage.FAULT, [])
+
+
+def test_a_guardian_shows_the_own_card_and_hands_in_the_minors() -> None:
+    named = Collector(Relation.GUARDIAN, "N000001.1")
+    entry = (tap(Action.CODE, "12345678"), CardSeen(FOREIGN_CHIP))
+    journey, asked = walk(*entry, match(CLAIM, named), face(FaceVerdict.VERIFIED))
+    assert asked[0] == CheckCode(OTHER, "12345678")
+    view = view_of(journey, seconds_left=None, warn=False, ways=Ways())
+    assert (view.for_other, view.masked_number[-4:]) == (True, NUMBER[-4:])
+    to_escrow = (tap(Action.CONFIRM), ended(Motion.OPEN, None), ThroatFilled(), ended(Motion.ACCEPT, Place.ESCROW))
+    journey, _ = walk(*to_escrow, start=journey)
+    assert walk(ChipRead(FOREIGN_CHIP), start=journey)[0].stage is Stage.REFUSING_OLD
+    assert walk(ChipRead(OLD_CHIP), start=journey)[0].stage is Stage.PICKING
+
+
+def test_a_damaged_old_card_need_not_be_readable_but_may_not_be_anothers() -> None:
+    damaged = replace(CLAIM, kind=ClaimKind.DAMAGED)
+    entry = (tap(Action.CODE, "12345678"), tap(Action.NUMBER, NUMBER), match(damaged), face(FaceVerdict.VERIFIED))
+    journey, _ = walk(*entry, *TO_ESCROW[4:])
+    assert walk(ChipRead(None), start=journey)[0].stage is Stage.PICKING
+    assert walk(ChipRead(FOREIGN_CHIP), start=journey)[0].stage is Stage.REFUSING_OLD
+    assert walk(*TO_ESCROW, ChipRead(None))[0].stage is Stage.REFUSING_OLD
 
 
 def test_the_old_card_of_someone_else_goes_back_and_can_be_replaced_by_the_right_one() -> None:
@@ -299,8 +436,8 @@ def test_every_stage_that_waits_for_a_person_has_a_time_out_row_or_a_watch_that_
         rows = [row for row in TABLE if row.source is stage]
         if rule.patience is not Patience.ENDLESS:
             assert any(row.on is TimedOut and row.to is not None for row in rows), stage
-        elif stage is not Stage.IDLE and rule.watch is not Watch.FACE:
-            assert any(row.on in (MotionEnded, ChipRead, ClaimChecked) for row in rows), stage
+        elif stage is not Stage.IDLE and rule.watch not in (Watch.FACE, Watch.REVIEW):
+            assert any(row.on in (MotionEnded, ChipRead, ClaimChecked, CodeSent) for row in rows), stage
 
 
 def test_every_way_out_of_a_motion_is_decided() -> None:
@@ -326,9 +463,10 @@ def _done_leaves(stage: Stage, motion: Motion) -> bool:
 def test_a_page_offers_exactly_the_taps_that_are_answered(stage: Stage) -> None:
     """No dead button, and no way out that is kept from the citizen."""
     journey = Journey(stage=stage, claim=CLAIM, code="12345678", fault=FaultKind.JAM, ticket="A-0001")
-    view = view_of(journey, seconds_left=None, warn=False, ways=Ways())
-    offered = {Action(name) for name in re.findall(r'data-action="(\w+)"', render(view, "en").html)} - {Action.LANGUAGE}
-    values = {Action.NUMBER: NUMBER, Action.CODE: "12345678"}
+    views = [view_of(journey, seconds_left=None, warn=False, ways=Ways(no_code=allowed)) for allowed in (True, False)]
+    pages = "".join(render(view, "en").html for view in views)
+    offered = {Action(name) for name in re.findall(r'data-action="(\w+)"', pages)} - {Action.LANGUAGE}
+    values = {Action.NUMBER: NUMBER, Action.CODE: "12345678", Action.LETTER_CODE: "0000000000000001"}
     assert offered == {
         action for action in Action if step(journey, tap(action, values.get(action, ""))) != (journey, ())
     }
@@ -342,10 +480,10 @@ def test_the_diagram_names_every_stage() -> None:
 EVENTS = st.one_of(
     st.sampled_from([tap(action, "12345678") for action in Action] + [tap(Action.NUMBER, NUMBER)]),
     st.sampled_from([CardSeen(OLD_CHIP), CardFailed(silent=True), CardFailed(silent=False), TimedOut()]),
-    st.sampled_from(
-        [ClaimChecked(CLAIM), ClaimChecked(REPLACEMENT), ClaimChecked(None), ClaimChecked(None, locked=True)]
-    ),
+    st.sampled_from([match(CLAIM), match(REPLACEMENT), ClaimChecked(None), ClaimChecked(None, locked=True)]),
     st.builds(face, st.sampled_from(FaceVerdict)),
+    st.builds(ReviewDecided, st.sampled_from(ReviewDecision)),
+    st.just(match(REPLACEMENT, policy=Policy(owner=REVIEWED))),
     st.builds(FacePrompted, st.sampled_from(FaceReason)),
     st.sampled_from([ThroatFilled(), ThroatCleared(), ExitCleared(), TicketIssued("A-0001")]),
     st.sampled_from([ChipRead(chip) for chip in (None, NEW_CHIP, OLD_CHIP, FOREIGN_CHIP)]),
@@ -369,6 +507,8 @@ def test_on_any_sequence_nothing_is_presented_without_proof(events: list[Event])
         journey, effects = step(journey, event)
         if before.stage is Stage.FACE and isinstance(event, FaceDecided):
             verified = event.result.verdict is FaceVerdict.VERIFIED
+        if before.stage is Stage.REVIEWING and isinstance(event, ReviewDecided):
+            verified = event.decision is ReviewDecision.APPROVED
         if before.stage is Stage.CONFIRM and isinstance(event, Tapped) and event.tap.action is Action.CONFIRM:
             confirmed = True
         if isinstance(event, ChipRead) and before.stage is Stage.CHECKING_NEW:

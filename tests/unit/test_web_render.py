@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from lockerd.model.policy import Evidence
 from lockerd.model.view import FaultKind, Notice, Progress, Screen, View, Whereabouts
 from lockerd.web.catalogue import LANGUAGES, Catalogue, catalogue
 from lockerd.web.render import compose, index, render, sentences
@@ -30,6 +31,9 @@ def every_view() -> list[View]:
             replace(base, number_allowed=False),
             replace(base, number_allowed=False, reader_available=False),
             replace(base, face_available=False),
+            replace(base, no_code_allowed=False),
+            replace(base, for_other=True),
+            replace(base, wanted=tuple(Evidence)),
             replace(base, renewal_available=False),
             replace(base, ticket="4821-7730", attempts_left=2),
         ]
@@ -144,11 +148,11 @@ def test_a_fault_without_a_kind_still_has_a_page() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_language_button_and_a_way_out_are_on_every_page(language: str) -> None:
-    leaving = {Screen.IDENTIFY, Screen.FACE, Screen.CONFIRM, Screen.OLD_CARD}
+    leaving = {Screen.IDENTIFY, Screen.FACE, Screen.REVIEW, Screen.CONFIRM, Screen.OLD_CARD}
     for view in every_view():
         html = render(view, language).html
         still = view.progress is Progress.NONE
-        at_rest = still or view.progress is Progress.LOOKING
+        at_rest = still or view.progress in {Progress.LOOKING, Progress.REVIEWING}
         assert 'data-action="language"' in html
         assert ('data-action="cancel"' in html) == (view.screen in leaving and at_rest)
         assert ('data-action="close"' in html) == (view.screen in {Screen.DONE, Screen.FAULT} and still)
