@@ -223,9 +223,9 @@ class Checker(Witness):
 
     async def _on_moves(self, fetch: Fetch, told: list[tuple[str, dict[str, Any]]]) -> None:
         sql = (
-            "SELECT card_move.*, intent.result, code.claim_id AS coded, code.consumed FROM card_move"
-            " LEFT JOIN intent USING (intent_id) LEFT JOIN code ON code.claim_id = card_move.card_id"
-            " WHERE move_id > ? ORDER BY move_id"
+            "SELECT card_move.*, intent.result, EXISTS"
+            " (SELECT 1 FROM code WHERE code.claim_id = card_move.card_id AND consumed IS NULL) AS opens"
+            " FROM card_move LEFT JOIN intent USING (intent_id) WHERE move_id > ? ORDER BY move_id"
         )
         for row in await fetch(sql, self._last_move):
             self._last_move = row["move_id"]
@@ -233,7 +233,7 @@ class Checker(Witness):
             wanted, card = told_with(row), row["card_id"]
             if wanted and not any(kind in wanted and data.get("card_id") == card for kind, data in told):
                 self.wrong(f"{card} came to {row['target']} in a transaction without an event that tells it")
-            if row["target"] == "exit" and row["coded"] is not None and row["consumed"] is None:
+            if row["target"] == "exit" and row["opens"]:
                 self.wrong(f"{card} is offered, and its code still opens")
 
     def _on_taken(self, data: dict[str, Any]) -> None:
