@@ -3,6 +3,7 @@
 # make soak         the real daemon in memory, in virtual time, under fire (DAYS=30 SEEDS=1..3 JOBS=2)
 # make crash-attempts  tries of a pickup code with the plug pulled (PULLS=1000)
 # make crash-images the database's real writes, the power cut after each of them (IMAGES=100000 SEED=1)
+# make mutants      daemons with one fault each, which the simulation has to notice
 # make setup        .venv only
 # make picture      docs/kiosk.png again, from a real run
 # make bench-wires  the bus owner against bare pymodbus and against the wire's limit
@@ -11,9 +12,9 @@
 # make bench-worker the daemon's loop and memory beside a worker that works flat out, frames a second
 # make fuzz         coverage-guided fuzzing of every parser (SECONDS=60 each)
 <<<<<<< HEAD
-.PHONY: setup test demo soak lint lock picture bench-wires line-faults fuzz conformance bench-face
+.PHONY: setup test demo soak mutants lint lock picture bench-wires line-faults fuzz conformance bench-face
 =======
-.PHONY: setup test demo soak crash-images crash-attempts lint lock picture bench-wires fuzz conformance bench-face bench-worker
+.PHONY: setup test demo soak mutants crash-images crash-attempts lint lock picture bench-wires fuzz conformance bench-face bench-worker
 >>>>>>> main
 .DEFAULT_GOAL := demo
 
@@ -58,6 +59,10 @@ crash-images: $(READY)
 crash-attempts: $(READY)
 	bash .ci/packages test
 	$(BIN)/python -m tests.crash.attempts --pulls $(or $(PULLS),1000)
+
+# every mutant of the daemon against the simulation; NAMES="no-sync …" for some of them
+mutants: $(READY)
+	$(BIN)/python -m tests.mutants $(NAMES)
 
 test: $(READY) lint
 	bash .ci/packages test
