@@ -10,13 +10,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from lockerd.app import make_state_dir, run
+from lockerd.app import make_state_dir
 from lockerd.config import Config, load_config, load_device_key
 from lockerd.drivers import SystemClock
 from lockerd.errors import ConfigError, LockerError, StartFailed
 from lockerd.face import commands as face_commands
 from lockerd.log import configure
 from lockerd.preflight import preflight
+from lockerd.serving import run
 from lockerd.store import staff
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamper

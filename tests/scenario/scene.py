@@ -53,7 +53,9 @@ class Scene:
     def told(self, person: str) -> list[str]:
         """The types of the journal's events about a person's new card, without their prefix and the mere moves."""
         claim = self.resident(person).who.new_card.card_id
-        told = [line.split()[3].removeprefix("lockerd.") for line in self.checker.story if f'"claim_id":"{claim}"' in line]
+        told = [
+            line.split()[3].removeprefix("lockerd.") for line in self.checker.story if f'"claim_id":"{claim}"' in line
+        ]
         return [kind for kind in told if kind != "card.moved"]
 
 
