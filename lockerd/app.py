@@ -14,6 +14,7 @@ from msgspec.structs import asdict
 from prometheus_client import CollectorRegistry
 
 from firmware_protocol.units import UnitKind
+from lockerd.climate import keep_climate
 from lockerd.condition import Condition, Parts, standing
 from lockerd.config import Config, CrtDispenser
 from lockerd.custody_desk import CustodyDesk
@@ -27,6 +28,7 @@ from lockerd.doing import Doing, Readers
 from lockerd.drivers import MODULE, READERS, Drivers
 from lockerd.errors import DatabaseDamaged, DiskFull, StartFailed, StoreError
 from lockerd.intake import Intake, keep_templates, send_messages
+from lockerd.issuing import Issuing
 from lockerd.listening import Listener
 from lockerd.loading import Loading
 from lockerd.maintenance import Maintenance
@@ -43,12 +45,13 @@ from lockerd.session import Session
 from lockerd.stocking import Stocking
 from lockerd.store import codes, journal
 from lockerd.store.ballast import Ballast
-from lockerd.store.database import Database, Transaction
+from lockerd.store.database import Database, News, Transaction
 from lockerd.store.housekeeping import Housekeeping
 from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
 from lockerd.store.retention import DAY, Retention
 from lockerd.store.vault import Vault
 from lockerd.supervise import Standing
+from lockerd.tries import Tries
 from lockerd.watching import Watching
 from lockerd.web.console import console_app
 from lockerd.web.health import HealthReport, health_app
@@ -191,8 +194,26 @@ def assemble(
     def new_journey_id() -> str:
         return random.randbytes(8).hex()
 
-    doing = Doing(db=db, vault=vault, motions=motions, readers=by_place, stamp=stamp, policy=config.policy)
-    stocking = Stocking(vault, stamp, partial(codes.new_code, random.randrange))
+    issuing = Issuing(
+        db=db,
+        vault=vault,
+        stamp=stamp,
+        new_code=partial(codes.new_code, random.randrange),
+        lifetimes={
+            codes.CodeKind.PICKUP: config.codes.pickup_days * DAY,
+            codes.CodeKind.LETTER: config.codes.letter_days * DAY,
+        },
+    )
+    stocking = Stocking(issuing)
+    doing = Doing(
+        db=db,
+        vault=vault,
+        motions=motions,
+        readers=by_place,
+        stamp=stamp,
+        policy=config.policy,
+        send_codes=issuing.to_holder,
+    )
     recovery = Recovery(
         db=db,
         vault=vault,
@@ -211,7 +232,7 @@ def assemble(
         Retention(**{name: days * DAY for name, days in asdict(config.retention).items()}),
         clock_is_right=lambda: link.status.clock_right,
     )
-    intake = Intake(db, vault, face, stamp)
+    intake = Intake(db, vault, face, stamp, issuing)
     link = OfficeLink(
         LinkSettings(config.office.url),
         LockerIdentity(config.machine.id, epoch, boot, {"lockerd": version("lockerd")}),
@@ -239,8 +260,9 @@ def assemble(
             idle=lambda: session.idle,
         ),
         changed=lambda: session.condition_changed(),  # noqa: PLW0108 the session comes after
-        every=drivers.pace.idle,
+        pace=drivers.pace,
     )
+    tries = Tries(db, stamp)
     session = Session(
         doing=doing,
         watching=Watching(motions, readers["counter"], face, config.patience.face, drivers.pace.watched),
@@ -253,9 +275,12 @@ def assemble(
         ways=lambda: replace(
             condition.ways(), no_code=config.policy.without_code, number=config.policy.names(Evidence.NUMBER)
         ),
+        tries=tries,
     )
     loading = Loading(db, vault, motions, by_place, stamp, stocking)
-    maintenance = Maintenance(db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp)
+    maintenance = Maintenance(
+        db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp, issuing=issuing
+    )
     desk = CustodyDesk(db=db, session=session, motions=motions, stocking=stocking, stamp=stamp)
 
     async def alive() -> bool:
@@ -264,6 +289,7 @@ def assemble(
 
     registry = CollectorRegistry()
     registry.register(condition)
+    registry.register(tries)
     return Assembled(
         boot=boot,
         session=session,
@@ -280,7 +306,9 @@ def assemble(
             "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
             "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp),
             "housekeeping": housekeeping.run,
+            "codes": issuing.watch,
             "condition": condition.run,
+            "climate": lambda: keep_climate(cabinet),
             "maintenance": maintenance.run,
             "session": session.run,
         },
@@ -323,11 +351,8 @@ def office_status(report: HealthReport) -> dict[str, object]:
 
 async def _wake_link(db: Database, link: OfficeLink) -> None:
     """Tell the link of new events as soon as they are written."""
-    last = 0
+    seen = 0
     while True:
-        seen = db.written
-        now = await db.read(journal.last_seq)
-        if now != last:
-            last = now
-            link.notify()
-        await db.more_written(seen)
+        await db.more(News.EVENT, seen)
+        seen = db.heard(News.EVENT)
+        link.notify()

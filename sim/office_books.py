@@ -230,6 +230,11 @@ class Books:
             _send_down(db, {"type": "manifest.withdraw", "claim_id": claim_id})
             return True
 
+    def command(self, body: Json) -> None:
+        """Put a command on the down channel."""
+        with self._transaction() as db:
+            _send_down(db, body)
+
     def page(self, after: int) -> Page:
         """The items after a cursor, oldest first, at most `PAGE_ITEMS` or about `PAGE_BYTES`."""
         with self._transaction() as db:

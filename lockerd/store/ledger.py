@@ -172,7 +172,7 @@ async def settle_intent(
 
 async def open_intents(tx: Transaction) -> list[Intent]:
     """Intents whose outcome is not written down, oldest first."""
-    found = await tx.all("SELECT * FROM intent WHERE result IS NULL ORDER BY intent_id")
+    found = await tx.all("SELECT * FROM intent WHERE result IS NULL ORDER BY +intent_id")
     return [
         Intent(
             row["intent_id"],

@@ -16,6 +16,12 @@ async def slot_state(tx: Transaction, slot: int) -> SlotState:
     return SlotState((await rows.slot(tx, slot))["state"])
 
 
+async def card_in(tx: Transaction, slot: int) -> str | None:
+    """The card that the ledger has in a slot; None for an empty one and for a slot that there is not."""
+    row = await tx.one("SELECT card_id FROM slot WHERE slot = ?", (slot,))
+    return None if row is None else row["card_id"]
+
+
 async def slot_counts(tx: Transaction) -> dict[SlotState, int]:
     """How many slots are in each state; a state of none is not named."""
     found = await tx.all("SELECT state, count(*) AS n FROM slot GROUP BY state")

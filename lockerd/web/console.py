@@ -57,6 +57,12 @@ class StaffWork(Protocol):
     async def empty_bin(self, name: str, counted: int) -> BinReport:
         """Record that the bin was emptied."""
 
+    async def reissue_code(self, name: str, slot: int) -> None:
+        """Send a new pickup code for the card in a slot."""
+
+    async def extend_code(self, name: str, slot: int) -> None:
+        """Let the codes for the card in a slot live longer."""
+
     async def settle(self) -> bool:
         """Bring the card path to rest; True when pickups are served again."""
 
@@ -66,6 +72,12 @@ class LoginBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Annotated[str, msgspec.Meta(max_length=64)]
     pin: Annotated[str, msgspec.Meta(max_length=64)]
+
+
+class SlotBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /api/code/…: the slot of the card."""
+
+    slot: Annotated[int, msgspec.Meta(ge=0, le=9999)]
 
 
 class NoBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +109,8 @@ def console_app(
             web.get("/api/load", console.load_report),
             web.get("/api/slots", console.slots),
             web.post("/api/bin/empty", console.empty_bin),
+            web.post("/api/code/reissue", console.reissue_code),
+            web.post("/api/code/extend", console.extend_code),
             web.post("/api/settle", console.settle),
             *custody_routes(desk, logins),
             web.get("/login", console.login_page),
@@ -171,6 +185,16 @@ class _Console:
         name, body = await self._ordered(request, CountBody)
         report = await self._maintenance.empty_bin(name, body.counted)
         return json_answer({"counted": report.counted, "expected": report.expected, "agreed": report.agreed})
+
+    async def reissue_code(self, request: web.Request) -> web.Response:
+        name, body = await self._ordered(request, SlotBody)
+        await self._maintenance.reissue_code(name, body.slot)
+        return json_answer({"reissue": True})
+
+    async def extend_code(self, request: web.Request) -> web.Response:
+        name, body = await self._ordered(request, SlotBody)
+        await self._maintenance.extend_code(name, body.slot)
+        return json_answer({"extend": True})
 
     async def settle(self, request: web.Request) -> web.Response:
         await self._ordered(request, NoBody)

@@ -80,7 +80,18 @@ class Checker(Witness):
         self._responsible: dict[str, str] = {}
         self._lied_about: set[str] = set()
         self._tampered: set[str] = set()
-        self.lying = False
+        self._lying = False
+        self._lied = False
+
+    @property
+    def lying(self) -> bool:
+        """Whether a sensor does not tell the truth now."""
+        return self._lying
+
+    @lying.setter
+    def lying(self, lying: bool) -> None:
+        self._lying = lying
+        self._lied = self._lied or lying
 
     def attend(self, stage: Stage) -> None:
         """Look at this stage from now on."""
@@ -128,6 +139,12 @@ class Checker(Witness):
             self.wrong(f"{person} leaves with two cards")
         assert self._remedies is not None
         self._remedies.left(person, empty_handed=not has_old and not has_new)
+
+    def inserted(self, person: str, card: str) -> None:
+        """A hand put a card into the throat."""
+        self.note(f"{person} inserts {card}")
+        assert self._remedies is not None
+        self._remedies.inserted(person, card)
 
     def guessed(self, person: str) -> None:
         """The machine compared a wrong code for somebody's number."""
@@ -280,7 +297,8 @@ class Checker(Witness):
         self.full_checks += 1
         assert self._orders is not None
         assert self._remedies is not None
-        self._orders.check_totals()
+        await self._orders.check_totals(fetch, lied=self._lied)
+        self._lied = self.lying
         await self._remedies.check(fetch, lying=self.lying)
         cards = await fetch(
             "SELECT card.*, slot.slot, slot.state FROM card LEFT JOIN slot USING (card_id)"

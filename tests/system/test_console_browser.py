@@ -98,6 +98,13 @@ class Machine:
     async def empty_bin(self, name: str, counted: int) -> BinReport:
         return BinReport(counted, self.expected)
 
+    async def reissue_code(self, name: str, slot: int) -> None:
+        if self.refusal:
+            raise LockerError(self.refusal)
+
+    async def extend_code(self, name: str, slot: int) -> None:
+        """Nothing to do."""
+
     async def settle(self) -> bool:
         return self.serving
 

@@ -31,7 +31,7 @@ async def _history(tx: Transaction) -> None:
         await ledger.move(tx, claim_id, Place.TRANSPORT, STAMP, "read")
         await carry(tx, Motion.STORE, claim_id, slot)
         await claims.stocked(tx, claim_id, slot, STAMP)
-        await codes.issue(tx, vault(), claim_id, "12345678", STAMP)
+        await codes.issue(tx, vault(), claim_id, "12345678", STAMP.wall + 1)
         await journal.append(tx, "lockerd.card.stocked", {"claim_id": claim_id}, stamp=STAMP)
         await messages.queue(tx, vault(), f"{claim_id}-1", "+8619900000001", "text")
     await messages.sent(tx, f"{TAKEN}-1", STAMP.wall)
@@ -133,7 +133,7 @@ BROKEN = {
     f"UPDATE claim SET state = 'stocked' WHERE claim_id = '{TAKEN}'": "is stocked, but its card was taken",
     f"UPDATE claim SET state = 'stocked' WHERE claim_id = '{EXPECTED}'": "is stocked, but its card was never stored",
     f"UPDATE claim SET state = 'expected' WHERE claim_id = '{STOCKED}'": "nobody was told to collect it",
-    f"UPDATE code SET claim_id = '{TAKEN}' WHERE claim_id = '{STOCKED}'": "is collected, but has a pickup code",
+    f"UPDATE code SET claim_id = '{TAKEN}' WHERE claim_id = '{STOCKED}'": "is collected, but has a code",
     f"UPDATE face_template SET claim_id = '{TAKEN}' WHERE claim_id = '{STOCKED}'": "face template is still there",
     f"UPDATE claim SET person = NULL WHERE claim_id = '{STOCKED}'": "whose it is was erased",
     f"DELETE FROM data_key WHERE record = 'claim|{STOCKED}'": "claim N000002 is sealed, but its key is not there",

@@ -49,6 +49,14 @@ class Machine:
         self.asked.append(("bin", name, counted))
         return BinReport(counted, 4)
 
+    async def reissue_code(self, name: str, slot: int) -> None:
+        self._refuse()
+        self.asked.append(("reissue", name, slot))
+
+    async def extend_code(self, name: str, slot: int) -> None:
+        self._refuse()
+        self.asked.append(("extend", name, slot))
+
     async def settle(self) -> bool:
         self._refuse()
         self.asked.append(("settle",))
