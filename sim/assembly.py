@@ -167,8 +167,8 @@ class Machine:
         world = self.world
         if not world.powered or self.silenced(CAMERA):
             return None
-        faces = (None if one is None else self._faces[one] for one in (world.looking, world.also_looking))
-        return Scene(*faces)
+        first, second = (None if one is None else self._faces[one] for one in (world.looking, world.also_looking))
+        return Scene(first, second, world.printed)
 
     def _field(self, name: str) -> Callable[[], ChipData | None]:
         def card() -> str | None:

@@ -36,10 +36,11 @@ class TakeFromReader(Act, frozen=True):
 
 
 class Look(Act, frozen=True):
-    """Stand before the camera: nobody, a person, or a person and another beside."""
+    """Stand before the camera: nobody, a person, or a person and another beside; or hold a print of a person before it."""
 
     person: str | None
     also: str | None = None
+    printed: bool = False
 
 
 class InsertOld(Act, frozen=True):
@@ -149,11 +150,11 @@ def perform(machine: Machine, act: AnyAct) -> None:
             world.put_on_reader(card)
         case TakeFromReader():
             world.take_from_reader()
-        case Look(person, also):
+        case Look(person, also, printed):
             for one in (person, also):
                 if not machine.knows(one):
                     raise Impossible(f"there is no person {one}")
-            world.look(person, also)
+            world.look(person, also, printed)
         case InsertOld(card):
             world.insert_old(card)
         case TakeNew():

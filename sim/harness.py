@@ -89,7 +89,7 @@ class Setting:
 
     `take_seconds` is how long lockerd leaves a new card in the exit; None leaves that to lockerd. `framed_by` is the origin
     that may frame the citizen's screen. With `bought` the dispenser is a carousel board and a bought module. `also` is laid
-    over lockerd's configuration.
+    over lockerd's configuration. With `infrared` there is a second camera, and both must agree.
     """
 
     state: Path
@@ -101,6 +101,7 @@ class Setting:
     take_seconds: float | None = None
     bought: bool = False
     also: Tables = field(default_factory=dict)
+    infrared: bool = False
 
     @property
     def database(self) -> Path:
@@ -161,6 +162,8 @@ def configuration(setting: Setting) -> dict[str, dict[str, Scalar]]:
         "health": {"listen": at.health},
         "patience": {"take": setting.take_seconds} if setting.take_seconds else {},
     }
+    if setting.infrared:
+        tables["face.second_source"] = {"source": "file", "address": str(machine / "infrared.jpg")}
     for name, table in setting.also.items():
         tables[name] = {**tables.get(name, {}), **table}
     return tables
@@ -265,6 +268,7 @@ class Harness:
         town = ["--seed", str(setting.seed)]
         wire = ["--modbus-tcp", at.modbus] if setting.tcp else []
         wire += ["--dispenser", "crt"] if setting.bought else []
+        wire += ["--infrared"] if setting.infrared else []
         machine = ["--control", at.control, "--speed", str(setting.speed), *wire]
         self._add("machine", ["-m", "sim", "machine", "--state", str(setting.state / "machine"), *town, *machine])
         self._add(

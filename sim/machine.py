@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dispenser", choices=("mailbox", "crt"), default="mailbox", help="crt: a bought module at DIR/dispenser"
     )
+    parser.add_argument("--infrared", action="store_true", help="a second camera, at DIR/infrared.jpg")
     parser.add_argument("--people", type=_count, default=12, metavar="N", help="size of the town (default %(default)s)")
 
 
@@ -82,6 +83,9 @@ async def _serve(arguments: argparse.Namespace) -> None:
             parts = [group.create_task(machine.run())]
             machine.boot()
             parts.append(group.create_task(film(picture, machine.scene, drawn(arguments.seed))))
+            if arguments.infrared:
+                second = film(folder / "infrared.jpg", machine.scene, drawn(arguments.seed + 1, infrared=True))
+                parts.append(group.create_task(second))
             for name, link in lines.items():
                 handle = _handle(machine, name)
                 parts.append(group.create_task(serve_pty(link, handle, baudrate=BAUDRATE)))

@@ -2,7 +2,7 @@
 
 Lockers: `POST /v1/hello`, `POST /v1/lockers/{id}/events`, `GET /v1/lockers/{id}/down`, `PUT /v1/lockers/{id}/status`.
 The simulator's own: `GET /sim/ledger`, `GET /sim/status`, `POST /sim/announce`, `POST /sim/withdraw`, `POST /sim/absent`,
-`POST /sim/entrust`, `GET /sim/events`.
+`POST /sim/entrust`, `GET /sim/events`; the reviewer's are in `sim.office_reviewer`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 from aiohttp import web
 
 from sim.office_books import Books, Unplaceable
+from sim.office_reviewer import ReviewDesk
 from sim.serving import serve
 
 Json = dict[str, Any]
@@ -68,6 +69,7 @@ class Office:
                 web.post("/sim/absent", self._absent),
                 web.post("/sim/entrust", self._entrust),
                 web.get("/sim/events", self._told),
+                *ReviewDesk().routes(),
             ]
         )
         app.on_shutdown.append(self._close)

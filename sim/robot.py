@@ -64,6 +64,10 @@ class Visit:
     `codes` are typed in turn, one per code page; none at all means "no code". `card` is held to the reader; without one the
     citizen's number is typed. `face` is the person before the camera. `old_cards` are inserted in turn. `takes` False
     leaves the new card standing in the exit; `leaves_at` names the page on which the citizen cancels.
+
+    `beside` stands before the camera, too, until the page says that one person only should, or, with `stays`, all the time.
+    With `printed` it is a print of `face`. `shows_face` False asks for another way on the camera's page; `agrees` says
+    whether one picture may go to the office.
     """
 
     person: Citizen
@@ -73,6 +77,11 @@ class Visit:
     old_cards: tuple[str, ...] = ()
     takes: bool = True
     leaves_at: str | None = None
+    beside: str | None = None
+    stays: bool = False
+    printed: bool = False
+    shows_face: bool = True
+    agrees: bool = True
 
 
 def visit_of(person: Citizen, code: str | None) -> Visit:
@@ -123,8 +132,15 @@ class Robot:
                     await self._tap(page, "cancel")
                 case "identify", "none":
                     await self._identify(page, visit)
+                case "face", _ if not visit.shows_face:
+                    with suppress(TooLate):  # a prompt changed the page under the finger
+                        await self._tap(page, "other_way")
                 case "face", _:
-                    await self._look(visit.face)
+                    await self._look(visit)
+                case "review", "none" if not visit.agrees:
+                    await self._tap(page, "other_way")
+                case "review", "none":
+                    await self._agree(page, visit)
                 case "confirm", "none":
                     await self._tap(page, "confirm")
                 case "old_card", "none":
@@ -183,10 +199,20 @@ class Robot:
         await self.body.hesitate()
         await self._act("take_from_reader")
 
-    async def _look(self, face: str) -> None:
+    async def _look(self, visit: Visit) -> None:
         await self.body.hesitate()
-        await self._act("look", person=face)
+        await self._act("look", person=visit.face, also=visit.beside, printed=visit.printed)
+        if visit.beside is not None and not visit.stays:
+            await self.kiosk.page("one person asked for", PAGE_SECONDS, lambda new: new.notice == "face_several")
+            await self.body.hesitate()
+            await self._act("look", person=visit.face)
         await self.kiosk.page("the face decided", 3 * PAGE_SECONDS, lambda new: new.view != "face")
+        await self._act("look", person=None)
+
+    async def _agree(self, page: Page, visit: Visit) -> None:
+        await self._act("look", person=visit.face)
+        await self._tap(page, "agree")
+        await self.kiosk.page("the review decided", 3 * PAGE_SECONDS, lambda new: new.view != "review")
         await self._act("look", person=None)
 
     async def _insert(self, page: Page, card: str) -> None:

@@ -123,6 +123,7 @@ class World:
         self.on_reader: str | None = None
         self.looking: str | None = None
         self.also_looking: str | None = None
+        self.printed = False  # who is looking is a print on paper
 
     # What is where
 
@@ -290,11 +291,13 @@ class World:
             raise Impossible("the shutter of the throat is closed")
         self._put(card, Spot(Place.PERSON))
 
-    def look(self, person: str | None, also: str | None = None) -> None:
-        """Who stands before the camera: nobody, one, or one and another beside."""
+    def look(self, person: str | None, also: str | None = None, printed: bool = False) -> None:
+        """Who stands before the camera: nobody, one, or one and another beside; or a print of one is held before it."""
         if also is not None and (person is None or also == person):
             raise Impossible("nobody stands beside nobody or himself")
-        self.looking, self.also_looking = person, also
+        if printed and (person is None or also is not None):
+            raise Impossible("a print shows one person")
+        self.looking, self.also_looking, self.printed = person, also, printed
 
     # Kept
 
@@ -327,6 +330,7 @@ class World:
             "on_reader": self.on_reader,
             "looking": self.looking,
             "also_looking": self.also_looking,
+            "printed": self.printed,
         }
 
     @classmethod
@@ -356,5 +360,6 @@ class _Kept(msgspec.Struct, forbid_unknown_fields=True):
     on_reader: str | None
     looking: str | None
     also_looking: str | None
+    printed: bool = False  # unknown to a machine that was kept before prints were tried
     fan: int = 0  # unknown to a machine that was kept before it had one
     heater: int = 0

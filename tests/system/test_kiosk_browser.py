@@ -70,7 +70,8 @@ VIEWS: dict[str, View] = {
     "8-fault-recovering": View(Screen.FAULT, Progress.RECOVERING, fault=FaultKind.NOT_TAKEN, ticket=TICKET),
     "8-fault-take-back": View(Screen.FAULT, Progress.RETURNING_OLD_CARD, fault=FaultKind.NOT_TAKEN, ticket=TICKET),
 } | {f"8-fault-{kind}": View(Screen.FAULT, fault=kind, whereabouts=BOTH, ticket=TICKET) for kind in FaultKind}
-VIEWS["8-fault-more_needed"] = replace(VIEWS["8-fault-more_needed"], wanted=tuple(Evidence))
+WANTED = (Evidence.CODE, Evidence.ID_CARD, Evidence.FACE, Evidence.FINGERPRINT, Evidence.OLD_CARD)
+VIEWS["8-fault-more_needed"] = replace(VIEWS["8-fault-more_needed"], wanted=WANTED)
 AXE_VIEWS = [
     "1-code",
     "1-code-wrong",
