@@ -1,12 +1,15 @@
 # make demo         the whole machine, simulated, with a page to play at the citizen (ROBOT=1: a scripted renewal)
 # make test         all checks and tests
 # make soak         the real daemon in memory, in virtual time, under fire (DAYS=30 SEEDS=1..3 JOBS=2)
+# make crash-attempts  tries of a pickup code with the plug pulled (PULLS=1000)
+# make crash-images the database's real writes, the power cut after each of them (IMAGES=100000 SEED=1)
 # make setup        .venv only
 # make picture      docs/kiosk.png again, from a real run
 # make bench-wires  the bus owner against bare pymodbus and against the wire's limit
 # make bench-face   lockerd's face chain against InsightFace's own, on the same models, frame and threads
+# make bench-worker the daemon's loop and memory beside a worker that works flat out, frames a second
 # make fuzz         coverage-guided fuzzing of every parser (SECONDS=60 each)
-.PHONY: setup test demo soak lint lock picture bench-wires fuzz conformance bench-face
+.PHONY: setup test demo soak crash-images crash-attempts lint lock picture bench-wires fuzz conformance bench-face bench-worker
 .DEFAULT_GOAL := demo
 
 PYTHON ?= python3
@@ -43,6 +46,14 @@ lint: $(READY)
 soak: $(READY)
 	$(BIN)/python -m sim soak --days $(or $(DAYS),30) --seeds $(or $(SEEDS),1..3) --jobs $(or $(JOBS),2)
 
+crash-images: $(READY)
+	bash .ci/packages test
+	$(BIN)/python -m tests.crash.images --images $(or $(IMAGES),100000) --seed $(or $(SEED),1)
+
+crash-attempts: $(READY)
+	bash .ci/packages test
+	$(BIN)/python -m tests.crash.attempts --pulls $(or $(PULLS),1000)
+
 test: $(READY) lint
 	bash .ci/packages test
 	$(BIN)/python -m pytest
@@ -53,6 +64,9 @@ bench-wires: $(READY)
 bench-face: $(READY)
 	@$(BIN)/python -m tests.bench.face --threads 1
 	@$(BIN)/python -m tests.bench.face --threads 2
+
+bench-worker: $(READY)
+	@$(BIN)/python -m tests.bench.worker
 
 # atheris is no part of the lock: it comes into .venv here only, and without it the fuzzer says that it works blindly.
 fuzz: $(READY)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -182,6 +183,9 @@ DETAILS: Mapping[UnitKind, tuple[Register, ...]] = MappingProxyType(
 
 BLOCKS = (IDENTITY, COMMAND, STATUS)
 
+_REMEMBERED = 32
+"""Decoded status blocks that are remembered: units are asked far more often than they have something new to say."""
+
 IDENTITY_ADDRESS, IDENTITY_COUNT = IDENTITY.address, IDENTITY.count
 COMMAND_ADDRESS, COMMAND_COUNT = COMMAND.address, COMMAND.count
 STATUS_ADDRESS, STATUS_COUNT = STATUS.address, STATUS.count
@@ -285,12 +289,15 @@ class StatusBlock:
 
         From a newer minor version, unknown sensor bits are dropped and an unknown fault reads `Fault.OTHER`.
         """
-        values: dict[str, Any] = decode(STATUS, registers)
-        named = {
-            "state": State(values["state"]),
-            "result": Result(values["result"]),
-            "position": Position(values["position"]),
-            "sensors": Sensor(values["sensors"]),
-            "fault": Fault(values["fault"]),
-        }
-        return cls(**values | named)
+        return _status(tuple(registers))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _status(registers: tuple[int, ...]) -> StatusBlock:
+    values: dict[str, Any] = decode(STATUS, registers)
+    values["state"] = State(values["state"])
+    values["result"] = Result(values["result"])
+    values["position"] = Position(values["position"])
+    values["sensors"] = Sensor(values["sensors"])
+    values["fault"] = Fault(values["fault"])
+    return StatusBlock(**values)

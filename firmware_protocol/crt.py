@@ -18,7 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from firmware_protocol.framing import FrameError, FrameT, Framing, Parser, xor_of
+from firmware_protocol.crc import xor_of
+from firmware_protocol.framing import FrameError, FrameT, Framing, Parser
 
 STX = 0xF2
 ETX = 0x03

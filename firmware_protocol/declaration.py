@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag, auto
-from functools import cache
+from functools import cached_property
 from typing import NamedTuple, Self
 
 from firmware_protocol.crc import crc16_of_registers
@@ -148,7 +148,24 @@ class Register:
         return low if self.low is None else self.low, high if self.high is None else self.high
 
 
-@dataclass(frozen=True, slots=True)
+class _Field(NamedTuple):
+    """A register as `encode` and `decode` run over it."""
+
+    name: str
+    offset: int
+    times: int
+    words: int
+    wide: bool
+    signed: bool
+    low: int
+    high: int
+    known: frozenset[int] | None
+    mask: int | None
+    stand_in: int | None
+    since: Version
+
+
+@dataclass(frozen=True)
 class Block:
     """Registers that travel together: magic, version, `registers`, and at the end a CRC-16/MODBUS over all before it.
 
@@ -161,6 +178,11 @@ class Block:
     access: Access
     meaning: str
     registers: tuple[Register, ...]
+
+    @cached_property
+    def fields(self) -> tuple[_Field, ...]:
+        """What the codec does with each register, worked out once."""
+        return tuple(_field(one) for one in self.registers)
 
 
 HEADER = (
@@ -179,21 +201,24 @@ def encode(block: Block, values: Mapping[str, int | Sequence[int] | None], versi
     registers = [0] * block.count
     registers[0] = MAGIC
     registers[1] = version.major << 8 | version.minor
-    for one in block.registers:
-        given = values[one.name]
+    for name, offset, count, words, wide, _, low, high, *_ in block.fields:
+        given = values[name]
         if given is None:
             continue
-        numbers = [given] if isinstance(given, int) else list(given)
-        if len(numbers) != one.count:
-            raise BlockError(Flaw.COUNT, f"{one.name} has {one.count} values, not {len(numbers)}")
-        low, high = one.range
-        words: list[int] = []
-        for number in numbers:
+        if count == 1 and isinstance(given, int):
+            numbers: Sequence[int] = (given,)
+        else:
+            numbers = [given] if isinstance(given, int) else list(given)
+            if len(numbers) != count:
+                raise BlockError(Flaw.COUNT, f"{name} has {count} values, not {len(numbers)}")
+        for at, number in zip(range(offset, offset + count * words, words), numbers, strict=True):
             if not low <= number <= high:
-                raise BlockError(Flaw.VALUE, f"{one.name} is {int(number)}, outside {low} to {high}")
-            words += [number >> 16 & 0xFFFF] if one.wire_type is WireType.U32 else []
-            words.append(number & 0xFFFF)
-        registers[one.offset : one.offset + one.words] = words
+                raise BlockError(Flaw.VALUE, f"{name} is {int(number)}, outside {low} to {high}")
+            if wide:
+                registers[at] = number >> 16 & 0xFFFF
+                registers[at + 1] = number & 0xFFFF
+            else:
+                registers[at] = number & 0xFFFF
     registers[-1] = crc16_of_registers(registers[:-1])
     return registers
 
@@ -202,12 +227,14 @@ def decode(block: Block, registers: Sequence[int]) -> dict[str, int | tuple[int,
     """The values in a block, None for those newer than the version that wrote it; raises BlockError."""
     version = _open(block, registers)
     found: dict[str, int | tuple[int, ...] | None] = {}
-    for one in block.registers:
-        if version < one.since:
-            found[one.name] = None
-            continue
-        numbers = tuple(_value(one, registers, index, version) for index in range(one.count))
-        found[one.name] = numbers[0] if one.count == 1 else numbers
+    for field in block.fields:
+        if version < field.since:
+            found[field.name] = None
+        elif field.times == 1:
+            found[field.name] = _value(field, registers, field.offset, version)
+        else:
+            ends = range(field.offset, field.offset + field.times * field.words, field.words)
+            found[field.name] = tuple(_value(field, registers, at, version) for at in ends)
     return found
 
 
@@ -219,9 +246,13 @@ def version_of(registers: Sequence[int]) -> Version:
 def _open(block: Block, registers: Sequence[int]) -> Version:
     if len(registers) != block.count:
         raise BlockError(Flaw.COUNT, f"{len(registers)} registers instead of {block.count}")
-    if any(not 0 <= register <= 0xFFFF for register in registers):
+    try:
+        crc = crc16_of_registers(registers[:-1])
+    except OverflowError:
+        raise BlockError(Flaw.RANGE, "a register is outside 16 bits") from None
+    if not 0 <= registers[-1] <= 0xFFFF:
         raise BlockError(Flaw.RANGE, "a register is outside 16 bits")
-    if crc16_of_registers(registers[:-1]) != registers[-1]:
+    if crc != registers[-1]:
         raise BlockError(Flaw.CRC, "CRC is wrong")
     if registers[0] != MAGIC:
         raise BlockError(Flaw.MAGIC, f"magic is {registers[0]:#06x} instead of {MAGIC:#06x}")
@@ -231,28 +262,39 @@ def _open(block: Block, registers: Sequence[int]) -> Version:
     return version
 
 
-def _value(one: Register, registers: Sequence[int], index: int, version: Version) -> int:
-    at = one.offset + index * one.wire_type.words
+def _value(field: _Field, registers: Sequence[int], at: int, version: Version) -> int:
+    name, _, _, _, wide, signed, low, high, known, mask, stand_in, _ = field
     number = registers[at]
-    match one.wire_type:
-        case WireType.U32:
-            number = number << 16 | registers[at + 1]
-        case WireType.S16:
-            number -= (number & 0x8000) << 1
-    low, high = one.range
+    if wide:
+        number = number << 16 | registers[at + 1]
+    elif signed:
+        number -= (number & 0x8000) << 1
     if not low <= number <= high:
-        raise BlockError(Flaw.VALUE, f"undefined value: {one.name} is {number}, outside {low} to {high}")
-    if one.values is None:
+        raise BlockError(Flaw.VALUE, f"undefined value: {name} is {number}, outside {low} to {high}")
+    if mask is not None:
+        return number & mask
+    if known is None or number in known:
         return number
-    if issubclass(one.values, DescribedFlag):
-        return number & sum(_numbers(one.values))
-    if number in _numbers(one.values):
-        return number
-    if one.stand_in is not None and version > VERSION:
-        return one.stand_in
-    raise BlockError(Flaw.VALUE, f"undefined value: {one.name} is {number}")
+    if stand_in is not None and version > VERSION:
+        return stand_in
+    raise BlockError(Flaw.VALUE, f"undefined value: {name} is {number}")
 
 
-@cache
-def _numbers(values: type[Described] | type[DescribedFlag]) -> frozenset[int]:
-    return frozenset(int(member) for member in values)
+def _field(one: Register) -> _Field:
+    low, high = one.range
+    numbers = None if one.values is None else frozenset(int(member) for member in one.values)
+    bits = one.values is not None and issubclass(one.values, DescribedFlag)
+    return _Field(
+        name=one.name,
+        offset=one.offset,
+        times=one.count,
+        words=one.wire_type.words,
+        wide=one.wire_type is WireType.U32,
+        signed=one.wire_type is WireType.S16,
+        low=low,
+        high=high,
+        known=None if bits else numbers,
+        mask=sum(numbers) if bits and numbers is not None else None,
+        stand_in=one.stand_in,
+        since=one.since,
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Generic, TypeVar
 
 
@@ -36,6 +37,13 @@ class Framing(Generic[FrameT]):
     controls: Mapping[int, FrameT] = field(default_factory=dict)
 
 
+@cache
+def _mark_of(header: bytes, controls: bytes) -> re.Pattern[bytes]:
+    """What a frame can begin with: the header, or in group 1 a control byte."""
+    escaped = b"(" + b"|".join(re.escape(bytes([byte])) for byte in controls) + b")"
+    return re.compile(re.escape(header) + (b"|" + escaped if controls else b""))
+
+
 class Parser(Generic[FrameT]):
     """Finds frames in a stream, whatever else is in it; holds no clock and does no I/O. Never raises for what it is fed.
 
@@ -46,8 +54,7 @@ class Parser(Generic[FrameT]):
 
     def __init__(self, framing: Framing[FrameT]) -> None:
         self._framing = framing
-        marks = [re.escape(mark) for mark in (framing.header, *(bytes([byte]) for byte in framing.controls))]
-        self._mark = re.compile(b"|".join(marks), re.DOTALL)
+        self._mark = _mark_of(framing.header, bytes(framing.controls))
         self._buffer = bytearray()
         self.frames = 0
         self.bad_frames = 0
@@ -75,37 +82,35 @@ class Parser(Generic[FrameT]):
     def _take(self, *, at_end: bool) -> list[FrameT]:
         found: list[FrameT] = []
         buffer, framing = self._buffer, self._framing
-        position = 0
+        search, available = self._mark.search, len(buffer)
+        position = framed = 0
         while True:
-            mark = self._mark.search(buffer, position)
+            mark = search(buffer, position)
             if mark is None:
-                start = len(buffer) if at_end else max(position, len(buffer) - self._header_begun())
-                self.dropped_bytes += start - position
-                position = start
+                position = available if at_end else max(position, available - self._header_begun())
                 break
-            start = mark.start()
-            self.dropped_bytes += start - position
-            position = start
-            control = framing.controls.get(buffer[start])
-            if control is not None:
-                self.frames += 1
-                found.append(control)
+            position = mark.start()
+            if mark.lastindex:
+                found.append(framing.controls[buffer[position]])
                 position += 1
+                framed += 1
                 continue
-            end = self._end_of_frame(start)
-            if end is not None and end > len(buffer):
+            prefix = bytes(buffer[position : position + framing.prefix_length])
+            size = framing.size_of(prefix) if len(prefix) == framing.prefix_length else framing.prefix_length
+            if size is not None and position + size > available:
                 if not at_end:
                     break
-                end = None
-            frame = None if end is None else self._decoded(bytes(buffer[start:end]))
-            if frame is None or end is None:
-                self.dropped_bytes += 1
+                size = None
+            frame = None if size is None else self._decoded(bytes(buffer[position : position + size]))
+            if frame is None or size is None:
                 position += 1
             else:
-                self.frames += 1
                 found.append(frame)
-                position = end
+                framed += size
+                position += size
         del buffer[:position]
+        self.frames += len(found)
+        self.dropped_bytes += position - framed
         return found
 
     def _decoded(self, wire: bytes) -> FrameT | None:
@@ -115,27 +120,7 @@ class Parser(Generic[FrameT]):
             self.bad_frames += 1
             return None
 
-    def _end_of_frame(self, start: int) -> int | None:
-        """Where the frame at `start` ends, beyond the buffer when more is needed, None when it cannot be one."""
-        prefix_end = start + self._framing.prefix_length
-        if prefix_end > len(self._buffer):
-            return prefix_end
-        size = self._framing.size_of(bytes(self._buffer[start:prefix_end]))
-        return None if size is None else start + size
-
     def _header_begun(self) -> int:
         """Length of the longest start of a header that ends the buffer."""
         header = self._framing.header
         return next((n for n in range(len(header) - 1, 0, -1) if self._buffer.endswith(header[:n])), 0)
-
-
-def xor_of(data: bytes | bytearray) -> int:
-    """XOR of all bytes; over a frame's checked part and its check it is 0."""
-    # Folding one big number halves the work at each step; byte by byte, garbage full of headers would hold the loop up.
-    value = int.from_bytes(data, "big")
-    size = len(data)
-    while size > 1:
-        half = (size + 1) // 2
-        value = (value >> 8 * half) ^ (value & (1 << 8 * half) - 1)
-        size = half
-    return value

@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from firmware_protocol.crc import xor_of
 from firmware_protocol.declaration import Described
-from firmware_protocol.framing import FrameError, FrameT, Framing, Parser, xor_of
+from firmware_protocol.framing import FrameError, FrameT, Framing, Parser
 
 HEADER = bytes.fromhex("AAAAAA9669")
 PREFIX_LENGTH = len(HEADER) + 2

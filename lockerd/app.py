@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import structlog
+from msgspec.structs import asdict
 from prometheus_client import CollectorRegistry
 
 from firmware_protocol.units import UnitKind
@@ -48,6 +50,7 @@ from lockerd.store.database import Database, Transaction
 from lockerd.store.housekeeping import Housekeeping
 from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
 from lockerd.store.opening import set_aside
+from lockerd.store.retention import DAY, Retention
 from lockerd.store.vault import Vault
 from lockerd.supervise import Standing, Supervisor
 from lockerd.watching import Watching
@@ -64,6 +67,7 @@ async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supe
     Raises StartFailed, StoreError.
     """
     make_state_dir(path, config)
+    _watch_children_without_threads()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -81,6 +85,14 @@ async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supe
         log.error("out of service", file=aside.name)
         closed = OutOfService(config, drivers.random.randbytes(8).hex(), aside)
         await _serve(path, {}, closed.listeners(), closed.standing, _always, stop=stop, supervisor=supervisor)
+
+
+def _watch_children_without_threads() -> None:
+    """The face worker's end is seen by its pidfd, as Python 3.12 does by itself; 3.11 would begin a thread for each worker."""
+    if sys.version_info < (3, 12):
+        watcher = asyncio.PidfdChildWatcher()
+        watcher.attach_loop(asyncio.get_running_loop())
+        asyncio.set_child_watcher(watcher)
 
 
 async def _serve(
@@ -213,13 +225,13 @@ def assemble(
     """Put the machine together; nothing runs yet."""
     bus, face, random = drivers.bus, drivers.face, drivers.random
     units: dict[Unit, Mover] = {
-        unit: MailboxMover(MailboxUnit(bus, kind, unit.value), unit)
+        unit: MailboxMover(MailboxUnit(bus, kind, unit.value, poll_interval=drivers.pace.moving), unit)
         for unit, kind in ((Unit.DISPENSER, UnitKind.DISPENSER), (Unit.RECYCLER, UnitKind.RECYCLER))
     }
     if isinstance(config.dispenser, CrtDispenser):
         module = CrtModule(MODULE, drivers.lines[MODULE], address=config.dispenser.address)
         units[Unit.DISPENSER] = CrtMover(module, units[Unit.DISPENSER], TallyFile(config.tally, MODULE))
-    cabinet = MailboxCabinet(MailboxUnit(bus, UnitKind.CABINET, "cabinet"))
+    cabinet = MailboxCabinet(MailboxUnit(bus, UnitKind.CABINET, "cabinet", poll_interval=drivers.pace.moving))
     readers = {name: SamvReader(name, drivers.lines[name]) for name in READERS}
     by_place = Readers(**readers)
     motions = Motions(db, units, stamp)
@@ -240,14 +252,20 @@ def assemble(
         stocking=stocking,
     )
     views = Views(View(Screen.OUT_OF_SERVICE, Progress.RECOVERING))
-    housekeeping = Housekeeping(db, config.machine.state_dir / "backup", stamp)
+    housekeeping = Housekeeping(
+        db,
+        config.machine.state_dir / "backup",
+        stamp,
+        Retention(**{name: days * DAY for name, days in asdict(config.retention).items()}),
+        clock_is_right=lambda: link.status.clock_right,
+    )
     intake = Intake(db, vault, face, stamp)
     link = OfficeLink(
         LinkSettings(config.office.url),
         LockerIdentity(config.machine.id, epoch, boot, {"lockerd": version("lockerd")}),
         JournalOutbox(db, partial(_envelope, locker_id=config.machine.id)),
         on_item=intake.take,
-        load_cursor=lambda: db.transaction(journal.load_down_cursor),
+        load_cursor=lambda: db.read(journal.load_down_cursor),
         save_cursor=lambda cursor: db.transaction(lambda tx: journal.save_down_cursor(tx, cursor)),
         status=lambda: office_status(condition.report()),
         clock=drivers.clock,
@@ -268,11 +286,11 @@ def assemble(
             idle=lambda: session.idle,
         ),
         changed=lambda: session.condition_changed(),  # noqa: PLW0108 the session comes after
-        every=drivers.survey,
+        every=drivers.pace.idle,
     )
     session = Session(
         doing=doing,
-        watching=Watching(motions, readers["counter"], face, config.patience.face),
+        watching=Watching(motions, readers["counter"], face, config.patience.face, drivers.pace.watched),
         reviewing=Reviewing(face, link, db, stamp, config.review.seconds),
         recovery=recovery,
         cabinet=cabinet,
@@ -287,7 +305,7 @@ def assemble(
     maintenance = Maintenance(db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp)
 
     async def alive() -> bool:
-        await db.transaction(journal.position)
+        await db.read(journal.position)
         return not session.stuck()
 
     registry = CollectorRegistry()
@@ -352,8 +370,8 @@ async def _wake_link(db: Database, link: OfficeLink) -> None:
     last = 0
     while True:
         seen = db.written
-        position = await db.transaction(journal.position)
-        if position.last_seq != last:
-            last = position.last_seq
+        now = await db.read(journal.last_seq)
+        if now != last:
+            last = now
             link.notify()
         await db.more_written(seen)

@@ -99,7 +99,7 @@ class Condition(Collector):
                 await _ask(reader.probe())
             cabinet = await _ask(parts.cabinet.observe())
         try:
-            slots, bin_count = await parts.db.transaction(_counts)
+            slots, bin_count = await parts.db.read(_counts)
         except StoreError as error:
             self._store_trouble = str(error)
             return
@@ -193,6 +193,7 @@ class Condition(Collector):
         yield GaugeMetricFamily("lockerd_office_reachable", "Whether the office answered last time.", link.reachable)
         face = self._parts.face()
         yield CounterMetricFamily("lockerd_face_restarts", "Restarts of the face worker.", face.restarts)
+        yield CounterMetricFamily("lockerd_face_frames", "Frames that verifications looked at.", face.frames)
         yield from bus_metrics(self._parts.bus)
 
 

@@ -31,6 +31,7 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Baud = Annotated[int, Meta(ge=1200, le=921600)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 Span = Annotated[float, Meta(gt=0, le=10)]
+Days = Annotated[int, Meta(ge=7, le=3650)]
 
 
 class Machine(Section, frozen=True):
@@ -178,6 +179,19 @@ class PatienceSeconds(Section, frozen=True):
     face: Annotated[Seconds, _key("For one face verification.")] = 20.0
 
 
+class RetentionDays(Section, frozen=True):
+    """How long history is kept, in days; what is open, inside the machine or not yet at the office stays whatever its age."""
+
+    events: Annotated[
+        Days, _key("Events that the office has: as long as an office restored from a backup may ask again.")
+    ] = 90
+    custody: Annotated[
+        Days, _key("Motions, and cards with their chains and claims after they left; the office keeps them for good.")
+    ] = 90
+    journeys: Annotated[Days, _key("Journeys with their tickets.")] = 90
+    messages: Annotated[Days, _key("That a message was sent; what it said is erased when it is sent.")] = 30
+
+
 class Review(Section, frozen=True):
     """Remote review: a reviewer at the office compares a picture, where a combination of `[policy]` says so."""
 
@@ -198,6 +212,7 @@ class Config(Section, frozen=True):
     health: Health
     dispenser: MailboxDispenser | CrtDispenser = MailboxDispenser()
     patience: PatienceSeconds = PatienceSeconds()
+    retention: RetentionDays = RetentionDays()
     review: Review = Review()
     policy: Policy = Policy()
 

@@ -111,8 +111,8 @@ class Doing:
             return None
         claim_id, collector_id = journey.claim.claim_id, journey.collector.collector_id
         if collector_id:
-            return await self._db.transaction(lambda tx: collectors.template(tx, self._vault, collector_id))
-        return await self._db.transaction(lambda tx: claims.template(tx, self._vault, claim_id))
+            return await self._db.read(lambda tx: collectors.template(tx, self._vault, collector_id))
+        return await self._db.read(lambda tx: claims.template(tx, self._vault, claim_id))
 
     async def perform(self, effect: Effect, journey: Journey, group: asyncio.TaskGroup) -> Event | None:
         """Perform one effect; the event that answers it, or None. `group` is the parent of what is not waited for."""
@@ -159,7 +159,7 @@ class Doing:
         return await self._answer(check.claim, journey, check.attempts_left, check.collector)
 
     async def _find_claim(self, effect: FindClaim, journey: Journey) -> ClaimChecked:
-        claim = await self._db.transaction(lambda tx: claims.for_id(tx, self._vault, effect.id_number))
+        claim = await self._db.read(lambda tx: claims.for_id(tx, self._vault, effect.id_number))
         return await self._answer(claim, journey, None, THE_OWNER)
 
     async def _answer(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from random import Random, SystemRandom
 from typing import Protocol
@@ -17,7 +17,7 @@ from lockerd.devices.mailbox import Registers
 from lockerd.devices.serial_line import OpenLine, open_serial
 from lockerd.face.messages import FaceSettings, SourceSettings
 from lockerd.face.verifier import FaceClient, FaceStatus
-from lockerd.model.polling import IDLE_SECONDS
+from lockerd.model.polling import Pace
 from lockerd.office.exchange import OpenTransport, http_transport
 from lockerd.office.sms import FileSms
 from lockerd.ports import Clock, FaceVerifier, SmsSender
@@ -66,7 +66,7 @@ class Drivers:
 
     `lines` opens the line of each of `READERS`, and of `MODULE` where the dispenser is a bought one; `monotonic` is the boot
     clock in seconds; `random` makes keys, pickup codes and names, so in a real machine it is a CSPRNG; `connect` makes the
-    connection to the database file; `survey` is the time in seconds between two looks at all devices while nobody is there.
+    connection to the database file; `pace` is how often devices are looked at.
     """
 
     bus: Bus
@@ -78,7 +78,7 @@ class Drivers:
     monotonic: Callable[[], float]
     random: Random
     connect: Connect = aiosqlite.Connection
-    survey: float = IDLE_SECONDS
+    pace: Pace = field(default_factory=Pace)
 
 
 def real_drivers(config: Config) -> Drivers:

@@ -81,9 +81,9 @@ async def send_messages(db: Database, vault: Vault, sender: SmsSender, stamp: Ca
     """Hand queued messages to the sender, oldest first, until cancelled; what fails is tried again later."""
     while True:
         seen = db.written
-        message = await db.transaction(lambda tx: messages.next_due(tx, vault, stamp().wall))
+        waiting = await db.read(messages.any_waiting)
+        message = await db.read(lambda tx: messages.next_due(tx, vault, stamp().wall)) if waiting else None
         if message is None:
-            waiting = await db.transaction(messages.any_waiting)
             with suppress(TimeoutError):
                 async with asyncio.timeout(SMS_RETRY_SECONDS if waiting else None):
                     await db.more_written(seen)
@@ -94,5 +94,5 @@ async def send_messages(db: Database, vault: Vault, sender: SmsSender, stamp: Ca
             log.warning("message not sent", message_id=message.message_id, error=str(error))
             end = partial(messages.failed, message_id=message.message_id, retry_at=stamp().wall + SMS_RETRY_SECONDS)
         else:
-            end = partial(messages.sent, message_id=message.message_id)
+            end = partial(messages.sent, message_id=message.message_id, at=stamp().wall)
         await db.transaction(end)

@@ -64,7 +64,7 @@ class Loading:
         if loaded.result is not Result.DONE:
             return None
         chip = await read_chip(self.readers.exit)
-        claim, slot = await self.db.transaction(lambda tx: self._match(tx, chip))
+        claim, slot = await self.db.read(lambda tx: self._match(tx, chip))
         reason = decide(chip, claim, slot)
         if reason is not None or claim is None:
             rejected = await self._make(Motion.REJECT, staff)

@@ -84,7 +84,7 @@ class Maintenance:
 
     async def slots(self) -> list[SlotRecord]:
         """All slots as the ledger has them."""
-        return await self._db.transaction(ledger.slots)
+        return await self._db.read(ledger.slots)
 
     async def empty_bin(self, name: str, counted: int) -> BinReport:
         """Record that the bin was emptied and how many cards were counted, blind. Raises FloorTaken, StaffWorkFailed."""

@@ -132,7 +132,7 @@ class Motions:
     async def _place(self, card_id: str | None) -> Place | None:
         if card_id is None:
             return None
-        place, _slot = await self._db.transaction(lambda tx: ledger.place_of(tx, card_id))
+        place, _slot = await self._db.read(lambda tx: ledger.place_of(tx, card_id))
         return place
 
 

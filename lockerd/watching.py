@@ -34,12 +34,13 @@ Post = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """The watches; `post` is handed in by each caller and takes events in order."""
+    """The watches; `post` is handed in by each caller and takes events in order. `watched` is the pause between two looks."""
 
     motions: Motions
     counter_reader: IdReader
     face: FaceVerifier
     face_seconds: float
+    watched: float = WATCHED_SECONDS
 
     async def reader(self, post: Post) -> None:
         """Post CardSeen for the first readable card; CardFailed for one that is not, once until it changes."""
@@ -62,7 +63,7 @@ class Watching:
                     post(CardSeen(chip))
                     return
                 told = None
-            await asyncio.sleep(WATCHED_SECONDS)
+            await asyncio.sleep(self.watched)
 
     async def face_of(self, template: FaceTemplate | None, post: Post, *, again: bool) -> None:
         """Post prompts while the camera cannot use what it sees, then one FaceDecided; `again` gives time to read first."""
@@ -105,4 +106,4 @@ class Watching:
             except DeviceError as error:
                 log.warning("unit silent while watched", unit=unit, error=str(error))
                 await asyncio.sleep(SILENT_SECONDS)
-            await asyncio.sleep(WATCHED_SECONDS)
+            await asyncio.sleep(self.watched)

@@ -70,6 +70,7 @@ class Machine:
         self._cards = {card.card_id: card for card in cards_of(town)}
         self._silent_until: dict[str, float] = {}
         self._readers: dict[str, SamvDevice] = {}
+        self.last_read: dict[str, str] = {}  # by reader, the card whose chip it was asked for last
 
         self.units: dict[str, Unit] = {}
         self.firmware: dict[UnitKind, UnitFirmware] = {}
@@ -184,6 +185,7 @@ class Machine:
             found = card()
             if found is None:
                 return None
+            self.last_read[name] = found
             one = self._cards[found]
             return resident_chip(one.name, one.id_number, one.valid_from, one.valid_to)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 from firmware_protocol.blocks import (
@@ -72,12 +72,14 @@ class Record:
     returning: int = 0
 
 
+_KEPT_NAMES = tuple(one.name for one in fields(Record))
 _PATH: dict[UnitKind, tuple[tuple[Sensor, Position], ...]] = {
     UnitKind.DISPENSER: ((Sensor.TRANSPORT, Position.TRANSPORT), (Sensor.EXIT, Position.EXIT)),
     UnitKind.RECYCLER: ((Sensor.THROAT, Position.THROAT), (Sensor.ESCROW, Position.ESCROW)),
     UnitKind.CABINET: (),
 }
 _INSIDE = Sensor.TRANSPORT | Sensor.EXIT | Sensor.ESCROW
+_THROAT, _EXIT, _INSIDE_BITS = int(Sensor.THROAT), int(Sensor.EXIT), int(_INSIDE)
 _RETAINING = frozenset({Opcode.CAPTURE, Opcode.RETAIN})
 _HANDING_OUT = frozenset({Opcode.PRESENT, Opcode.RETURN})
 _NOT_BEGUN = frozenset({Fault.NO_CARD, Fault.SLOT_EMPTY})
@@ -102,6 +104,8 @@ class UnitFirmware:
         self._boot_id = 0
         self._state = State.READY
         self._step = 0
+        self._told: tuple[object, ...] = ()  # what the `_registers` say
+        self._registers: list[int] = []
         self._group: asyncio.TaskGroup | None = None
         self._motion: asyncio.Task[None] | None = None
 
@@ -109,6 +113,11 @@ class UnitFirmware:
     def powered(self) -> bool:
         """Whether the unit has power."""
         return self._powered
+
+    @property
+    def record(self) -> Record:
+        """What the non-volatile memory holds, as far as the firmware has read it since it was switched on."""
+        return self._record
 
     @property
     def silent(self) -> bool:
@@ -164,17 +173,21 @@ class UnitFirmware:
         """Look at the hand's places: a held card that is there no more, while nothing moves, was taken."""
         if not self._powered or self._state is State.RUNNING:
             return
-        sensors = self._mechanism.sensors()
+        record = self._look(int(self._mechanism.sensors()))
+        if record is not self._record:
+            self._keep(record)
+
+    def _look(self, sensors: int) -> Record:
         record = self._record
-        throat = bool(sensors & Sensor.THROAT)
-        held = bool(sensors & Sensor.EXIT) or (throat and bool(record.returning))
+        throat = bool(sensors & _THROAT)
+        held = bool(sensors & _EXIT) or (throat and bool(record.returning))
         if record.held and not held:
-            record = replace(record, held=0, carried=int(bool(sensors & _INSIDE)), dispensed=record.dispensed + 1)
+            record = replace(record, held=0, carried=int(bool(sensors & _INSIDE_BITS)), dispensed=record.dispensed + 1)
         elif held and not record.held:
             record = replace(record, held=1)
         if record.returning and not throat and self._state is State.READY:
             record = replace(record, returning=0)
-        self._keep(record)
+        return record
 
     def read(self, address: int, count: int) -> list[int] | ExceptionCode:
         """Holding registers from one block, or the exception to answer with."""
@@ -285,7 +298,7 @@ class UnitFirmware:
 
     def _keep(self, record: Record) -> None:
         if record != self._record:
-            self._memory.save({name: int(value) for name, value in asdict(record).items()})
+            self._memory.save({name: int(getattr(record, name)) for name in _KEPT_NAMES})
             self._record = record
 
     def _identity_registers(self) -> list[int]:
@@ -295,22 +308,28 @@ class UnitFirmware:
         self.poll()
         sensors = self._mechanism.sensors()
         record = self._record
-        return StatusBlock(
-            boot_id=self._boot_id,
-            state=self._state,
-            accepted_seq=record.accepted_seq,
-            done_seq=record.done_seq,
-            done_opcode=record.done_opcode,
-            result=Result(record.result),
-            step=self._step,
-            position=self._position(sensors),
-            slot=self._mechanism.slot(),
-            sensors=sensors,
-            fault=Fault(record.fault),
-            dispensed=record.dispensed,
-            retained=record.retained,
-            detail=tuple(self._mechanism.detail()),
-            accepted_opcode=record.opcode,
-            accepted_arg0=record.arg0,
-            done_arg0=record.done_arg0,
-        ).to_registers()
+        slot = self._mechanism.slot()
+        detail = self._mechanism.detail()
+        told = (self._boot_id, self._state, self._step, slot, int(sensors), detail, record)
+        if told != self._told:
+            self._registers = StatusBlock(
+                boot_id=self._boot_id,
+                state=self._state,
+                accepted_seq=record.accepted_seq,
+                done_seq=record.done_seq,
+                done_opcode=record.done_opcode,
+                result=Result(record.result),
+                step=self._step,
+                position=self._position(sensors),
+                slot=slot,
+                sensors=sensors,
+                fault=Fault(record.fault),
+                dispensed=record.dispensed,
+                retained=record.retained,
+                detail=detail,
+                accepted_opcode=record.opcode,
+                accepted_arg0=record.arg0,
+                done_arg0=record.done_arg0,
+            ).to_registers()
+            self._told = told
+        return self._registers

@@ -56,6 +56,11 @@ _SEES: dict[Place, Sensor] = {
     Place.THROAT: Sensor.THROAT,
     Place.ESCROW: Sensor.ESCROW,
 }
+_SEES_BITS = tuple((place, int(bit)) for place, bit in _SEES.items() if place is not Place.SLOT)
+_HOME, _SLOT, _MAINS = int(Sensor.HOME), int(Sensor.SLOT), int(Sensor.MAINS)
+_RETRACT_FULL, _BIN_FULL = int(Sensor.RETRACT_FULL), int(Sensor.BIN_FULL)
+_GATE_OPEN, _SHUTTER_OPEN = int(Sensor.GATE_OPEN), int(Sensor.SHUTTER_OPEN)
+_MAINS_AND_FAN = int(Sensor.MAINS | Sensor.FAN_TURNS)
 _CARRIES: dict[Opcode, tuple[Place, Place]] = {
     Opcode.LOAD: (Place.LOAD, Place.TRANSPORT),
     Opcode.STORE: (Place.TRANSPORT, Place.SLOT),
@@ -88,6 +93,7 @@ class Unit(ABC):
     ) -> None:
         self.kind = kind
         self.name = kind.name.lower()
+        self._own = int(SENSORS[kind])
         self.world = world
         self.changed = changed
         self._log = log
@@ -119,11 +125,11 @@ class Unit(ABC):
 
     def sensors(self) -> Sensor:
         """Level of every sensor of this unit."""
-        seen = self._levels() & SENSORS[self.kind]
+        seen = self._levels() & self._own
         for name, level in self.world.stuck.items():
-            bit = Sensor[name.upper()] & SENSORS[self.kind]
+            bit = int(Sensor[name.upper()]) & self._own
             seen = seen | bit if level else seen & ~bit
-        return seen
+        return Sensor(seen)
 
     def slot(self) -> int:
         """Slot that stands at the picker; NO_SLOT for a unit without a carousel."""
@@ -205,23 +211,26 @@ class Unit(ABC):
     async def _pass(self, seconds: float) -> None:
         await self._sleep(seconds / self._speed)
 
-    def _levels(self) -> Sensor:
+    def _levels(self) -> int:
+        """Sensor bits as a plain number: it is asked for at each look at each unit."""
         world = self.world
-        seen = Sensor(0) if self.kind in world.unhomed else Sensor.HOME
-        for place, bit in _SEES.items():
-            if place is not Place.SLOT and world.card_at(place) is not None:
+        at = world.spots.at
+        seen = 0 if self.kind in world.unhomed else _HOME
+        for place, bit in _SEES_BITS:
+            if at(place):
                 seen |= bit
-        for bit, level in (
-            (Sensor.SLOT, world.aligned is not None and world.card_in_slot(world.aligned) is not None),
-            (Sensor.RETRACT_FULL, len(world.spots.at(Place.RETRACT)) >= CAPACITY[Place.RETRACT]),
-            (Sensor.BIN_FULL, len(world.spots.at(Place.BIN)) >= CAPACITY[Place.BIN]),
-            (Sensor.GATE_OPEN, world.gate_open),
-            (Sensor.SHUTTER_OPEN, world.shutter_open),
-            (Sensor.MAINS, world.powered),
-            (Sensor.FAN_TURNS, world.powered and world.fan > 0),
-        ):
-            if level:
-                seen |= bit
+        if world.aligned is not None and world.card_in_slot(world.aligned) is not None:
+            seen |= _SLOT
+        if len(at(Place.RETRACT)) >= CAPACITY[Place.RETRACT]:
+            seen |= _RETRACT_FULL
+        if len(at(Place.BIN)) >= CAPACITY[Place.BIN]:
+            seen |= _BIN_FULL
+        if world.gate_open:
+            seen |= _GATE_OPEN
+        if world.shutter_open:
+            seen |= _SHUTTER_OPEN
+        if world.powered:
+            seen |= _MAINS_AND_FAN if world.fan > 0 else _MAINS
         return seen
 
 

@@ -6,6 +6,7 @@ Serial Line V1.02, MODBUS Messaging on TCP/IP V1.0b.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
@@ -24,6 +25,9 @@ _MAX_MBAP_LENGTH = 254
 # Whole length of a request frame on a serial line by function code: fixed, or (index of the byte count, bytes around it).
 _FIXED = {1: 8, 2: 8, 3: 8, 4: 8, 5: 8, 6: 8, 7: 4, 8: 8, 11: 4, 12: 4, 17: 4, 22: 10, 24: 6, 43: 7}
 _COUNTED = {15: (6, 9), 16: (6, 9), 20: (2, 5), 21: (2, 5), 23: (10, 13)}
+
+_CANDIDATE = re.compile(b"(?s:.)[" + re.escape(bytes((*_FIXED, *_COUNTED))) + b"]")
+"""Any unit address and a function code of known length: where a frame can begin."""
 
 
 class RegisterDevice(Protocol):
@@ -108,15 +112,22 @@ class RtuSlave:
             )  # a function code of unknown length is recognised when its frame comes as one burst
         self._buffer += data
         sent = bytearray()
-        start = 0
-        while (length := _frame_length(self._buffer, start)) is not None:
+        start = framed = 0
+        while (candidate := _CANDIDATE.search(self._buffer, start)) is not None:
+            start = candidate.start()
+            length = _frame_length(self._buffer, start)
+            if length is None:
+                break
             if length == 0 or not _good(frame := bytes(self._buffer[start : start + length])):
                 start += 1
-                self.garbage += 1
             else:
                 sent += self._respond(frame)
                 start += length
+                framed += length
+        else:
+            start = max(start, len(self._buffer) - 1)
         del self._buffer[:start]
+        self.garbage += start - framed
         return bytes(sent)
 
     def gap(self) -> None:
@@ -137,14 +148,12 @@ def _good(frame: bytes) -> bool:
 
 
 def _frame_length(buffer: bytearray, start: int) -> int | None:
-    """Length of the frame at `start`; 0 if none can begin there; None if more bytes are needed to tell or to finish it."""
+    """Length of the frame of the candidate at `start`; 0 if there is none; None if more bytes are needed to tell."""
     available = len(buffer) - start
-    if available < 2:
-        return None
     function = buffer[start + 1]
     if function in _FIXED:
         length = _FIXED[function]
-    elif function in _COUNTED:
+    else:
         index, around = _COUNTED[function]
         if available <= index:
             return None
@@ -156,8 +165,6 @@ def _frame_length(buffer: bytearray, start: int) -> int | None:
                 whole = available >= size + around and _good(bytes(buffer[start : start + size + around]))
                 return size + around if whole else 0
         length = size + around
-    else:
-        return 0
     if length > _MAX_RTU:
         return 0
     return length if available >= length else None

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import selectors
 import threading
-from collections.abc import Callable, Coroutine, Generator, Mapping
-from contextvars import Context, ContextVar
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context, ContextVar, copy_context
+from heapq import heapify, heappop, heappush
 from queue import SimpleQueue
 from typing import Any, NoReturn, TypeVar
 from weakref import WeakValueDictionary
@@ -23,6 +24,8 @@ T = TypeVar("T")
 _RESOLUTION = (
     1e-6  # of the clock; a nanosecond, as the base class has it, is less than a float can add after half a year
 )
+
+_MOST_GIVEN_UP = 200
 
 ANSWER_WITHIN = 60.0
 """Seconds of real time for which a thread's announced answer is waited for."""
@@ -53,18 +56,54 @@ class NumberedTask(asyncio.Task[T]):
         return self is other
 
 
-class VirtualLoop(asyncio.SelectorEventLoop):
+class Call(asyncio.TimerHandle):
+    """A callback that waits for its turn or its time; a handle with nothing but what it needs."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: VirtualLoop,
+        context: Context | None,
+    ) -> None:
+        self._context = copy_context() if context is None else context
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._when = when
+        self._loop = loop
+        self._repr = None
+        self._source_traceback = None
+
+    def cancel(self) -> None:
+        """Let it never run."""
+        if not self._cancelled:
+            self._cancelled = True
+            self._callback, self._args = _nothing, ()
+            self._loop.given_up += 1
+
+
+def _nothing() -> None:
+    """In place of a callback that was given up."""
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
     """See the module. `time` is seconds since the loop was made."""
 
     def __init__(self) -> None:
+        super().__init__()
+        self.given_up = 0
         self._now = 0.0
         self._expected = 0
-        self._answers: SimpleQueue[asyncio.Handle] = SimpleQueue()
+        self._answers: SimpleQueue[Call] = SimpleQueue()
         self._numbers = itertools.count(1)
         self._home = threading.get_ident()
-        super().__init__(_NoFiles(self._turn))
-        self._clock_resolution = _RESOLUTION
-        self.set_task_factory(self._numbered)
+        self._calls: deque[Call] = deque()
+        self._timers: list[tuple[float, int, Call]] = []
+        self._timer_numbers = itertools.count()
 
     def time(self) -> float:
         """Virtual seconds."""
@@ -74,65 +113,88 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Announce one answer of a thread."""
         self._expected += 1
 
-    def call_soon_threadsafe(  # type: ignore[override]  # the variadic generic of typeshed says no more than this
+    def call_soon(  # type: ignore[override]  # the variadic generic of typeshed says no more than this
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
+    ) -> Call:
+        """Call in the next turn."""
+        call = Call(0.0, callback, args, self, context)
+        self._calls.append(call)
+        return call
+
+    def call_at(  # type: ignore[override]  # as above
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Call:
+        """Call at that virtual second; equal ones in the order in which they were asked for."""
+        call = Call(when, callback, args, self, context)
+        heappush(self._timers, (when, next(self._timer_numbers), call))
+        return call
+
+    def call_later(  # type: ignore[override]  # as above
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Call:
+        """Call after so many virtual seconds."""
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def call_soon_threadsafe(  # type: ignore[override]  # as above
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Call:
         """From this thread like `call_soon`; from another, one announced answer."""
         if threading.get_ident() == self._home:
             return self.call_soon(callback, *args, context=context)
-        handle = asyncio.Handle(callback, args, self, context)
-        self._answers.put(handle)
-        return handle
+        call = Call(0.0, callback, args, self, context)
+        self._answers.put(call)
+        return call
 
     def run_in_executor(self, executor: object, func: object, *args: object) -> NoReturn:
         """Refused: a thread's pace would decide the run."""
         raise RuntimeError("no executor in virtual time")
 
-    def _numbered(
-        self, _loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, T] | Generator[Any, None, T], **options: Any
+    def create_task(
+        self, coro: Coroutine[Any, Any, T] | Generator[Any, None, T], *, context: Context | None = None, **options: Any
     ) -> asyncio.Task[T]:
+        """A numbered task, entered in the family of its context."""
         number = next(self._numbers)
-        task = NumberedTask(coro, number, loop=self, **options)
-        context: Context | None = options.get("context")
+        task = NumberedTask(coro, number, loop=self, context=context, **options)
         family = FAMILY.get() if context is None else context.get(FAMILY)
         if family is not None:
             family[number] = task
         return task
 
-    def _turn(self, timeout: float | None) -> None:
-        """Called once a turn in place of waiting for files; `timeout` is the time until the next timer, None without any."""
-        ready: Any = self._ready  # type: ignore[attr-defined]  # the loop's own queue
-        if self._expected:
-            while self._expected:
-                self._expected -= 1
-                ready.append(self._answers.get(timeout=ANSWER_WITHIN))
-        elif timeout is None:
-            raise Stalled("the program waits for ever")
-        elif timeout > 0:
-            self._now = self._scheduled[0]._when  # type: ignore[attr-defined]  # exactly, where now + timeout would round
+    def _run_once(self) -> None:
+        """One turn: what is ready now, after the time has moved on if nothing was."""
+        calls, timers = self._calls, self._timers
+        while self._expected:
+            self._expected -= 1
+            calls.append(self._answers.get(timeout=ANSWER_WITHIN))
+        while timers and timers[0][2]._cancelled:
+            heappop(timers)
+            self.given_up -= 1
+        if not calls:
+            if not timers:
+                raise Stalled("the program waits for ever")
+            self._now = max(self._now, timers[0][0])
+        end = self._now + _RESOLUTION
+        while timers and timers[0][0] < end:
+            calls.append(heappop(timers)[2])
+        for _ in range(len(calls)):
+            call = calls.popleft()
+            if call._cancelled:
+                self.given_up -= 1
+                continue
+            try:
+                call._context.run(call._callback, *call._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                self.call_exception_handler({"message": "a callback failed", "exception": error, "handle": call})
+        if self.given_up > _MOST_GIVEN_UP:
+            self._forget_given_up()
 
-
-class _NoFiles(selectors.BaseSelector):
-    """A selector for a loop that has no files but its own wake-up pipe, which nobody uses."""
-
-    def __init__(self, turn: Callable[[float | None], None]) -> None:
-        self._turn = turn
-        self._map: dict[Any, selectors.SelectorKey] = {}
-
-    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        key = selectors.SelectorKey(fileobj, fileobj, events, data)  # asyncio gives descriptors
-        self._map[fileobj] = key
-        return key
-
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        return self._map.pop(fileobj)
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self._turn(timeout)
-        return []
-
-    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
-        return self._map
+    def _forget_given_up(self) -> None:
+        """Time-outs that did not happen leave the queue long before their time."""
+        self._timers = [one for one in self._timers if not one[2]._cancelled]
+        heapify(self._timers)
+        self.given_up = 0
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

@@ -61,6 +61,7 @@ class MailboxMover:
         self._mailbox = mailbox
         self._unit = unit
         self._motion_seconds = motion_seconds
+        self._last: tuple[StatusBlock, Observation] | None = None
 
     @property
     def capacity(self) -> int:
@@ -69,7 +70,7 @@ class MailboxMover:
 
     async def observe(self) -> Observation:
         """Read sensors and counters. Raises DeviceError."""
-        return observation_of(self._unit, await self._mailbox.observe())
+        return self._observation(await self._mailbox.observe())
 
     async def plan(self, order: Order) -> Plan:
         """Prepare an order without moving anything. Raises DeviceError."""
@@ -90,7 +91,13 @@ class MailboxMover:
     def _outcome(self, ending: Ending) -> Outcome:
         if ending.status is None:
             return Outcome(ending.result, Fault.SILENT)
-        return Outcome(ending.result, _FAULTS.get(ending.fault), observation_of(self._unit, ending.status))
+        return Outcome(ending.result, _FAULTS.get(ending.fault), self._observation(ending.status))
+
+    def _observation(self, status: StatusBlock) -> Observation:
+        """The status in the words of custody; the codec gives the same object as long as a unit says the same."""
+        if self._last is None or self._last[0] is not status:
+            self._last = (status, observation_of(self._unit, status))
+        return self._last[1]
 
 
 class MailboxCabinet:

@@ -1,15 +1,15 @@
 """What each family of models wants and gives, behind three functions; a manifest names its adapter.
 
-A detector takes a picture and gives faces in the picture's own pixels; an embedder takes an aligned crop; a liveness
-model takes a picture and a face's box in it.
+A detector takes a picture, and the largest input that is worth its while, and gives faces in the picture's own pixels;
+an embedder takes an aligned crop; a liveness model takes a picture and a face's box in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -26,6 +26,7 @@ Floats = npt.NDArray[np.float32]
 MIN_SCORE = 0.5
 _OVERLAP = 0.4
 _STRIDES = (8, 16, 32)
+_MOST_SIZES = 8  # of a camera there are one or two; files of an evaluation have any
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,10 +41,46 @@ class Face:
     score: float
 
 
-Detector = Callable[[Picture], list[Face]]
+class Detector(Protocol):
+    """Finds faces. Where a file's input has a fixed size, `size` changes nothing."""
+
+    def __call__(self, picture: Picture, size: tuple[int, int] | None = None) -> list[Face]:
+        """The faces of a picture, scaled into `size` (width, height in pixels), else into the manifest's."""
+        ...
+
+
 Embedder = Callable[[Picture], Floats]
 Liveness = Callable[[Picture, Floats], float]
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inputs:
+    """The arrays that models look at, one for each size, used again and again; `wipe` overwrites what they hold."""
+
+    _arrays: dict[tuple[str, int, int], Floats] = field(default_factory=dict)
+
+    def of(self, picture: Picture, model: Model) -> Floats:
+        """The input (1, 3, H, W) of a model from a picture of its size; holds until the model's next picture."""
+        height, width = picture.shape[:2]
+        key = (model.file, height, width)
+        if key not in self._arrays:
+            if len(self._arrays) >= _MOST_SIZES:
+                self.wipe()
+                self._arrays.clear()
+            self._arrays[key] = np.empty((1, 3, height, width), np.float32)
+        array = self._arrays[key]
+        planes = cv2.split(picture)
+        for plane, wanted in zip(planes if model.colour_order == "BGR" else planes[::-1], array[0], strict=True):
+            np.multiply(plane, np.float32(1.0 / model.deviation), out=wanted)
+        if model.mean:
+            array -= np.float32(model.mean / model.deviation)
+        return array
+
+    def wipe(self) -> None:
+        """Overwrite all."""
+        for array in self._arrays.values():
+            array.fill(0.0)
 
 
 def open_session(data: bytes, threads: int) -> onnxruntime.InferenceSession:
@@ -67,7 +104,7 @@ def _session_options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
-def open_models(pack: Pack, threads: int) -> tuple[Detector, Embedder]:
+def open_models(pack: Pack, threads: int, inputs: Inputs) -> tuple[Detector, Embedder]:
     """Detector and embedder of a pack. Raises ConfigError for an adapter that does not exist."""
     detector, embedder = pack.model("detector"), pack.model("embedder")
     if insight.ADAPTER in (detector.adapter, embedder.adapter):
@@ -75,15 +112,15 @@ def open_models(pack: Pack, threads: int) -> tuple[Detector, Embedder]:
             raise ConfigError(f"{pack.folder}: adapter {insight.ADAPTER!r} is for both models or none; correct it")
         return _insightface(pack, threads)
     return (
-        _known(_DETECTORS, detector)(detector, open_session(pack.read(detector), threads)),
-        _known(_EMBEDDERS, embedder)(embedder, open_session(pack.read(embedder), threads)),
+        _known(_DETECTORS, detector)(detector, open_session(pack.read(detector), threads), inputs),
+        _known(_EMBEDDERS, embedder)(embedder, open_session(pack.read(embedder), threads), inputs),
     )
 
 
 def _insightface(pack: Pack, threads: int) -> tuple[Detector, Embedder]:
     models = insight.open_insight(pack, _session_options(threads), MIN_SCORE)
 
-    def detect(picture: Picture) -> list[Face]:
+    def detect(picture: Picture, size: tuple[int, int] | None = None) -> list[Face]:
         boxes, marks = models.detect(picture)
         return [
             Face(box[:4].astype(np.float32), mark.astype(np.float32), float(box[4]))
@@ -93,10 +130,11 @@ def _insightface(pack: Pack, threads: int) -> tuple[Detector, Embedder]:
     return detect, models.embed
 
 
-def open_liveness(pack: Pack, threads: int) -> Liveness | None:
+def open_liveness(pack: Pack, threads: int, inputs: Inputs) -> Liveness | None:
     """The mean score of a pack's liveness models, 0 (a picture of a face) .. 1 (a face); None where it has none."""
     parts = [
-        _known(_LIVENESS, model)(model, open_session(pack.read(model), threads)) for model in pack.liveness_models()
+        _known(_LIVENESS, model)(model, open_session(pack.read(model), threads), inputs)
+        for model in pack.liveness_models()
     ]
     if not parts:
         return None
@@ -113,21 +151,14 @@ def _known(adapters: dict[str, T], model: Model) -> T:
         ) from None
 
 
-def _blob(picture: Picture, model: Model) -> Floats:
-    """The input (1, 3, H, W) of a model from a picture of its size."""
-    mean = (model.mean, model.mean, model.mean)
-    blob = cv2.dnn.blobFromImage(picture, 1.0 / model.deviation, mean=mean, swapRB=model.colour_order == "RGB")
-    return np.asarray(blob, np.float32)
-
-
-def _anchors(width: int, height: int, each: int) -> Floats:
-    """Anchor points and their stride (N, 3), row by row, `each` times a cell, finest stride first."""
+@lru_cache(maxsize=8)
+def _anchors(width: int, height: int, each: int) -> tuple[Floats, ...]:
+    """Anchor points (N, 2) of each stride, finest first: row by row, `each` times a cell."""
     parts = []
     for stride in _STRIDES:
         y, x = np.mgrid[: height // stride, : width // stride]
-        points = np.repeat(np.stack([x, y], axis=-1).reshape(-1, 2) * stride, each, axis=0)
-        parts.append(np.column_stack([points, np.full(len(points), stride)]))
-    return np.concatenate(parts).astype(np.float32)
+        parts.append(np.repeat(np.stack([x, y], axis=-1).reshape(-1, 2) * stride, each, axis=0).astype(np.float32))
+    return tuple(parts)
 
 
 def _boxed(picture: Picture, width: int, height: int) -> tuple[Picture, float]:
@@ -137,7 +168,7 @@ def _boxed(picture: Picture, width: int, height: int) -> tuple[Picture, float]:
     return _padded(cv2.resize(picture, inside, interpolation=cv2.INTER_LINEAR), width, height), scale  # type: ignore[arg-type]  # uint8 in, uint8 out
 
 
-def _trimmed(picture: Picture, width: int, height: int, least: float = 1.0) -> tuple[Picture, float]:
+def _trimmed(picture: Picture, width: int, height: int, least: float) -> tuple[Picture, float]:
     """The picture scaled into (width, height), enlarged to `least` of it at most, padded to the coarsest stride only."""
     fit = min(width / picture.shape[1], height / picture.shape[0])
     scale = min(fit, max(1.0, fit * least))
@@ -148,108 +179,124 @@ def _trimmed(picture: Picture, width: int, height: int, least: float = 1.0) -> t
     return _padded(small, -(-inside[0] // step) * step, -(-inside[1] // step) * step), scale  # type: ignore[arg-type]  # uint8 in, uint8 out
 
 
-def _fit(session: onnxruntime.InferenceSession, least: float) -> Callable[[Picture, int, int], tuple[Picture, float]]:
+def _fit(session: onnxruntime.InferenceSession, model: Model, least: float) -> Callable[..., tuple[Picture, float]]:
     """How a picture is made to fit an input: boxed where its size is fixed, else trimmed, which costs less time."""
     fixed = all(isinstance(side, int) for side in session.get_inputs()[0].shape)
-    return _boxed if fixed else partial(_trimmed, least=least)
+
+    def fit(picture: Picture, size: tuple[int, int] | None) -> tuple[Picture, float]:
+        if fixed:
+            return _boxed(picture, *model.input_size)
+        return _trimmed(picture, *(size or model.input_size), least)
+
+    return fit
 
 
 def _padded(picture: Picture, width: int, height: int) -> Picture:
+    if picture.shape[:2] == (height, width):
+        return picture
     canvas = np.zeros((height, width, 3), np.uint8)
     canvas[: picture.shape[0], : picture.shape[1]] = picture
     return canvas
 
 
-def _faces(boxes: Floats, marks: Floats, scores: Floats, scale: float) -> list[Face]:
-    """Candidates (boxes (N, 4), landmarks (N, 5, 2), scores (N,)) of the input that remain, best first.
+# Scores (N,), boxes (N, 4) and landmarks (N, 10) of the candidates of one stride, in pixels of the input.
+Candidates = tuple[Floats, Floats, Floats]
 
-    `scale` is the input's size divided by the picture's.
-    """
-    sound = np.isfinite(boxes).all(axis=1) & np.isfinite(marks).all(axis=(1, 2))
+
+def _faces(strides: Sequence[Candidates], scale: float) -> list[Face]:
+    """The faces of all candidates after non-maximum suppression, best first; `scale` is input by picture."""
+    scores, boxes, marks = (np.concatenate(parts) for parts in zip(*strides, strict=True))
+    sound = np.isfinite(boxes).all(axis=1) & np.isfinite(marks).all(axis=1)
     shrink = np.float32(scale)
-    boxes, marks, scores = boxes[sound] / shrink, marks[sound] / shrink, scores[sound]
-    return [Face(boxes[i], marks[i], float(scores[i])) for i in _best(boxes, scores)]
+    boxes, marks = (boxes / shrink).astype(np.float32), (marks / shrink).reshape(-1, 5, 2).astype(np.float32)
+    rest = np.flatnonzero(sound)
+    rest = rest[np.argsort(-scores[rest], kind="stable")]
+    faces = []
+    while len(rest):
+        best, rest = rest[0], rest[1:]
+        faces.append(Face(boxes[best], marks[best], float(scores[best])))
+        rest = rest[_overlaps(boxes[best], boxes[rest]) <= _OVERLAP]
+    return faces
 
 
-def _scrfd(model: Model, session: onnxruntime.InferenceSession) -> Detector:
+def _scrfd(model: Model, session: onnxruntime.InferenceSession, inputs: Inputs) -> Detector:
     """SCRFD's outputs (InsightFace): three strides of scores, of boxes, of landmarks; two anchors a cell."""
-    width, height = model.input_size
     name = session.get_inputs()[0].name
     if len(session.get_outputs()) != 9:
         raise ConfigError(f"face pack: {model.file} has not the nine outputs of adapter 'scrfd'; install another")
-    fit = _fit(session, 1.0)
-    anchors_of = lru_cache(maxsize=8)(_anchors)
+    fit = _fit(session, model, 1.0)
 
-    def detect(picture: Picture) -> list[Face]:
-        canvas, scale = fit(picture, width, height)
-        anchors = anchors_of(canvas.shape[1], canvas.shape[0], 2)
-        out = session.run(None, {name: _blob(canvas, model)})
-        scores = np.concatenate([np.ravel(o) for o in out[:3]])
-        chosen = np.flatnonzero(scores >= MIN_SCORE)
-        at, stride = anchors[chosen, :2], anchors[chosen, 2:]
-        distances = np.concatenate(out[3:6])[chosen] * stride
-        boxes = np.concatenate([at - distances[:, :2], at + distances[:, 2:]], axis=1)
-        marks = (np.concatenate(out[6:9])[chosen] * stride).reshape(-1, 5, 2) + at[:, None]
-        return _faces(boxes, marks, scores[chosen], scale)
+    def detect(picture: Picture, size: tuple[int, int] | None = None) -> list[Face]:
+        canvas, scale = fit(picture, size)
+        out = session.run(None, {name: inputs.of(canvas, model)})
+        anchors = _anchors(canvas.shape[1], canvas.shape[0], 2)
+        return _faces(
+            [chosen(*part) for part in zip(_STRIDES, anchors, out[:3], out[3:6], out[6:], strict=True)], scale
+        )
+
+    def chosen(stride: int, anchors: Floats, scores: Floats, distances: Floats, marks: Floats) -> Candidates:
+        picked = np.flatnonzero(scores.ravel() >= MIN_SCORE)
+        at, far = anchors[picked], distances[picked] * np.float32(stride)
+        boxes = np.concatenate([at - far[:, :2], at + far[:, 2:]], axis=1)
+        return scores.ravel()[picked], boxes, marks[picked] * np.float32(stride) + np.tile(at, 5)
 
     return detect
 
 
-def _yunet(model: Model, session: onnxruntime.InferenceSession) -> Detector:
+def _yunet(model: Model, session: onnxruntime.InferenceSession, inputs: Inputs) -> Detector:
     """YuNet's outputs (OpenCV zoo): `cls`, `obj`, `bbox`, `kps` of each stride; one anchor a cell.
 
     Where the file's input has no fixed size, `input_size` is the largest: a small picture costs less time.
     """
-    width, height = model.input_size
     name = session.get_inputs()[0].name
-    fit = _fit(session, 0.5)
-    wanted = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in _STRIDES]
+    fit = _fit(session, model, 0.5)
+    wanted = [f"{kind}_{stride}" for stride in _STRIDES for kind in ("cls", "obj", "bbox", "kps")]
     if not set(wanted) <= {output.name for output in session.get_outputs()}:
         raise ConfigError(f"face pack: {model.file} has not the outputs of adapter 'yunet'; install another")
-    anchors_of = lru_cache(maxsize=8)(_anchors)
 
-    def detect(picture: Picture) -> list[Face]:
-        canvas, scale = fit(picture, width, height)
-        anchors = anchors_of(canvas.shape[1], canvas.shape[0], 1)
-        parts = session.run(wanted, {name: _blob(canvas, model)})
+    def detect(picture: Picture, size: tuple[int, int] | None = None) -> list[Face]:
+        canvas, scale = fit(picture, size)
+        parts = session.run(wanted, {name: inputs.of(canvas, model)})
         out = [part.reshape(-1, part.shape[-1]) for part in parts]
-        classes, objects, boxes, marks = (np.concatenate(out[at : at + 3]) for at in (0, 3, 6, 9))
+        anchors = _anchors(canvas.shape[1], canvas.shape[0], 1)
+        found = (chosen(s, a, *out[4 * n : 4 * n + 4]) for n, (s, a) in enumerate(zip(_STRIDES, anchors, strict=True)))
+        return _faces(list(found), scale)
+
+    def chosen(
+        stride: int, anchors: Floats, classes: Floats, objects: Floats, far: Floats, marks: Floats
+    ) -> Candidates:
         scores = np.sqrt(np.clip(classes, 0, 1) * np.clip(objects, 0, 1)).ravel()
-        chosen = np.flatnonzero(scores >= MIN_SCORE)
-        at, stride = anchors[chosen, :2], anchors[chosen, 2:]
-        centre = at + boxes[chosen, :2] * stride
-        half = np.exp(np.minimum(boxes[chosen, 2:], 10.0)) * stride / 2
-        spots = (marks[chosen] * stride).reshape(-1, 5, 2) + at[:, None]
+        picked = np.flatnonzero(scores >= MIN_SCORE)
+        at, far = anchors[picked], far[picked]
+        centre = at + far[:, :2] * stride
+        half = np.exp(np.minimum(far[:, 2:], 10.0)) * stride / 2
         boxes = np.concatenate([centre - half, centre + half], axis=1)
-        return _faces(boxes, spots, scores[chosen], scale)
+        return scores[picked], boxes, marks[picked] * np.float32(stride) + np.tile(at, 5)
 
     return detect
 
 
-def _best(boxes: Floats, scores: Floats) -> list[int]:
-    """Indices of boxes that remain after non-maximum suppression, best first."""
-    order = list(np.argsort(-scores, kind="stable"))
-    kept: list[int] = []
-    for index in order:
-        if all(overlap(boxes[index], boxes[other]) <= _OVERLAP for other in kept):
-            kept.append(int(index))
-    return kept
-
-
 def overlap(a: Floats, b: Floats) -> float:
     """Intersection over union of two boxes, 0..1."""
-    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-    shared = float(np.prod(np.maximum(high - low, 0)))
-    whole = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - shared
-    return shared / whole if whole > 0 else 0.0
+    return float(_overlaps(a, b[None])[0])
 
 
-def _crop_to_vector(model: Model, session: onnxruntime.InferenceSession) -> Embedder:
+def _overlaps(box: Floats, boxes: Floats) -> Floats:
+    """Intersection over union of a box with each of (N, 4), 0..1."""
+    sides = np.maximum(np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2]), 0)
+    shared = sides[:, 0] * sides[:, 1]
+    own, each = box[2:] - box[:2], boxes[:, 2:] - boxes[:, :2]
+    whole = own[0] * own[1] + each[:, 0] * each[:, 1] - shared
+    shares: Floats = np.where(whole > 0, shared / np.maximum(whole, np.float32(1e-9)), np.float32(0.0))
+    return shares
+
+
+def _crop_to_vector(model: Model, session: onnxruntime.InferenceSession, inputs: Inputs) -> Embedder:
     """A crop in, one row of `dimension` numbers out."""
     name = session.get_inputs()[0].name
 
     def row(crop: Picture) -> Floats:
-        vector = np.asarray(session.run(None, {name: _blob(crop, model)})[0], np.float32).ravel()
+        vector = np.asarray(session.run(None, {name: inputs.of(crop, model)})[0], np.float32).ravel()
         if vector.size != model.dimension:
             raise ConfigError(f"face pack: {model.file} gives {vector.size} numbers, not its dimension; correct it")
         return vector
@@ -260,14 +307,14 @@ def _crop_to_vector(model: Model, session: onnxruntime.InferenceSession) -> Embe
     return both if model.mirrored else row
 
 
-def _minifasnet(model: Model, session: onnxruntime.InferenceSession) -> Liveness:
+def _minifasnet(model: Model, session: onnxruntime.InferenceSession, inputs: Inputs) -> Liveness:
     """MiniFASNet (minivision): the share of class 1 of three, of a crop `crop_scale` times the face's box."""
     name = session.get_inputs()[0].name
 
     def score(picture: Picture, box: Floats) -> float:
         left, top, right, bottom = surroundings(picture.shape[1], picture.shape[0], box, model.crop_scale)
         crop = cv2.resize(picture[top:bottom, left:right], model.input_size)
-        out = np.asarray(session.run(None, {name: _blob(crop, model)})[0], np.float32).ravel()  # type: ignore[arg-type]  # uint8 in, uint8 out
+        out = np.asarray(session.run(None, {name: inputs.of(crop, model)})[0], np.float32).ravel()  # type: ignore[arg-type]  # uint8 in, uint8 out
         if out.size != 3:
             raise ConfigError(f"face pack: {model.file} has not the output of adapter 'minifasnet'; install another")
         live = float(out[1])
@@ -288,9 +335,9 @@ def surroundings(width: int, height: int, box: Floats, scale: float) -> tuple[in
     return int(left), int(top), min(width, int(left + across) + 1), min(height, int(top + down) + 1)
 
 
-_DETECTORS: dict[str, Callable[[Model, onnxruntime.InferenceSession], Detector]] = {
+_DETECTORS: dict[str, Callable[[Model, onnxruntime.InferenceSession, Inputs], Detector]] = {
     "scrfd": _scrfd,
     "yunet": _yunet,
 }
-_EMBEDDERS: dict[str, Callable[[Model, onnxruntime.InferenceSession], Embedder]] = {"crop": _crop_to_vector}
-_LIVENESS: dict[str, Callable[[Model, onnxruntime.InferenceSession], Liveness]] = {"minifasnet": _minifasnet}
+_EMBEDDERS: dict[str, Callable[[Model, onnxruntime.InferenceSession, Inputs], Embedder]] = {"crop": _crop_to_vector}
+_LIVENESS: dict[str, Callable[[Model, onnxruntime.InferenceSession, Inputs], Liveness]] = {"minifasnet": _minifasnet}

@@ -98,9 +98,10 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 
 
 class Beat(msgspec.Struct, frozen=True, tag=True):
-    """Sign of life."""
+    """Sign of life; `frames` is how many a transaction has looked at since the worker's start."""
 
     camera_up: bool
+    frames: int = 0
 
 
 class Enrolled(msgspec.Struct, frozen=True, tag=True):

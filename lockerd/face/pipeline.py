@@ -19,9 +19,11 @@ from lockerd.face.adapters import (
     Embedder,
     Face,
     Floats,
+    Inputs,
     Liveness,
     open_liveness,
     open_models,
+    surroundings,
 )
 from lockerd.face.gates import eye_distance, gate_crop, gate_geometry, one_face, turn
 from lockerd.face.pack import Gates, Pack
@@ -30,6 +32,8 @@ from lockerd.model.identity import Enrolment, FaceReason, FaceTemplate
 
 WARM_UP = 8
 _GOLDEN_COSINE = 0.98
+_NEAR = 1.5  # times a face's box, where it is looked for in the next frame
+_NEAR_SIZE = (160, 160)  # pixels of the detector's input for that
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,17 +62,22 @@ class Pipeline:
     crop_size: tuple[int, int]
     gates_live: Gates
     gates_reference: Gates
+    inputs: Inputs
     choose: Callable[[Picture, Sequence[Face]], Face | FaceReason] = one_face
 
-    def look(self, picture: object, gates: Gates, *, live: bool = False) -> Sighting | FaceReason:
+    def look(
+        self, picture: object, gates: Gates, *, live: bool = False, near: Floats | None = None
+    ) -> Sighting | FaceReason:
         """The one face in a picture, or why it cannot be compared; never raises for any picture.
 
-        With `live` the pack's liveness models, where it has them, look too.
+        With `live` the pack's liveness models, where it has them, look too. With `near`, the face's box in the frame
+        before, it is looked for around there first, and in the whole picture only if it is not there.
         """
         usable = checked(picture)
         if isinstance(usable, FaceReason):
             return usable
-        face = self.choose(usable, self.detect(usable))
+        faces = self.around(usable, near) if near is not None else []
+        face = self.choose(usable, faces or self.detect(usable))
         if isinstance(face, FaceReason):
             return face
         reason = gate_geometry(face, gates)
@@ -84,6 +93,15 @@ class Pipeline:
         score = self.liveness(usable, face.box) if live and self.liveness is not None else None
         return Sighting(face.box, vector, score, eye_distance(face), turn(face))
 
+    def around(self, picture: Picture, box: Floats) -> list[Face]:
+        """The faces near a box, in the whole picture's pixels; it shows a small face larger, for less time."""
+        left, top, right, bottom = surroundings(picture.shape[1], picture.shape[0], box, _NEAR)
+        corner = np.array([left, top], np.float32)
+        return [
+            Face(face.box + np.tile(corner, 2), face.landmarks + corner, face.score)
+            for face in self.detect(picture[top:bottom, left:right], _NEAR_SIZE)
+        ]
+
     def enrol(self, data: bytes) -> Enrolment:
         """The template of the one face in a JPEG or PNG file, or why there is none; never raises."""
         picture = decode(data)
@@ -96,16 +114,18 @@ class Pipeline:
 def open_pipeline(pack: Pack, threads: int = 1) -> Pipeline:
     """Load a pack's models (about 0.2 s). Raises ConfigError."""
     embedder = pack.model("embedder")
-    detect, embed = open_models(pack, threads)
+    inputs = Inputs()
+    detect, embed = open_models(pack, threads, inputs)
     return Pipeline(
         model_id=pack.model_id,
         detect=detect,
         embed=embed,
-        liveness=open_liveness(pack, threads),
+        liveness=open_liveness(pack, threads, inputs),
         template=np.array(embedder.template, np.float64),
         crop_size=embedder.input_size,
         gates_live=pack.manifest.gates_live,
         gates_reference=pack.manifest.gates_reference,
+        inputs=inputs,
     )
 
 

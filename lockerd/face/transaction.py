@@ -14,6 +14,7 @@ from lockerd.face.pipeline import Sighting, cosine, fused
 from lockerd.model.identity import FaceReason, FaceVerdict, Presence
 
 _SAME_TRACK = 0.2  # least overlap of a face's boxes in neighbouring frames
+WHOLE_EVERY = 0.3  # seconds between searches of a whole frame: so soon is somebody else beside the face seen
 _MISSES = 8  # frames without a usable face after which a track has ended
 _CLOSER = 1.25  # times the eye distance before
 _TURNED = 0.15  # eye distances that the nose tip moves sideways
@@ -88,6 +89,14 @@ class Transaction:
     _box: Floats | None = None
     _began: float = 0.0
     _missed: int = 0
+    _searched: float = float("-inf")
+
+    def near(self, now: float) -> Floats | None:
+        """Where to look in the next frame: around the track's last face; None where the whole frame is due."""
+        if self._box is not None and now - self._searched < WHOLE_EVERY:
+            return self._box
+        self._searched = now
+        return None
 
     def add(self, seen: Sighting | FaceReason, now: float) -> Decision | None:
         """Take the newest frame's outcome; the decision once there is enough."""

@@ -51,12 +51,13 @@ _STEADY = 60.0  # a worker that lived this long starts the pauses anew
 
 @dataclass(frozen=True, slots=True)
 class FaceStatus:
-    """What health says of the face worker; `restarts` counts since the daemon's start."""
+    """What health says of the face worker; `restarts` counts since the daemon's start, `frames` since the worker's."""
 
     worker_up: bool
     camera_up: bool
     model_id: str
     restarts: int
+    frames: int = 0
 
 
 @dataclass(slots=True)
@@ -69,6 +70,7 @@ class _Life:
     model_id: str = ""
     threshold_id: str = ""
     camera_up: bool = False
+    frames: int = 0
     enrolments: dict[int, asyncio.Future[Enrolled]] = field(default_factory=dict)
     transactions: dict[int, asyncio.Queue[Prompt | Decided | None]] = field(default_factory=dict)
 
@@ -97,7 +99,7 @@ class FaceClient:
         life = self._life if self._ready.is_set() else None
         if life is None:
             return FaceStatus(worker_up=False, camera_up=False, model_id="", restarts=self._restarts)
-        return FaceStatus(True, life.camera_up, life.model_id, self._restarts)
+        return FaceStatus(True, life.camera_up, life.model_id, self._restarts, life.frames)
 
     async def run(self) -> None:
         """Keep a worker alive until cancelled; never returns. The worker ends with this task."""
@@ -279,7 +281,7 @@ class FaceClient:
             case Refused():
                 self._refused = reply.why
             case Beat():
-                life.camera_up = reply.camera_up
+                life.camera_up, life.frames = reply.camera_up, reply.frames
             case Enrolled():
                 waiting = life.enrolments.get(reply.id)
                 if waiting is not None and not waiting.done():

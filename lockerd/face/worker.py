@@ -124,6 +124,7 @@ class Worker:
         self._preview = False
         self._next_shot = 0.0
         self._next_beat = 0.0
+        self._looked = 0
         self._prompted: tuple[FaceReason, float] | None = None
 
     def serve(self) -> None:
@@ -142,14 +143,18 @@ class Worker:
             if frame is not None and self._preview and now >= self._next_shot:
                 self._next_shot = now + _PREVIEW_EVERY
                 self._shoot(frame)
+            for shown in frames:
+                if shown is not None:
+                    shown.fill(0)
             if now >= self._next_beat:
                 self._next_beat = now + BEAT_EVERY
-                self._wire.send(Beat(all(source.is_up() for source in self._sources)))
+                self._wire.send(Beat(all(source.is_up() for source in self._sources), self._looked))
 
     def _take(self, request: Request) -> None:
         match request:
             case Enrol():
                 enrolment = self._pipeline.enrol(request.picture)
+                self._pipeline.inputs.wipe()
                 vector = enrolment.template.vector if enrolment.template else b""
                 self._wire.send(Enrolled(request.id, vector, enrolment.reason))
             case Verify():
@@ -195,7 +200,9 @@ class Worker:
                 if not self._sources[index].is_up():
                     decision = Decision(FaceVerdict.UNAVAILABLE, FaceReason.CAMERA_DOWN)
                 continue
-            seen = self._pipeline.look(frame, self._pipeline.gates_live, live=index == 0)
+            self._looked += 1
+            near = agreement.parts[index].near(now)
+            seen = self._pipeline.look(frame, self._pipeline.gates_live, live=index == 0, near=near)
             now = time.monotonic()
             decision = agreement.add(index, seen, now)
             reason = seen if isinstance(seen, FaceReason) else agreement.prompt()
@@ -215,6 +222,7 @@ class Worker:
         if self._running is not None:
             self._running[1].forget()
             self._running[1].parts[0].reference.fill(0.0)  # one array, shared by all parts
+            self._pipeline.inputs.wipe()
             self._running = None
 
     def _shoot(self, frame: Picture) -> None:

@@ -5,6 +5,8 @@ both gaps. So idle units take 0.6 % of a fast line and 2.6 % of a slow one; a un
 once still fit. No unit is asked by two callers at once: `MailboxUnit` makes them wait for each other.
 """
 
+from dataclasses import dataclass
+
 IDLE_SECONDS = 5.0
 """All units, one behind the other, while nobody is there: doors, supply and bins change at the pace of staff, and an alarm
 that is seconds late is still in time."""
@@ -17,3 +19,12 @@ MOVING_SECONDS = 0.05
 
 SILENT_SECONDS = 1.0
 """A unit that did not answer: longer than the line stays silent for a late answer, so that others get their turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The three that simulated time stretches: nobody waits there, and most looks find nothing new. Seconds."""
+
+    idle: float = IDLE_SECONDS
+    watched: float = WATCHED_SECONDS
+    moving: float = MOVING_SECONDS

@@ -108,6 +108,11 @@ class LinkStatus:
         """Whether the two clocks differ by more than `CLOCK_TOLERANCE`."""
         return self.clock_offset is not None and abs(self.clock_offset) > CLOCK_TOLERANCE
 
+    @property
+    def clock_right(self) -> bool:
+        """Whether the office answers, and its clock agrees with ours."""
+        return self.reachable and self.clock_offset is not None and not self.clock_wrong
+
 
 def backoff(settings: LinkSettings, failures: int, random: Random) -> float:
     """Seconds to wait after `failures` (from 1) failed tries in a row."""
@@ -246,9 +251,10 @@ class OfficeLink:
     async def _drain(self, exchange: Exchange) -> None:
         await self._registered.wait()
         self._more.clear()
-        pending = await self._outbox.pending(self._batch)
+        most = self._batch
+        pending = await self._outbox.pending(most)
         if not pending:
-            await self._look()
+            self._status = replace(self._status, backlog=0)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.idle):
                     await self._more.wait()
@@ -269,7 +275,10 @@ class OfficeLink:
             case Answer.GAP:
                 await self._follow(receipt.acked, first)
         self._answered("drain")
-        await self._look()
+        if receipt.answer is not Answer.ACKNOWLEDGED or len(pending) == most:
+            await self._look()
+        else:
+            self._status = replace(self._status, backlog=last - receipt.acked, acked=receipt.acked)
 
     async def _follow(self, acked: int, first: int) -> None:
         """Go where the office is: forward, or back when it lost what it once acknowledged."""

@@ -43,6 +43,11 @@ async def back_up(db: Database, folder: Path, now: float) -> Path:
             # The first write at synchronous=FULL also brings to the disk what VACUUM left in the system's cache.
             await run("DELETE FROM copy.meta WHERE key = 'epoch'", ())
             acked = "(SELECT value FROM copy.meta WHERE key = 'acked_seq')"
+            await run(
+                "UPDATE copy.audit_anchor SET upto = seq, hash = told.hash FROM copy.journal AS told"  # noqa: S608 a constant
+                f" WHERE chain = 'journal' AND seq = {acked}",
+                (),
+            )
             await run(f"DELETE FROM copy.journal WHERE seq <= {acked}", ())  # noqa: S608 a constant
             wrong = _wrong([str(row[0]) for row in await run("PRAGMA copy.quick_check(3)", ())])
         finally:

@@ -1,10 +1,13 @@
-"""Memory-hard hashing of short secrets (pickup codes, staff PINs).
+"""Hashes that are SQL functions: memory-hard ones of short secrets (pickup codes, staff PINs), and the audit chain's.
 
-The hash takes about 40 ms. It runs as the SQL function `argon2id(secret, salt)` in the database's own thread, so that the
-event loop goes on and no second thread is needed.
+`argon2id(secret, salt)` takes about 40 ms in the database's own thread, so that the event loop goes on and no second thread
+is needed. `chained(before, ...)` lets one statement write a row with its hash.
 """
 
 from __future__ import annotations
+
+import hashlib
+import json
 
 from argon2.low_level import Type, hash_secret_raw
 
@@ -19,3 +22,11 @@ def argon2id(secret: bytes, salt: bytes) -> bytes:
     return hash_secret_raw(
         secret, salt, time_cost=2, memory_cost=19456, parallelism=1, hash_len=32, type=Type.ID, version=0x13
     )
+
+
+def chained(before: bytes, *columns: str | int | float | None) -> bytes:
+    """The hash of a row of the audit chain, 32 bytes; `before` is its predecessor's.
+
+    SHA-256 over `before` and the row's other columns as a JSON array (RFC 8259) without spaces, non-ASCII escaped.
+    """
+    return hashlib.sha256(before + json.dumps(columns, separators=(",", ":")).encode()).digest()

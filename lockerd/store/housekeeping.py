@@ -9,10 +9,11 @@ from pathlib import Path
 import structlog
 
 from lockerd.errors import StoreError
-from lockerd.store import attempts, claims, codes, journal
+from lockerd.store import attempts, audit, claims, codes, journal
 from lockerd.store.backup import back_up, erase_in_backups, findings
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
+from lockerd.store.retention import Retention, prune
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +24,9 @@ TIDY_EVERY_SECONDS = 3600.0
 NIGHT = 19 * 3600.0
 """When a night's care is due, in seconds of the UTC day: three in the morning in China."""
 
+CHECKPOINT = "lockerd.audit.checkpoint"
+"""The office's event that says how far the audit chain reaches."""
+
 _LAST_NIGHT = "last_night"
 
 
@@ -30,28 +34,45 @@ class Housekeeping:
     """Tidies every hour; every night checks the file and writes a backup into `backups`.
 
     `damage` says what the last check found wrong with the file, `no_backup` why the last backup could not be made; both are
-    empty while all is well.
+    empty while all is well. `kept` says how long history is; nothing of it is deleted unless `clock_is_right`.
     """
 
-    def __init__(self, db: Database, backups: Path, stamp: Callable[[], Stamp]) -> None:
+    def __init__(
+        self,
+        db: Database,
+        backups: Path,
+        stamp: Callable[[], Stamp],
+        kept: Retention,
+        clock_is_right: Callable[[], bool],
+    ) -> None:
         self.damage = ""
         self.no_backup = ""
         self._db = db
         self._backups = backups
         self._stamp = stamp
+        self._kept = kept
+        self._clock_is_right = clock_is_right
 
     async def run(self) -> None:
         """Keep house until cancelled. Raises StoreError."""
         while True:
-            await tidy(self._db, self._stamp().wall)
-            await erase_in_backups(self._db, self._backups)
+            await self.tidy()
             await self.care()
             await asyncio.sleep(TIDY_EVERY_SECONDS)
 
+    async def tidy(self) -> None:
+        """Delete and erase what is due, in the backups too. Raises StoreError."""
+        now = self._stamp().wall
+        if self._clock_is_right():
+            await prune(self._db, self._kept, now)
+        await tidy(self._db, now)
+        await erase_in_backups(self._db, self._backups)
+
     async def care(self) -> None:
         """Check the file and back it up, once a night; the night before the first start is taken as done. Raises StoreError."""
-        now = self._stamp().wall
-        if not await self._db.transaction(lambda tx: _a_new_night(tx, now)):
+        stamp = self._stamp()
+        now = stamp.wall
+        if not await self._db.transaction(lambda tx: _a_new_night(tx, stamp)):
             return
         self.damage = "; ".join(await findings(self._db))
         if self.damage:
@@ -73,7 +94,6 @@ async def tidy(db: Database, now: float) -> int:
     """
 
     async def work(tx: Transaction) -> int:
-        await journal.prune(tx, now)
         await attempts.prune(tx, now - codes.WINDOW)
         return await claims.erase_collected(tx, now - PERSONAL_DATA_KEPT)
 
@@ -82,10 +102,17 @@ async def tidy(db: Database, now: float) -> int:
     return erased
 
 
-async def _a_new_night(tx: Transaction, now: float) -> bool:
-    """Whether another night than at the last call has begun; kept, so that restarts cost no check each."""
-    night = int((now - NIGHT) // 86400)
+async def _a_new_night(tx: Transaction, stamp: Stamp) -> bool:
+    """Whether another night than at the last call has begun; kept, so that restarts cost no check each.
+
+    Then the office is told how far the audit chain reaches (lockerd.audit.checkpoint).
+    """
+    night = int((stamp.wall - NIGHT) // 86400)
     row = await tx.one("SELECT value FROM meta WHERE key = ?", (_LAST_NIGHT,))
-    if row is None or row["value"] != night:
-        await tx.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_LAST_NIGHT, night))
-    return row is not None and bool(row["value"] != night)
+    if row is not None and row["value"] == night:
+        return False
+    await tx.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_LAST_NIGHT, night))
+    if row is None:
+        return False
+    await journal.append(tx, CHECKPOINT, await audit.heads(tx), stamp=stamp)
+    return True

@@ -14,9 +14,6 @@ from lockerd.store.database import Database, Row, Transaction
 
 JSON: TypeAlias = "str | int | float | bool | Sequence[JSON] | Mapping[str, JSON] | None"
 
-RETENTION = 90 * 86400.0
-"""Seconds for which acknowledged events are kept, so that an office restored from a backup can ask again."""
-
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
@@ -64,28 +61,31 @@ class JournalPosition:
 async def append(tx: Transaction, event_type: str, data: Mapping[str, JSON], *, stamp: Stamp) -> int:
     """Write one event and give its seq. `data` holds no personal data: claim ids, card ids, slots, journey ids."""
     row = await tx.one(
-        "INSERT INTO meta (key, value) VALUES ('last_seq', 1)"
-        " ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value"
+        "INSERT INTO journal (seq, type, data, wall, mono, boot_id, hash)"
+        " SELECT value + 1, ?1, ?2, ?3, ?4, ?5, chained(coalesce((SELECT hash FROM journal ORDER BY seq DESC LIMIT 1),"
+        " (SELECT hash FROM audit_anchor WHERE chain = 'journal')), value + 1, ?1, ?2, ?3, ?4, ?5)"
+        " FROM meta WHERE key = 'last_seq' RETURNING seq",
+        (event_type, msgspec.json.encode(data).decode(), float(stamp.wall), float(stamp.mono), stamp.boot_id),
     )
     assert row is not None
-    seq = int(row["value"])
-    await tx.execute(
-        "INSERT INTO journal (seq, type, data, wall, mono, boot_id) VALUES (?, ?, ?, ?, ?, ?)",
-        (seq, event_type, msgspec.json.encode(data).decode(), stamp.wall, stamp.mono, stamp.boot_id),
-    )
-    return seq
+    return int(row["seq"])
 
 
 async def position(tx: Transaction) -> JournalPosition:
     """Where the journal and its acknowledgement stand."""
-    last = await _number(tx, "last_seq")
-    oldest = await tx.one("SELECT min(seq) AS seq FROM journal")
-    assert oldest is not None
+    row = await tx.one(
+        "SELECT (SELECT value FROM meta WHERE key = 'epoch') AS epoch,"
+        " (SELECT value FROM meta WHERE key = 'last_seq') AS last,"
+        " (SELECT value FROM meta WHERE key = 'acked_seq') AS acked,"
+        " (SELECT min(seq) FROM journal) AS oldest"
+    )
+    assert row is not None
+    last = int(row["last"] or 0)
     return JournalPosition(
-        epoch=await epoch(tx),
+        epoch=str(row["epoch"]),
         last_seq=last,
-        oldest_retained=last + 1 if oldest["seq"] is None else int(oldest["seq"]),
-        acked=await _number(tx, "acked_seq"),
+        oldest_retained=last + 1 if row["oldest"] is None else int(row["oldest"]),
+        acked=int(row["acked"] or 0),
     )
 
 
@@ -96,11 +96,9 @@ async def epoch(tx: Transaction) -> str:
     return str(row["value"])
 
 
-async def prune(tx: Transaction, now: float) -> None:
-    """Delete acknowledged events older than RETENTION; `now` is UTC seconds. Unacknowledged ones stay whatever their age."""
-    await tx.execute(
-        "DELETE FROM journal WHERE seq <= ? AND wall < ?", (await _number(tx, "acked_seq"), now - RETENTION)
-    )
+async def last_seq(tx: Transaction) -> int:
+    """The seq of the newest event; 0 before the first."""
+    return await _number(tx, "last_seq")
 
 
 async def load_down_cursor(tx: Transaction) -> int:
@@ -124,13 +122,14 @@ class JournalOutbox:
         """Oldest events not yet acknowledged, at most `limit`: (seq, event). Raises StoreError."""
 
         async def read(tx: Transaction) -> list[JournalRow]:
-            name = await epoch(tx)
             rows = await tx.all(
-                "SELECT * FROM journal WHERE seq > ? ORDER BY seq LIMIT ?", (await _number(tx, "acked_seq"), limit)
+                "SELECT journal.*, (SELECT value FROM meta WHERE key = 'epoch') AS epoch FROM journal"
+                " WHERE seq > coalesce((SELECT value FROM meta WHERE key = 'acked_seq'), 0) ORDER BY seq LIMIT ?",
+                (limit,),
             )
-            return [_row(name, row) for row in rows]
+            return [_row(row["epoch"], row) for row in rows]
 
-        return [(row.seq, self._envelope(row)) for row in await self._db.transaction(read)]
+        return [(row.seq, self._envelope(row)) for row in await self._db.read(read)]
 
     async def acknowledge(self, seq: int) -> None:
         """Keep that all events up to `seq` are safe at the office; an older acknowledgement changes nothing.
@@ -164,7 +163,7 @@ class JournalOutbox:
 
     async def position(self) -> JournalPosition:
         """Where the journal stands, for the greeting to the office. Raises StoreError."""
-        return await self._db.transaction(position)
+        return await self._db.read(position)
 
 
 def _row(name: str, row: Row) -> JournalRow:

@@ -54,8 +54,10 @@ async def configure_slots(tx: Transaction, capacity: int) -> None:
             f"the carousel reports {capacity} slots, but slot {gone['slot']} is in use; check the dispenser"
         )
     await tx.execute("DELETE FROM slot WHERE slot >= ?", (capacity,))
-    for slot in range(capacity):
-        await tx.execute("INSERT OR IGNORE INTO slot (slot, state, since) VALUES (?, 'free', 0)", (slot,))
+    await tx.execute(
+        "INSERT OR IGNORE INTO slot (slot, state, since) SELECT value, 'free', 0 FROM json_each(?)",
+        (msgspec.json.encode(list(range(capacity))).decode(),),
+    )
 
 
 async def slots(tx: Transaction) -> list[SlotRecord]:
@@ -199,7 +201,9 @@ async def add_new_card(tx: Transaction, claim_id: str) -> None:
         (claim_id, claim_id, claim["since"]),
     )
     if added is not None:
-        await rows.link(tx, claim_id, CardMove(None, Place.TRAY, None, "announced", None, None, claim["since"]))
+        await rows.link(
+            tx, claim_id, CardMove(None, Place.TRAY, None, "announced", None, None, claim["since"], "office")
+        )
 
 
 async def add_old_card(tx: Transaction, claim_id: str | None, journey_id: str, stamp: Stamp) -> str:
@@ -218,7 +222,8 @@ async def add_old_card(tx: Transaction, claim_id: str | None, journey_id: str, s
         "INSERT INTO card (card_id, role, claim_id, place, since) VALUES (?, 'old', ?, 'throat', ?)",
         (card_id, claim_id, stamp.wall),
     )
-    await rows.link(tx, card_id, CardMove(None, Place.THROAT, None, "inserted", None, journey_id, stamp.wall))
+    whose = rows.responsible(journey_id, stamp)
+    await rows.link(tx, card_id, CardMove(None, Place.THROAT, None, "inserted", None, journey_id, stamp.wall, whose))
     return card_id
 
 

@@ -27,7 +27,10 @@ class CardAt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CardMove:
-    """One link of a card's chain of custody. `origin` is None where the chain begins; `wall` is UTC seconds."""
+    """One link of a card's chain of custody. `origin` is None where the chain begins; `wall` is UTC seconds.
+
+    `responsible` is "staff:NAME", "session:JOURNEY", "machine:BOOT" or "office", until the next link.
+    """
 
     origin: Place | None
     target: Place
@@ -36,6 +39,14 @@ class CardMove:
     intent_id: int | None
     journey_id: str | None
     wall: float
+    responsible: str
+
+
+def responsible(journey_id: str | None, stamp: Stamp) -> str:
+    """Who answers for what a journey's motion does: the staff member or the session, without one the machine since its start."""
+    if not journey_id:
+        return f"machine:{stamp.boot_id}"
+    return journey_id if journey_id.startswith("staff:") else f"session:{journey_id}"
 
 
 async def card(tx: Transaction, card_id: str) -> CardAt:
@@ -92,10 +103,9 @@ async def relocate(
         await _enter_slot(tx, card_id, place, number, stamp, IN_DOUBT if intent is not None else "not_as_recorded")
     await tx.execute("UPDATE card SET place = ?, since = ? WHERE card_id = ?", (place, stamp.wall, card_id))
     named = number if place in (Place.SLOT, Place.IN_DOUBT) else None
-    if intent is None:
-        step = CardMove(moved.place, place, named, reason, None, journey_id, stamp.wall)
-    else:
-        step = CardMove(moved.place, place, named, reason, intent.intent_id, intent.journey_id, stamp.wall)
+    intent_id = None if intent is None else intent.intent_id
+    whose = journey_id if intent is None else intent.journey_id
+    step = CardMove(moved.place, place, named, reason, intent_id, whose, stamp.wall, responsible(whose, stamp))
     await link(tx, card_id, step)
 
 
@@ -129,8 +139,12 @@ def _frozen(row: Row) -> bool:
 async def link(tx: Transaction, card_id: str, step: CardMove) -> None:
     """Add one link to a card's chain."""
     await tx.execute(
-        "INSERT INTO card_move (card_id, origin, target, slot, reason, intent_id, journey_id, wall)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO card_move (move_id, card_id, origin, target, slot, reason, intent_id, journey_id, wall, responsible, hash)"
+        " SELECT last + 1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
+        " chained(before, last + 1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+        " FROM (SELECT coalesce((SELECT max(move_id) FROM card_move), upto) AS last,"
+        " coalesce((SELECT hash FROM card_move ORDER BY move_id DESC LIMIT 1), hash) AS before"
+        " FROM audit_anchor WHERE chain = 'card_move')",
         (
             card_id,
             step.origin,
@@ -139,6 +153,7 @@ async def link(tx: Transaction, card_id: str, step: CardMove) -> None:
             step.reason,
             step.intent_id,
             step.journey_id,
-            step.wall,
+            float(step.wall),  # hashed as it will be read
+            step.responsible,
         ),
     )

@@ -50,6 +50,7 @@ async def chain(tx: Transaction, card_id: str) -> list[CardMove]:
             row["intent_id"],
             row["journey_id"],
             row["wall"],
+            row["responsible"],
         )
         for row in found
     ]

@@ -53,9 +53,11 @@ async def any_waiting(tx: Transaction) -> bool:
     return await tx.one("SELECT 1 FROM message WHERE sent = 0 LIMIT 1") is not None
 
 
-async def sent(tx: Transaction, message_id: str) -> None:
-    """The message was taken over: keep that, and erase what it said."""
-    await tx.execute("UPDATE message SET sent = 1, phone = NULL, text = NULL WHERE message_id = ?", (message_id,))
+async def sent(tx: Transaction, message_id: str, at: float) -> None:
+    """The message was taken over at `at` (UTC seconds): keep that, and erase what it said."""
+    await tx.execute(
+        "UPDATE message SET sent = 1, phone = NULL, text = NULL, ended = ? WHERE message_id = ?", (at, message_id)
+    )
     await erase(tx, "message", message_id)
 
 

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from lockerd.errors import DatabaseDamaged, StoreError
-from lockerd.store.hashing import argon2id
+from lockerd.store.hashing import argon2id, chained
 
 APPLICATION_ID = 0x4C4B5244
 """PRAGMA application_id of lockerd's databases: "LKRD"."""
@@ -186,12 +186,13 @@ def _prepare(connection: sqlite3.Connection, path: Path, entropy: Callable[[int]
         raise StoreError(f"{path}: this file system allows no write-ahead log; use a local disk")
     for setting in _WAL_SETTINGS:
         connection.execute(setting)
+    connection.create_function("argon2id", 2, argon2id, deterministic=True)
+    connection.create_function("chained", -1, chained, deterministic=True)
     version = _version(connection)
     for number, script in enumerate(_migrations()[version:], start=version + 1):
         _migrate(connection, number, script)
     connection.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('epoch', ?)", (entropy(8).hex(),))
     connection.row_factory = sqlite3.Row
-    connection.create_function("argon2id", 2, argon2id, deterministic=True)
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -14,8 +14,10 @@ from typing import Any
 
 from firmware_protocol.units import UnitKind
 from sim.assembly import Machine
+from sim.soak.orders import Orders, told_with
+from sim.soak.remedies import Remedies
 from sim.soak.seams import Fetch
-from sim.soak.stage import Witness
+from sim.soak.stage import Stage, Witness
 from sim.world import Place, Spot
 
 _STORY = 400
@@ -39,6 +41,13 @@ OLD: dict[str, frozenset[Place]] = {
 }
 """Where a card may really be, by its recorded place, while nothing moves it; in_doubt may be anywhere."""
 
+_NEWS = """
+SELECT (SELECT value FROM meta WHERE key = 'last_seq') AS event,
+       (SELECT seq FROM sqlite_sequence WHERE name = 'intent') AS intent,
+       (SELECT max(move_id) FROM card_move) AS move
+"""
+"""How far the database has come, in one look."""
+
 _OUTSIDE = frozenset({Place.TRAY, Place.PERSON, Place.REJECT_LANE, Place.LOAD})
 _UNLOADED = frozenset({Place.TRANSPORT, Place.BETWEEN})  # a card of a tray that nobody has read yet
 
@@ -49,6 +58,8 @@ class Checker(Witness):
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self.machine: Machine | None = None
+        self._orders: Orders | None = None
+        self._remedies: Remedies | None = None
         self.violations: list[tuple[float, str]] = []
         self.violated = asyncio.Event()
         self.story: deque[str] = deque(maxlen=_STORY)
@@ -60,6 +71,7 @@ class Checker(Witness):
         self._hash = hashlib.sha256()
         self._last_move = 0
         self._last_event = 0
+        self._last_intent = 0
         self._recorded: dict[str, tuple[str, int | None]] = {}
         self._bound: dict[str, str | None] = {}  # old card of the ledger -> the physical one
         self._untold: dict[int, tuple[str, str]] = {}
@@ -67,6 +79,12 @@ class Checker(Witness):
         self._lied_about: set[str] = set()
         self._tampered: set[str] = set()
         self.lying = False
+
+    def attend(self, stage: Stage) -> None:
+        """Look at this stage from now on."""
+        self.machine = stage.machine
+        self._orders = Orders(stage.machine, self.wrong)
+        self._remedies = Remedies(stage, self.wrong)
 
     @property
     def trace(self) -> str:
@@ -106,6 +124,26 @@ class Checker(Witness):
         self.note(f"{person} leaves old={has_old} new={has_new}")
         if has_old and has_new:
             self.wrong(f"{person} leaves with two cards")
+        assert self._remedies is not None
+        self._remedies.left(person, empty_handed=not has_old and not has_new)
+
+    def guessed(self, person: str) -> None:
+        """The machine compared a wrong code for somebody's number."""
+        assert self._remedies is not None
+        self._remedies.guessed(person)
+
+    def clock_jumped(self) -> None:
+        """The machine's clock is set to another time: what counts by the day counts anew."""
+        assert self._remedies is not None
+        self._remedies.guesses.clear()
+
+    def moved(self) -> None:
+        """See `Witness`."""
+        if self._orders is None or self._remedies is None:
+            return
+        binned = self._orders.moved()
+        if binned is not None:
+            self._remedies.binned(binned)
 
     # --- what the office hears ---------------------------------------------------------------------------------------
 
@@ -122,21 +160,57 @@ class Checker(Witness):
 
     async def committed(self, fetch: Fetch) -> None:
         """See `Witness`."""
-        for row in await fetch(f"SELECT * FROM journal WHERE seq > {self._last_event} ORDER BY seq"):  # noqa: S608  # a number
+        (now,) = await fetch(_NEWS)
+        if (now["event"] or 0) < self._last_event or (now["intent"] or 0) < self._last_intent:
+            self.wrong(f"what was committed is lost: event {self._last_event} is followed by {now['event']}")
+            return
+        told = await self._on_events(fetch) if now["event"] != self._last_event else []
+        if now["intent"] != self._last_intent:
+            await self._on_intents(fetch)
+        if now["move"] != self._last_move:
+            await self._on_moves(fetch, told)
+        assert self._remedies is not None
+        await self._remedies.committed(fetch)
+        if self.full_wanted and self._still():
+            self.full_wanted = False
+            await self._full(fetch)
+
+    async def _on_events(self, fetch: Fetch) -> list[tuple[str, dict[str, Any]]]:
+        """Read the events that are new."""
+        told = []
+        for row in await fetch("SELECT * FROM journal WHERE seq > ? ORDER BY seq", self._last_event):
             if row["seq"] != self._last_event + 1:
                 self.wrong(f"event {row['seq']} follows {self._last_event}")
             self._last_event = row["seq"]
             data = json.loads(row["data"])
+            told.append((row["type"], data))
             self._untold[row["seq"]] = (row["type"], json.dumps(data, sort_keys=True))
             self.note(f"event {row['seq']} {row['type']} {row['data']}")
             if row["type"] == "lockerd.card.taken":
                 self._on_taken(data)
-        for row in await fetch(f"SELECT * FROM card_move WHERE move_id > {self._last_move} ORDER BY move_id"):  # noqa: S608
+        return told
+
+    async def _on_intents(self, fetch: Fetch) -> None:
+        assert self._orders is not None
+        sql = "SELECT intent_id, unit, token FROM intent WHERE intent_id > ? ORDER BY intent_id"
+        for row in await fetch(sql, self._last_intent):
+            self._last_intent = row["intent_id"]
+            self._orders.intended(row["unit"], row["token"])
+
+    async def _on_moves(self, fetch: Fetch, told: list[tuple[str, dict[str, Any]]]) -> None:
+        sql = (
+            "SELECT card_move.*, intent.result, code.claim_id AS coded, code.consumed FROM card_move"
+            " LEFT JOIN intent USING (intent_id) LEFT JOIN code ON code.claim_id = card_move.card_id"
+            " WHERE move_id > ? ORDER BY move_id"
+        )
+        for row in await fetch(sql, self._last_move):
             self._last_move = row["move_id"]
             self._on_move(row)
-        if self.full_wanted and self._still():
-            self.full_wanted = False
-            await self._full(fetch)
+            wanted, card = told_with(row), row["card_id"]
+            if wanted and not any(kind in wanted and data.get("card_id") == card for kind, data in told):
+                self.wrong(f"{card} came to {row['target']} in a transaction without an event that tells it")
+            if row["target"] == "exit" and row["coded"] is not None and row["consumed"] is None:
+                self.wrong(f"{card} is offered, and its code still opens")
 
     def _on_taken(self, data: dict[str, Any]) -> None:
         claim = data["claim_id"]
@@ -197,6 +271,10 @@ class Checker(Witness):
             self.full_wanted = True
             return
         self.full_checks += 1
+        assert self._orders is not None
+        assert self._remedies is not None
+        self._orders.check_totals()
+        await self._remedies.check(fetch, lying=self.lying)
         cards = await fetch(
             "SELECT card.*, slot.slot, slot.state FROM card LEFT JOIN slot USING (card_id)"
             " WHERE place NOT IN ('taken', 'removed') ORDER BY card_id"

@@ -34,6 +34,7 @@ class Temper:
     leaves_card: float = 0.0  # walks away from the open exit
     pulls_back: float = 0.0  # takes the card out of the throat while it is drawn in
     leaves_old: float = 0.0  # walks away from a card that is given back
+    guesses: int = 0  # codes that are tried at random, and the power is cut meanwhile
     face: str | None = None
     instead: str | None = None
 
@@ -52,6 +53,11 @@ CONFUSED = Temper(
 )
 
 
+GUESSER = Temper("guesser", reaction=(0.8, 3.0), wrong_code=1.0, guesses=12)
+_CUT_WITHIN = 20  # crossings after a guess
+_PLUG_SECONDS = 10.0
+
+
 class Visit:
     """One visit of one resident to the machine, from the first look at the page until they go."""
 
@@ -65,6 +71,7 @@ class Visit:
         self._begun = False
         self._answered: Page | None = None
         self._codes = 0
+        self._guess = ""
         self._inserted: str | None = None
         self._drawn_in = False
         self._took = False
@@ -103,6 +110,9 @@ class Visit:
 
     async def _act(self) -> bool:
         """Do one thing; True to leave."""
+        if self._guess.encode() in self._stage.daemon.hashed:
+            self._checker.guessed(self.person)
+            self._guess = ""
         if await self._hands():
             return True
         page = self._stage.daemon.page
@@ -140,7 +150,7 @@ class Visit:
     async def _hands(self) -> bool:
         """Take what is offered. The exit first: the new card is what one came for."""
         world = self._world
-        if world.card_at(Place.EXIT) is not None and world.gate_open and not self._took:
+        if world.card_at(Place.EXIT) is not None and world.gate_open and self._begun and not self._took:
             if self._chance(self._temper.leaves_card):
                 return True
             await self._pause()
@@ -180,9 +190,10 @@ class Visit:
         return now - self._dark_since > self._temper.in_the_dark
 
     def _code(self, page: Page) -> bool:
-        if self._begun and page.notice != "code_wrong":
+        guesses = self._temper.guesses
+        if self._begun and page.notice != "code_wrong" and not guesses:
             return True
-        if self._codes >= 3:
+        if self._codes >= max(guesses, 3):
             return True
         self._begun = True
         self._codes += 1
@@ -190,7 +201,8 @@ class Visit:
         if code is None or self._chance(self._temper.no_code):
             self._stage.daemon.tap("no_code")
         elif self._chance(self._temper.wrong_code):
-            self._stage.daemon.tap("code", f"{self._random.randrange(10**8):08}")
+            self._guess = f"{self._random.randrange(10**8):08}"
+            self._stage.daemon.tap("code", self._guess)
         else:
             self._stage.daemon.tap("code", code)
         return False
@@ -198,6 +210,10 @@ class Visit:
     def _identify(self, page: Page) -> None:
         old = self._resident.who.old_card
         with_card = old is not None and self._world.spots[old.card_id].place is Place.PERSON
+        if self._temper.guesses:
+            with_card = False
+            seams = self._stage.daemon.seams
+            seams.at(seams.crossings + self._random.randrange(1, _CUT_WITHIN), self._pull_the_plug)
         if page.notice in {"code_locked", "card_needed"} and not with_card:
             self._stage.daemon.tap("cancel")
         elif old is not None and with_card and (page.notice or not self._chance(self._temper.types_number)):
@@ -205,6 +221,12 @@ class Visit:
                 self._world.put_on_reader(old.card_id)
         else:
             self._stage.daemon.tap("number", self._resident.who.id_number)
+
+    def _pull_the_plug(self) -> None:
+        if self._world.powered:
+            self._checker.note(f"{self.person} pulls the plug")
+            self._stage.power_off()
+            asyncio.get_running_loop().call_later(_PLUG_SECONDS, self._stage.power_on)
 
     def _insert(self) -> None:
         if self._world.on_reader is not None:

@@ -111,7 +111,7 @@ def _replay(seed: int, minute: int, setting: Setting) -> int:
         if float(line.partition(" ")[0]) >= begin:
             print(line)
 
-    report = play(seed, setting, until=min((minute + 2) * 60.0, setting.days * DAY), echo=echo)
+    report = play(seed, setting, end=min((minute + 2) * 60.0, setting.days * DAY), echo=echo)
     return 0 if report.violation is None else 1
 
 

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 
+from firmware_protocol.units import Sensor, UnitKind
 from sim.assembly import CAMERA, READERS
 from sim.soak.checker import Checker
+from sim.soak.script import Item, Script, until
 from sim.soak.stage import Stage
+from sim.soak.town import SMS_DELAY
 from sim.world import Impossible, Place
 
 _MOTIONS = {
@@ -21,83 +24,138 @@ _SENSORS = {
     "dispenser": ("transport", "exit", "slot", "load", "home", "retract_full", "gate_open"),
     "recycler": ("throat", "escrow", "home", "bin_full", "shutter_open"),
 }
+_UNITS = {"dispenser": UnitKind.DISPENSER, "recycler": UnitKind.RECYCLER}
 
 
 class Fire:
-    """Breaks things of a stage at random times, `a_day` on average; `counts` tells how often what."""
+    """Breaks things of a stage at random times, `a_day` on average, or as the script has it; `counts` tells how often what."""
 
-    def __init__(self, stage: Stage, random: Random, checker: Checker, a_day: float) -> None:
+    def __init__(self, stage: Stage, seed: int, checker: Checker, a_day: float, script: Script) -> None:
         self._stage = stage
-        self._random = random
+        self._seed = seed
+        self._schedule = Random(f"{seed}:fire")
+        self._random = self._schedule
         self._checker = checker
-        self._mean = 86400.0 / a_day
+        self._a_day = a_day
+        self._script = script
         self.counts: dict[str, int] = {}
-
-    @property
-    def total(self) -> int:
-        """How many faults there were."""
-        return sum(self.counts.values())
+        self.total = 0
+        self._kinds: dict[str, tuple[Callable[[], None], int]] = {
+            "power": (self._power, 6),
+            "power_midway": (self._power_soon, 10),
+            "power_in_commit": (self._power_in_commit, 5),
+            "kill_midway": (self._kill_soon, 8),
+            "unit_midway": (self._unit_soon, 5),
+            "jam": (self._jam, 10),
+            "noise": (self._noise, 6),
+            "silence": (self._silence, 6),
+            "silence_midway": (self._silence_soon, 4),
+            "stick": (self._stick, 3),
+            "disk": (self._disk, 3),
+            "clock": (self._clock, 2),
+            "office": (self._office, 3),
+            "sms": (self._sms, 3),
+            "swap": (self._swap, 1),
+        }
 
     async def run(self) -> None:
         """Burn until cancelled."""
-        kinds: tuple[tuple[Callable[[], None], int], ...] = (
-            (self._power, 6),
-            (self._power_soon, 10),
-            (self._kill_soon, 8),
-            (self._jam, 10),
-            (self._noise, 6),
-            (self._silence, 6),
-            (self._stick, 3),
-            (self._disk, 3),
-            (self._clock, 2),
-            (self._office, 3),
-            (self._network, 2),
-            (self._swap, 1),
-        )
-        acts, weights = zip(*kinds, strict=True)
+        kept = self._script.kept(visits=False)
+        if kept is not None:
+            for item in kept:
+                await until(item.at)
+                self._play(item)
+            return
+        if not self._a_day:
+            return
+        weights = [weight for _act, weight in self._kinds.values()]
         while True:
-            await asyncio.sleep(self._random.expovariate(1 / self._mean))
-            (act,) = self._random.choices(acts, weights)
-            act()
+            await asyncio.sleep(self._schedule.expovariate(self._a_day / 86400.0))
+            (kind,) = self._schedule.choices(list(self._kinds), weights)
+            self._play(Item(asyncio.get_running_loop().time(), kind, self.total + 1))
 
-    def _note(self, kind: str, what: str) -> None:
+    def _play(self, item: Item) -> None:
+        self.total += 1
+        self._script.played.append(item)
+        self._random = item.random(self._seed)
+        self._kinds[item.kind][0]()
+
+    def _note(self, kind: str, what: str, *, told: str = "") -> None:
+        """One fault more of a kind; `told` are the parts of the line that are not counted apart."""
+        kind = f"{kind} {what}".strip()
         self.counts[kind] = self.counts.get(kind, 0) + 1
-        self._checker.note(f"FAULT {kind} {what}")
+        self._checker.note(f"FAULT {kind} {told}".strip())
 
     def _later(self, seconds: float, act: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_later(seconds, act)
 
+    # --- power -------------------------------------------------------------------------------------------------------
+
     def _power(self) -> None:
         """The mains, at any time of day."""
+        self._cut("idle", self._absence())
+
+    def _absence(self) -> float:
+        return self._random.choice((self._random.uniform(2, 30), self._random.uniform(30, 1200)))
+
+    def _cut(self, when: str, seconds: float) -> None:
         if not self._stage.machine.world.powered:
             return
-        seconds = self._random.choice((self._random.uniform(2, 30), self._random.uniform(30, 1200)))
-        self._note("power", f"{seconds:.0f} s")
+        self._note("power cut", when, told=f"for {seconds:.0f} s")
         self._stage.power_off()
         self._later(seconds, self._stage.power_on)
 
     def _power_soon(self) -> None:
-        """The mains, in the middle of something: a few crossings after somebody came."""
-        self._cut_soon("power_midway", self._power)
+        """The mains, in the middle of something: some crossings after the next motion was ordered."""
+        seconds = self._absence()
+        self._soon(lambda: self._cut("in the middle", seconds))
+
+    def _power_in_commit(self) -> None:
+        """The mains, in the middle of a commit: what it wrote is on the disk already, or not yet."""
+        durable = self._random.random() < 0.5
+        seconds = self._absence()
+        when = f"in a commit, {'after' if durable else 'before'} its sync"
+        self._stage.daemon.seams.cut_in_commit(
+            self._random.randrange(1, 30), lambda: self._cut(when, seconds), durable=durable
+        )
 
     def _kill_soon(self) -> None:
         """The daemon alone, in the middle of something; the units go on."""
+        seconds = self._random.uniform(0.5, 5.0)
 
         def kill() -> None:
-            self._note("kill", "")
+            self._note("daemon killed", "")
             self._stage.daemon.stop()
-            self._later(self._random.uniform(0.5, 5.0), self._restart)
+            self._later(seconds, self._restart)
 
-        self._cut_soon("kill_midway", kill)
-
-    def _cut_soon(self, kind: str, act: Callable[[], None]) -> None:
-        after = self._random.randrange(1, 1200)
-        self._note(kind, f"{after} crossings from the next motion")
-        self._stage.daemon.seams.cut_after_motion(after, act)
+        self._soon(kill)
 
     def _restart(self) -> None:
         if self._stage.machine.world.powered:
             self._stage.daemon.start()
+
+    def _unit_soon(self) -> None:
+        """One unit alone loses its power, in the middle of something, and boots again."""
+        name = self._random.choice(sorted(_UNITS))
+        firmware = self._stage.machine.firmware[_UNITS[name]]
+        seconds, boot = self._random.uniform(1, 20), self._random.randrange(1, 2**32)
+
+        def back() -> None:
+            if self._stage.machine.world.powered:
+                firmware.power_on(boot)
+
+        def off() -> None:
+            if firmware.powered:
+                self._note("unit without power", name, told=f"for {seconds:.0f} s")
+                firmware.power_off()
+                self._later(seconds, back)
+
+        self._soon(off)
+
+    def _soon(self, act: Callable[[], None]) -> None:
+        self._stage.daemon.seams.cut_after_motion(self._random.randrange(1, self._random.choice((12, 120, 1200))), act)
+
+    # --- mechanics, lines, sensors -----------------------------------------------------------------------------------
 
     def _jam(self) -> None:
         unit = self._random.choice(sorted(_MOTIONS))
@@ -109,7 +167,7 @@ class Fire:
         noise = self._stage.daemon.noise
         noise.rate = self._random.choice((0.01, 0.05, 0.2))
         seconds = self._random.uniform(60, 1800)
-        self._note("noise", f"{noise.rate} for {seconds:.0f} s")
+        self._note("noise", "", told=f"{noise.rate} for {seconds:.0f} s")
 
         def end() -> None:
             noise.rate = 0.0
@@ -119,15 +177,28 @@ class Fire:
     def _silence(self) -> None:
         part = self._random.choice(("dispenser", "recycler", "cabinet", *READERS, CAMERA))
         seconds = self._random.choice((self._random.uniform(1, 20), self._random.uniform(20, 900)))
-        self._note("silence", f"{part} {seconds:.0f} s")
+        self._note("silence", part, told=f"for {seconds:.0f} s")
         self._stage.machine.silence(part, seconds)
+
+    def _silence_soon(self) -> None:
+        """A line breaks in the middle of something, often for longer than a motion is waited for."""
+        part = self._random.choice((*sorted(_UNITS), *READERS))
+        seconds = self._random.uniform(1, 90)
+
+        def silent() -> None:
+            self._note("silence in the middle", part, told=f"for {seconds:.0f} s")
+            self._stage.machine.silence(part, seconds)
+
+        self._soon(silent)
 
     def _stick(self) -> None:
         unit = self._random.choice(sorted(_SENSORS))
         sensor = self._random.choice(_SENSORS[unit])
         level = self._random.random() < 0.5
         seconds = self._random.uniform(10, 1200)
-        self._note("stick", f"{unit} {sensor} {level} {seconds:.0f} s")
+        lies = bool(self._stage.machine.units[unit].sensors() & Sensor[sensor.upper()]) is not level
+        told = f"at {level} for {seconds:.0f} s"
+        self._note("sensor lies" if lies else "sensor stuck", f"{unit} {sensor}", told=told)
         self._checker.lying = True
         self._stage.machine.units[unit].stick(sensor, level)
 
@@ -136,6 +207,8 @@ class Fire:
             self._checker.lying = bool(self._stage.machine.world.stuck)
 
         self._later(seconds, end)
+
+    # --- disk, clock, the others -------------------------------------------------------------------------------------
 
     def _disk(self) -> None:
         disk = self._stage.daemon.disk
@@ -154,18 +227,24 @@ class Fire:
     def _clock(self) -> None:
         seconds = self._random.choice((-7200.0, -60.0, 60.0, 86400.0))
         self._note("clock", f"{seconds:+.0f} s")
+        self._checker.clock_jumped()
         self._stage.clock.ahead += seconds
         self._later(self._random.uniform(60, 3600), lambda: setattr(self._stage.clock, "ahead", 0.0))
 
     def _office(self) -> None:
         seconds = self._random.uniform(60, 36000)
-        self._note("office", f"absent {seconds:.0f} s")
+        self._note("office", "absent", told=f"for {seconds:.0f} s")
         self._stage.office.absent_until = asyncio.get_running_loop().time() + seconds
 
-    def _network(self) -> None:
+    def _sms(self) -> None:
         seconds = self._random.uniform(60, 7200)
-        self._note("sms", f"none {seconds:.0f} s")
-        self._stage.town.sms_until = asyncio.get_running_loop().time() + seconds
+        if self._random.random() < 0.5:
+            self._note("sms", "no network", told=f"for {seconds:.0f} s")
+            self._stage.town.sms_until = asyncio.get_running_loop().time() + seconds
+            return
+        self._note("sms", "late", told=f"by up to {seconds:.0f} s")
+        self._stage.town.sms_delay = (60.0, seconds)
+        self._later(seconds, lambda: setattr(self._stage.town, "sms_delay", SMS_DELAY))
 
     def _swap(self) -> None:
         """Somebody with a key exchanges two cards."""
@@ -174,7 +253,7 @@ class Fire:
         if len(full) < 2 or any(unit.moving for unit in self._stage.machine.firmware.values()):
             return
         a, b = self._random.sample(sorted(full), 2)
-        self._note("swap", f"{a} {b}")
+        self._note("wrong card in a slot", "", told=f"{a} and {b} exchanged")
         with suppress(Impossible):
             self._checker.tainted(world.card_in_slot(a), world.card_in_slot(b))
             world.swap_slots(a, b)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sqlite3
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import copy_context
@@ -13,27 +13,26 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
-import structlog
-
 from lockerd import app, config
 from lockerd.devices.bus import DeviceRefused, DeviceSilent, LineStatistics, LinkStatistics
 from lockerd.drivers import READERS, Drivers
 from lockerd.errors import FaceUnavailable, LinkError, LockerError
 from lockerd.face.verifier import FaceStatus
 from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, FaceVerdict
+from lockerd.model.polling import Pace
 from lockerd.model.view import Action, Progress, Tap, View
 from lockerd.office.exchange import Raw
 from sim.assembly import CAMERA, Machine
 from sim.soak.door import Loaded, Page, Pulse, Refused
 from sim.soak.office import Office
-from sim.soak.seams import Connection, DiskFault, Fetch, Seams, cheap_hash
+from sim.soak.seams import Connection, DiskFault, Fetch, KeptDisk, Seams, cheap_hash
 from sim.soak.senses import Clock, Sight, recognised
 from sim.soak.wires import BusLine, NoAnswer, Noise, NotAccepted, ReaderLine
 from sim.virtual_time import FAMILY, Family, VirtualLoop, name_of
 
 T = TypeVar("T")
 
-SURVEY_SECONDS = 300.0  # far rarer than in the street: an idle day is most of the work otherwise
+PACE = Pace(idle=300.0, watched=1.0, moving=0.25)  # rarer than in the street: nearly all looks find nothing new
 RESTART_SECONDS = 10.0  # until the service manager starts a daemon again that ended by itself
 MODEL = "memory"
 KEY = bytes(range(32))
@@ -179,6 +178,7 @@ class Daemon:
         self.noise = Noise(Random(random.random()))
         self.page: Page | None = None
         self.starts = 0
+        self.hashed: deque[bytes] = deque(maxlen=20)  # secrets that were hashed last, to be compared or kept
         self.failures: list[str] = []  # ends of the daemon that nobody caused
         self._office = office
         self._folder = folder
@@ -191,6 +191,7 @@ class Daemon:
         self._family: Family = Family()
         self._machine: app.Assembled | None = None
         self._pulse = Pulse()
+        self._kept = KeptDisk(self._config().database)
         self._off = asyncio.Event()
         self._wanted = asyncio.Event()
 
@@ -201,6 +202,11 @@ class Daemon:
     def stop(self) -> None:
         """End it as a power cut does: nothing more of it comes through, whatever it was doing."""
         self.seams.cut()
+
+    def power_off(self) -> None:
+        """End it, and lose what the disk was never told to keep."""
+        self._kept.cut()
+        self.stop()
 
     def _went_off(self) -> None:
         self._wanted.clear()
@@ -256,6 +262,7 @@ class Daemon:
             if not task.cancelled():
                 task.exception()
         self._family = Family()
+        self._kept.come_back()
 
     def _inside(self, work: Awaitable[T]) -> asyncio.Task[T]:
         """A task that ends with the daemon."""
@@ -285,16 +292,21 @@ class Daemon:
             monotonic=self.loop.time,
             random=self._random,
             connect=self._connection,
-            survey=SURVEY_SECONDS,
+            pace=PACE,
         )
 
     def _connection(self, connector: Callable[[], sqlite3.Connection], chunk: int) -> Connection:
         def cheaper() -> sqlite3.Connection:
             connection = connector()
-            connection.create_function("argon2id", 2, cheap_hash, deterministic=True)
+            connection.create_function("argon2id", 2, self._hash, deterministic=True)
+            self._kept.opened(connection)
             return connection
 
         return Connection(cheaper, chunk, seams=self.seams, disk=self.disk, committed=self._committed)
+
+    def _hash(self, secret: bytes, salt: bytes) -> bytes:
+        self.hashed.append(secret)
+        return cheap_hash(secret, salt)
 
     def _config(self) -> config.Config:
         nowhere = "memory"
@@ -384,16 +396,3 @@ def _story(task: asyncio.Task[None]) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return f"{type(error).__name__}: {error}"
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No log meanwhile: a year of it would be the slowest part."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
-        logging.disable(logging.NOTSET)

@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from enum import Enum, auto
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import aiosqlite
 
-Fetch = Callable[[str], Awaitable[list[Any]]]
+_FULL = 2  # of PRAGMA synchronous
+
+
+class Fetch(Protocol):
+    """Reads what was committed."""
+
+    def __call__(self, sql: str, *parameters: object) -> Awaitable[list[Any]]:
+        """The rows of one statement."""
 
 
 class Step(Enum):
@@ -38,6 +46,7 @@ class Seams:
         self._at: int | None = None
         self._act: Callable[[], None] | None = None
         self._after_motion: tuple[int, Callable[[], None]] | None = None
+        self._in_commit: tuple[int, bool, Callable[[], None]] | None = None
 
     def begin(self) -> None:
         """The daemon starts: things pass again."""
@@ -57,6 +66,24 @@ class Seams:
     def cut_after_motion(self, crossings: int, act: Callable[[], None]) -> None:
         """Let `act` happen so many crossings after the next motion was ordered."""
         self._after_motion = (crossings, act)
+
+    def cut_in_commit(self, commits: int, act: Callable[[], None], *, durable: bool) -> None:
+        """Let `act` happen in the middle of the so-manieth commit from now that changes something: before or after its sync."""
+        self._in_commit = (commits, durable, act)
+
+    def commit(self, *, durable: bool) -> bool:
+        """A commit stands before its sync, or (`durable`) after it; whether it is cut there."""
+        if self._in_commit is None:
+            return False
+        left, where, act = self._in_commit
+        if left > 1:
+            self._in_commit = (left - durable, where, act)
+            return False
+        if where is not durable:
+            return False
+        self._in_commit = None
+        act()
+        return True
 
     def ordered(self) -> None:
         """A motion was ordered."""
@@ -96,6 +123,32 @@ class DiskFault:
         return (sqlite3.SQLITE_FULL, False) if self.full else None
 
 
+class KeptDisk:
+    """What a power cut leaves of the database at `path`: all of it where each commit was synced, else the file without its log."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._synced = True
+        self._image: bytes | None = None
+
+    def opened(self, connection: sqlite3.Connection) -> None:
+        """The daemon opened it with these settings."""
+        self._synced = connection.execute("PRAGMA synchronous").fetchone()[0] >= _FULL
+
+    def cut(self) -> None:
+        """The power goes, with what was not synced."""
+        if not self._synced:
+            self._image = self._path.read_bytes()
+
+    def come_back(self) -> None:
+        """The file as the disk kept it, once nobody has it open."""
+        if self._image is not None:
+            self._path.write_bytes(self._image)
+            for suffix in ("-wal", "-shm"):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            self._image = None
+
+
 class Connection(aiosqlite.Connection):
     """aiosqlite's connection whose jobs are done at once in the loop's own thread: a change of threads for each statement
     would take longer than all else, and answers come in the next turn of the loop all the same. Statements are crossings.
@@ -131,21 +184,33 @@ class Connection(aiosqlite.Connection):
         fault = self._disk.on_commit() if writes else None
         if fault is not None and not fault[1]:
             raise _error("simulated", fault[0])
-        rows = await self._run(sql, parameters or ())
+        if writes and self._seams.commit(durable=False):
+            raise _error("the power is off", sqlite3.SQLITE_IOERR)
+        rows = self._conn.execute(sql, tuple(parameters or ())).fetchall()
+        await _TURN
         if fault is not None:
             raise _error("simulated", fault[0])
         if sql in {"COMMIT", "ROLLBACK"}:
             self._changes = self.total_changes
         if writes:
             await self._committed(self._read)
+            self._seams.commit(durable=True)
             self._seams.count(Step.COMMITTED)
         return rows
 
-    async def _read(self, sql: str) -> list[Any]:
-        return await self._run(sql, ())
+    async def _read(self, sql: str, *parameters: object) -> list[Any]:
+        """One statement of the witness, to which nothing happens meanwhile."""
+        return self._conn.execute(sql, parameters).fetchall()
 
-    async def _run(self, sql: str, parameters: Iterable[Any]) -> list[Any]:
-        return list(await self._execute(self._execute_fetchall, sql, parameters))  # type: ignore[no-untyped-call]  # untyped there
+
+class _Turn:
+    """Awaited, it gives everything else that is ready its turn, as an answer of a thread would."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+_TURN = _Turn()
 
 
 def cheap_hash(secret: bytes, salt: bytes) -> bytes:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+
+import structlog
 
 from sim.assembly import Machine, fresh_world
 from sim.kept import Kept
@@ -45,10 +48,12 @@ class Stage:
     def power_off(self) -> None:
         """The whole machine loses its power."""
         self.machine.cut_power()
-        self.daemon.stop()
+        self.daemon.power_off()
 
     def power_on(self) -> None:
-        """And gets it back."""
+        """And gets it back, if it has not yet."""
+        if self.machine.world.powered:
+            return
         self.machine.restore_power()
         self.daemon.start()
 
@@ -94,3 +99,16 @@ async def staged(folder: Path, seed: int, *, slots: int = 20, witness: Witness |
         yield Stage(machine, office, town, daemon, clock)
         for one in running:
             one.cancel()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No log meanwhile: a year of it would be the slowest part."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+        logging.disable(logging.NOTSET)

@@ -12,6 +12,7 @@ from sim.assembly import Machine
 from sim.people import Citizen, citizen
 from sim.soak.office import Office
 
+SMS_DELAY = (2.0, 30.0)  # seconds from the network's taking a message to its arrival
 _CODE = re.compile(r"(\d{4}) (\d{4})")
 
 
@@ -39,7 +40,7 @@ class Town:
         self.by_claim: dict[str, Resident] = {}
         self._by_phone: dict[str, Resident] = {}
         self.sms_until = float("-inf")  # no network until then
-        self.sms_delay = (2.0, 30.0)
+        self.sms_delay = SMS_DELAY
         self.announced: list[Resident] = []  # cards that staff will bring
 
     def announce(self, photo: bytes | None = None) -> Resident:

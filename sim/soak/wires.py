@@ -35,12 +35,19 @@ class Noise:
     def __init__(self, random: Random) -> None:
         self.random = random
         self.rate = 0.0
+        self.counts: dict[str, int] = {}
 
     def next(self) -> Mishap:
         """What becomes of the next exchange."""
         if not self.rate or self.random.random() >= self.rate:
             return Mishap.NONE
-        return self.random.choice(list(Mishap)[1:])
+        mishap = self.random.choice(list(Mishap)[1:])
+        self.count(f"frame {mishap.name.lower()}")
+        return mishap
+
+    def count(self, what: str) -> None:
+        """One mishap more."""
+        self.counts[what] = self.counts.get(what, 0) + 1
 
     def garble(self, registers: list[int]) -> list[int]:
         """One bit of one register flipped."""
@@ -145,6 +152,7 @@ class ReaderLine:
         await self._seams.cross()
         answer = self._outside.run(self._machine.reader_feed, self._name, data)
         if answer and self._noise.rate and self._noise.random.random() < self._noise.rate:
+            self._noise.count("bytes of a reader spoilt")
             cut = self._noise.random.randrange(len(answer))
             answer = answer[:cut] + self._noise.random.randbytes(3) + answer[cut + 1 :]
         self._answer += answer

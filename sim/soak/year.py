@@ -6,19 +6,18 @@ import asyncio
 import resource
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from sim.soak.checker import Checker
-from sim.soak.citizens import CONFUSED, HONEST, SLOW, Temper, Visit
+from sim.soak.citizens import CONFUSED, GUESSER, HONEST, SLOW, Temper, Visit
 from sim.soak.fire import Fire
-from sim.soak.harness import quiet
+from sim.soak.script import VISIT, Item, Script, until
 from sim.soak.staff import Staff
-from sim.soak.stage import Stage, staged
-from sim.soak.town import Resident
+from sim.soak.stage import Stage, quiet, staged
 from sim.virtual_time import run
 from sim.world import Impossible, Place
 
@@ -26,6 +25,16 @@ DAY = 86400.0
 ROUND_SECONDS = DAY
 OUT_OF_SERVICE_SECONDS = 1800.0
 AGAIN_SECONDS = 4 * 3600.0
+MANNERS = {
+    "honest": 58,
+    "slow": 14,
+    "confused": 16,
+    "impostor": 4,
+    "with a foreign card": 4,
+    "guesser": 4,
+}
+"""Who comes how often, per hundred."""
+TEMPERS = {temper.name: temper for temper in (HONEST, SLOW, CONFUSED, GUESSER)}
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a disk would sync for ever
 
 
@@ -55,34 +64,37 @@ class Report:
     full_checks: int
     failures: list[str]
     story: tuple[str, ...]
+    script: tuple[Item, ...]
 
 
 class Year:
     """Plays one seed on a stage."""
 
-    def __init__(self, stage: Stage, seed: int, setting: Setting, checker: Checker) -> None:
+    def __init__(self, stage: Stage, seed: int, setting: Setting, checker: Checker, script: Script) -> None:
         self._stage = stage
+        self._seed = seed
         self._setting = setting
         self._checker = checker
-        self._random = Random(f"{seed}:visits")
+        self._script = script
+        self._schedule = Random(f"{seed}:visits")
         self._staff = Staff(stage, Random(f"{seed}:staff"), checker)
-        self.fire = Fire(stage, Random(f"{seed}:fire"), checker, setting.faults) if setting.faults else None
+        self.fire = Fire(stage, seed, checker, setting.faults, script)
         self.pickups = 0
+        self.counts: dict[str, int] = {}
         self._floor = asyncio.Lock()
         self._came: dict[str, float] = {}
 
-    async def run(self, until: float) -> None:
+    async def run(self, end: float) -> None:
         """Until that virtual second, or the first violation."""
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(self._staff_life()),
                 group.create_task(self._visits()),
                 group.create_task(self._on_call()),
+                group.create_task(self.fire.run()),
             ]
-            if self.fire is not None:
-                tasks.append(group.create_task(self.fire.run()))
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(until):
+                async with asyncio.timeout_at(end):
                     await self._checker.violated.wait()
             for task in tasks:
                 task.cancel()
@@ -96,6 +108,7 @@ class Year:
                 town.announce()
             await asyncio.sleep(600.0)
             async with self._floor:
+                self._count("staff bring cards")
                 await self._staff.round()
             self._checker.full_wanted = True
             self._forget()
@@ -112,52 +125,77 @@ class Year:
             if still > OUT_OF_SERVICE_SECONDS:
                 async with self._floor:
                     self._checker.note("staff are called")
+                    self._count("staff are called")
                     self._staff.mend()
                     await self._staff.settle()
                 still = 0.0
 
     async def _visits(self) -> None:
-        loop = asyncio.get_running_loop()
+        kept = self._script.kept(visits=True)
+        if kept is not None:
+            for item in kept:
+                await until(item.at)
+                async with self._floor:
+                    await self._visit(item)
+            return
+        number = 0
         while True:
-            await asyncio.sleep(self._random.expovariate(self._setting.visits / DAY))
-            ready = [
-                one
-                for one in self._stage.town.residents.values()
-                if not one.collected
-                and one.code is not None
-                and loop.time() - self._came.get(one.who.person_id, -AGAIN_SECONDS) >= AGAIN_SECONDS
-            ]
-            if not ready:
-                continue
-            resident = self._random.choice(ready)
+            await asyncio.sleep(self._schedule.expovariate(self._setting.visits / DAY))
             async with self._floor:
-                await self._visit(resident)
+                drawn = self._drawn(number)
+                if drawn is not None:
+                    number += 1
+                    await self._visit(drawn)
 
-    async def _visit(self, resident: Resident) -> None:
-        temper = self._temper(resident)
-        visit = Visit(self._stage, resident, temper, self._random, self._checker)
+    def _drawn(self, number: int) -> Item | None:
+        """Who comes now, and how; None when nobody has a reason to."""
+        now = asyncio.get_running_loop().time()
+        people = self._stage.town.residents
+        ready = [
+            person
+            for person, one in people.items()
+            if not one.collected
+            and one.code is not None
+            and now - self._came.get(person, -AGAIN_SECONDS) >= AGAIN_SECONDS
+        ]
+        if not ready:
+            return None
+        random = Random(f"{self._seed}:visitor:{number}")
+        who = random.choice(ready)
+        others = [person for person in people if person != who]
+        (how,) = random.choices(list(MANNERS), list(MANNERS.values()))
+        return Item(now, VISIT, number, who, how, random.choice(others) if others else "")
+
+    async def _visit(self, item: Item) -> None:
+        resident = self._stage.town.residents.get(item.who)
+        if resident is None:
+            return
+        self._script.played.append(item)
+        temper = self._temper(item)
+        self._count(f"visit {temper.name}")
+        random = item.random(self._seed)
+        visit = Visit(self._stage, resident, temper, random, self._checker)
         await visit.run()
-        self._came[resident.who.person_id] = asyncio.get_running_loop().time()
+        self._came[item.who] = asyncio.get_running_loop().time()
         self.pickups += visit.took
         self._checker.full_wanted = True
-        await asyncio.sleep(self._random.uniform(5.0, 60.0))
+        await asyncio.sleep(random.uniform(5.0, 60.0))
 
-    def _temper(self, resident: Resident) -> Temper:
-        others = [one for one in self._stage.town.residents.values() if one is not resident]
-        stranger = self._random.choice(others).who if others else None
-        draw = self._random.random()
-        if draw < 0.6 or stranger is None:
-            return HONEST
-        if draw < 0.75:
-            return SLOW
-        if draw < 0.92:
-            return CONFUSED
-        if draw < 0.96:
-            return Temper("impostor", face=stranger.person_id)
-        foreign = stranger.old_card
-        if foreign is None or self._stage.machine.world.spots[foreign.card_id].place is not Place.PERSON:
-            return HONEST
-        return Temper("with a foreign card", instead=foreign.card_id)
+    def _temper(self, item: Item) -> Temper:
+        other = self._stage.town.residents.get(item.other)
+        card = other.who.old_card if other else None
+        match item.how:
+            case "impostor" if other is not None:
+                return Temper("impostor", face=item.other)
+            case "with a foreign card" if card is not None and self._in_hand(card.card_id):
+                return Temper("with a foreign card", instead=card.card_id)
+        return TEMPERS.get(item.how, HONEST)
+
+    def _in_hand(self, card: str) -> bool:
+        return self._stage.machine.world.spots[card].place is Place.PERSON
+
+    def _count(self, what: str) -> None:
+        self.counts[what] = self.counts.get(what, 0) + 1
 
     def _forget(self) -> None:
         """People whose story is over leave it."""
@@ -170,14 +208,16 @@ class Year:
                 self._came.pop(one.who.person_id, None)
 
 
-async def _play(folder: Path, seed: int, setting: Setting, until: float, echo: Callable[[str], None] | None) -> Report:
+async def _play(
+    folder: Path, seed: int, setting: Setting, end: float, echo: Callable[[str], None] | None, script: Script
+) -> Report:
     loop = asyncio.get_running_loop()
     checker = Checker(loop.time)
     checker.echo = echo
     async with staged(folder, seed, slots=setting.slots, witness=checker) as stage:
-        checker.machine = stage.machine
-        year = Year(stage, seed, setting, checker)
-        await year.run(until)
+        checker.attend(stage)
+        year = Year(stage, seed, setting, checker, script)
+        await year.run(end)
         for text in stage.office.wrong:
             checker.wrong(text)
         first = checker.violations[0] if checker.violations else None
@@ -185,25 +225,34 @@ async def _play(folder: Path, seed: int, setting: Setting, until: float, echo: C
             seed=seed,
             days=setting.days,
             pickups=year.pickups,
-            faults=year.fire.total if year.fire else 0,
+            faults=year.fire.total,
             trace=checker.trace,
             peak_rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
             violation=(int(first[0] // 60), first[1]) if first else None,
-            counts=dict(sorted(year.fire.counts.items())) if year.fire else {},
+            counts=dict(sorted({**year.fire.counts, **stage.daemon.noise.counts, **year.counts}.items())),
             starts=stage.daemon.starts,
             full_checks=checker.full_checks,
             failures=stage.daemon.failures,
             story=tuple(checker.story),
+            script=tuple(script.played),
         )
 
 
 def play(
-    seed: int, setting: Setting, *, until: float | None = None, echo: Callable[[str], None] | None = None
+    seed: int,
+    setting: Setting,
+    *,
+    end: float | None = None,
+    echo: Callable[[str], None] | None = None,
+    kept: Sequence[Item] | None = None,
 ) -> Report:
-    """Play one seed to its end, to `until` (virtual seconds) or to the first violation. `echo` gets every line of the story."""
+    """Play one seed to its end, to `end` (virtual seconds) or to the first violation.
+
+    `echo` gets every line of the story; with `kept` only those visits and faults happen.
+    """
     folder = Path(tempfile.mkdtemp(prefix="soak-", dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None))
     try:
         with quiet():
-            return run(_play(folder, seed, setting, setting.days * DAY if until is None else until, echo))
+            return run(_play(folder, seed, setting, setting.days * DAY if end is None else end, echo, Script(kept)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -10,9 +10,8 @@ from random import Random
 
 from sim.soak.checker import Checker
 from sim.soak.citizens import HONEST, Temper, Visit
-from sim.soak.harness import quiet
 from sim.soak.staff import Staff
-from sim.soak.stage import Stage, staged
+from sim.soak.stage import Stage, quiet, staged
 from sim.soak.town import Resident
 from sim.virtual_time import run
 from sim.world import Place
@@ -72,7 +71,7 @@ async def _play(folder: Path, story: Story, people: int) -> Checker:
     loop = asyncio.get_running_loop()
     checker = Checker(loop.time)
     async with staged(folder, SEED, slots=SLOTS, witness=checker) as stage:
-        checker.machine = stage.machine
+        checker.attend(stage)
         scene = Scene(stage, checker, Staff(stage, Random(SEED), checker))
         for _ in range(people):
             stage.town.announce()

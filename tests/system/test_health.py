@@ -33,6 +33,20 @@ async def kiosk(locker: Harness) -> AsyncIterator[Kiosk]:
     await asyncio.wait([following])
 
 
+def _threads(state: Path) -> int:
+    """How many threads the daemon of this state folder has."""
+    daemon = next(process for process in Path("/proc").glob("[0-9]*") if _is_daemon(process, state))
+    return len(list((daemon / "task").iterdir()))
+
+
+def _is_daemon(process: Path, state: Path) -> bool:
+    try:
+        line = (process / "cmdline").read_text().split("\0")
+    except OSError:  # it ended meanwhile
+        return False
+    return line[1:3] == ["-m", "lockerd"] and str(state) in " ".join(line)
+
+
 async def _open_for_business(locker: Harness, kiosk: Kiosk) -> None:
     await kiosk.page("the first page", PATIENCE, lambda page: (page.view, page.progress) == ("code", "none"))
     assert (await health(locker))[0] == 200
@@ -65,6 +79,11 @@ async def test_all_is_well(locker: Harness, kiosk: Kiosk) -> None:
     assert samples["lockerd_slots", "free"] > 0
     assert samples["lockerd_office_reachable",] == 1
     assert samples["lockerd_unit_cards_total", "dispensed", "dispenser"] == 0
+
+
+async def test_the_daemon_has_no_thread_beside_its_loop_but_the_database(locker: Harness, kiosk: Kiosk) -> None:
+    await _open_for_business(locker, kiosk)
+    assert _threads(locker.setting.state) == 2
 
 
 async def test_without_the_office_cards_are_handed_out(locker: Harness, kiosk: Kiosk) -> None:

@@ -268,3 +268,33 @@ def test_a_broken_model_gives_a_reason(pipeline: Pipeline) -> None:
     broken = dataclasses.replace(pipeline, embed=lambda _: np.full(128, np.nan, np.float32))
     picture = draw_frame(Person.from_seed(8), rng(8), nuisance=GOOD)
     assert broken.look(picture, broken.gates_live) is FaceReason.UNREADABLE_PICTURE
+
+
+def test_a_face_is_followed_from_frame_to_frame(pipeline: Pipeline) -> None:
+    looked: list[tuple[int, ...]] = []
+
+    def detect(picture: np.ndarray, size: tuple[int, int] | None = None) -> list[Face]:
+        looked.append(picture.shape[:2])
+        return pipeline.detect(picture, size)
+
+    watched = dataclasses.replace(pipeline, detect=detect)
+    person, far = Person.from_seed(8), dataclasses.replace(GOOD, eye_distance=0.1)
+    before, after, gone = (draw_scene([person], rng(n), (1280, 720), nuisance=far)[0] for n in (1, 2, 3))
+    whole = watched.look(before, watched.gates_live)
+    assert isinstance(whole, Sighting)
+    near = watched.look(after, watched.gates_live, near=whole.box)
+    assert isinstance(near, Sighting)
+    assert looked[0] == (720, 1280)
+    assert max(looked[1]) < 640, "only the surroundings were searched"
+    assert cosine(near.vector, vector_of(pipeline, draw_frame(person, rng(), nuisance=GOOD))) > THRESHOLD
+    elsewhere = watched.look(gone, watched.gates_live, near=whole.box - 300)
+    assert isinstance(elsewhere, Sighting), "what is not there is looked for in the whole picture"
+    assert looked[-1] == (720, 1280)
+
+
+def test_what_the_models_looked_at_can_be_overwritten(pipeline: Pipeline) -> None:
+    vector_of(pipeline, draw_frame(Person.from_seed(8), rng(8), nuisance=GOOD))
+    held = list(pipeline.inputs._arrays.values())
+    assert any(array.any() for array in held)
+    pipeline.inputs.wipe()
+    assert not any(array.any() for array in held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -9,7 +10,15 @@ import pytest
 
 from lockerd.face.pack import LivenessLimits
 from lockerd.face.pipeline import Sighting
-from lockerd.face.transaction import Agreement, Challenge, Decision, Transaction, draw_challenge, is_present
+from lockerd.face.transaction import (
+    WHOLE_EVERY,
+    Agreement,
+    Challenge,
+    Decision,
+    Transaction,
+    draw_challenge,
+    is_present,
+)
 from lockerd.model.identity import FaceReason, FaceVerdict, Presence
 
 
@@ -201,3 +210,18 @@ def test_one_source_that_sees_nobody_lets_time_run_out(both: Agreement) -> None:
         both.add(1, FaceReason.NO_FACE, now)
     assert both.overdue(9.0) is None
     assert both.overdue(10.0) == Decision(FaceVerdict.NOT_VERIFIED, FaceReason.TIMED_OUT)
+
+
+def test_a_face_is_followed_but_the_whole_frame_is_searched_again_soon(transaction: Transaction) -> None:
+    transaction.frames, transaction.span = 99, 99.0
+    whole = []
+    for number in range(21):
+        now = number / 15
+        near = transaction.near(now)
+        if near is None:
+            whole.append(now)
+        transaction.add(seen(1), now)
+    assert len(whole) == 5
+    assert max(b - a for a, b in pairwise(whole)) <= WHOLE_EVERY + 1 / 15
+    transaction.add(FaceReason.SEVERAL_FACES, 1.4)
+    assert transaction.near(1.41) is None, "a track that ended is not followed"

@@ -22,7 +22,7 @@ async def put(tx: Transaction, key: str) -> None:
 
 async def keys(db: Database) -> set[str]:
     async def read(tx: Transaction) -> set[str]:
-        return {row["key"] for row in await tx.all("SELECT key FROM meta")} - {"epoch"}
+        return {row["key"] for row in await tx.all("SELECT key FROM meta")} - {"epoch", "last_seq"}
 
     return await db.transaction(read)
 
@@ -325,7 +325,7 @@ async def test_a_failing_migration_leaves_nothing(tmp_path: Path, monkeypatch: p
     path = tmp_path / "lockerd.db"
     async with opened(path):
         pass
-    scripts = ["", "CREATE TABLE halfway (a INTEGER) STRICT; SELECT no_such_function();"]
+    scripts = ["", "", "CREATE TABLE halfway (a INTEGER) STRICT; SELECT no_such_function();"]
     with monkeypatch.context() as patched:
         patched.setattr("lockerd.store.opening._migrations", lambda: scripts)
         assert "no_such_function" in await refused(path)

@@ -411,13 +411,13 @@ async def test_messages_wait_and_are_erased_once_sent(db: Database) -> None:
         second = await messages.next_due(tx, keys, NOW)
         assert second is not None
         assert second.message_id == "m2"
-        await messages.sent(tx, "m2")
+        await messages.sent(tx, "m2", NOW)
         assert await messages.next_due(tx, keys, NOW + 59) is None
         later = await messages.next_due(tx, keys, NOW + 60)
         assert later is not None
         assert (later.message_id, later.tries) == ("m1", 1)
         await messages.queue(tx, keys, "m2", "+8619900000002", "乙")
-        await messages.sent(tx, "m1")
+        await messages.sent(tx, "m1", NOW)
         assert await messages.next_due(tx, keys, NOW + DAY) is None
         assert await tx.all("SELECT record FROM data_key WHERE record LIKE 'message|%'") == []
         assert await tx.all("SELECT 1 FROM message WHERE phone IS NOT NULL OR text IS NOT NULL") == []

@@ -10,7 +10,10 @@ from lockerd.errors import StoreError
 from lockerd.store import journal, journeys
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import JournalOutbox, JournalPosition, JournalRow, Stamper
+from lockerd.store.retention import Retention, prune
 from tests.store_support import NOW, STAMP, opened, stamp
+
+KEPT = 90 * 86400.0
 
 
 @pytest.fixture
@@ -61,17 +64,21 @@ async def test_acknowledged_events_are_not_sent_again(db: Database) -> None:
         await outbox.acknowledge(6)
 
 
+async def pruned(db: Database, now: float) -> None:
+    await prune(db, Retention(events=KEPT), now)
+
+
 async def test_old_acknowledged_events_are_thrown_away_only(db: Database) -> None:
     outbox = JournalOutbox(db, envelope)
     await write(db, 3)
     await write(db, 2, NOW + 10)
     await outbox.acknowledge(2)
-    await db.transaction(lambda tx: journal.prune(tx, NOW + journal.RETENTION))
+    await pruned(db, NOW + KEPT)
     assert (await outbox.position()).oldest_retained == 1
-    await db.transaction(lambda tx: journal.prune(tx, NOW + journal.RETENTION + 1))
+    await pruned(db, NOW + KEPT + 1)
     assert await outbox.position() == JournalPosition((await outbox.position()).epoch, 5, 3, 2)
     await outbox.acknowledge(5)
-    await db.transaction(lambda tx: journal.prune(tx, NOW + 2 * journal.RETENTION))
+    await pruned(db, NOW + 2 * KEPT)
     assert (await outbox.position()).oldest_retained == 6
     await write(db, 1)
     assert await seqs(outbox) == [6]
@@ -86,7 +93,7 @@ async def test_an_office_restored_from_a_backup_gets_events_again(db: Database) 
     await outbox.rewind(4)
     assert await seqs(outbox) == [3, 4, 5]
     await outbox.acknowledge(4)
-    await db.transaction(lambda tx: journal.prune(tx, NOW + 2 * journal.RETENTION))
+    await pruned(db, NOW + 2 * KEPT)
     for seq in (3, 6):
         with pytest.raises(StoreError, match="held are 5 to 5"):
             await outbox.rewind(seq)

@@ -34,7 +34,7 @@ async def _history(tx: Transaction) -> None:
         await codes.issue(tx, vault(), claim_id, "12345678", STAMP)
         await journal.append(tx, "lockerd.card.stocked", {"claim_id": claim_id}, stamp=STAMP)
         await messages.queue(tx, vault(), f"{claim_id}-1", "+8619900000001", "text")
-    await messages.sent(tx, f"{TAKEN}-1")
+    await messages.sent(tx, f"{TAKEN}-1", STAMP.wall)
     await journeys.begin(tx, "journey-1", STAMP)
     await carry(tx, Motion.PICK, TAKEN, 2)
     await carry(tx, Motion.PRESENT, TAKEN)
@@ -142,10 +142,18 @@ BROKEN = {
     # the journal
     "INSERT OR REPLACE INTO meta VALUES ('acked_seq', 99)": "acknowledged event 99, but the last one written is 5",
     "DELETE FROM journal WHERE seq = 5": "the last event in the journal is 4, but the last number given is 5",
-    "DELETE FROM journal WHERE seq = 3": "the journal has a gap: event 3 is missing",
+    "DELETE FROM journal WHERE seq = 3": "the audit chain of journal breaks: event 3 is missing before event 4",
     "DELETE FROM journal WHERE seq < 3": "events 1 to 2 are gone, but the office has not acknowledged them",
     "DELETE FROM journal": "events 1 to 5 are gone",
     "DELETE FROM meta WHERE key = 'last_old_card'": "card old-000001 has a number that will be given again",
+    # the audit chain
+    'UPDATE journal SET data = \'{"claim_id":"N000009"}\' WHERE seq = 2': (
+        "the audit chain of journal breaks at event 2: it, or the one before it, was changed later"
+    ),
+    "UPDATE card_move SET wall = wall + 1 WHERE move_id = 4": "the audit chain of card_move breaks at link 4",
+    "UPDATE card_move SET responsible = 'staff:li' WHERE move_id = 4": "the audit chain of card_move breaks at link 4",
+    f"DELETE FROM card_move WHERE card_id = '{OLD}'": "the audit chain of card_move breaks: link",
+    "DELETE FROM audit_anchor WHERE chain = 'journal'": "the audit chain of journal has no anchor",
     # the file
     "DELETE FROM claim WHERE claim_id = 'N000002'": "refers to a row of claim that is not there",
     "UPDATE slot SET state = 'half' WHERE slot = 3": "CHECK constraint failed in slot",
@@ -212,7 +220,7 @@ def test_the_command_says_what_is_wrong_and_fails(path: Path, capsys: pytest.Cap
     altered(path, "DELETE FROM journal WHERE seq = 3")
     assert main(["verify", "--database", str(path)]) == 1
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == "wrong: the journal has a gap: event 3 is missing"
+    assert said[0] == "wrong: the audit chain of journal breaks: event 3 is missing before event 4"
     assert said[-1] == f"{path}: 1 wrong, 3 unsettled"
     assert main(["verify", "--database", str(path.with_name("none"))]) == 1
     assert "none is not there" in capsys.readouterr().err

@@ -1,0 +1,94 @@
+"""What the motors were told against what the ledger had made durable, and the units' totals against what really happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from firmware_protocol.units import Opcode, UnitKind
+from sim.assembly import Machine
+from sim.world import Place
+
+_UNITS = {"dispenser": UnitKind.DISPENSER, "recycler": UnitKind.RECYCLER}
+_EXIT_READER = "reader-exit"
+
+
+class Orders:
+    """Each command that a unit accepts is one durable intent, and each intent at most one command.
+
+    `wrong` is told of each breach.
+    """
+
+    def __init__(self, machine: Machine, wrong: Callable[[str], None]) -> None:
+        self._machine = machine
+        self._wrong = wrong
+        self._durable: dict[UnitKind, tuple[int, int, int]] = {}  # seq, opcode, argument of the latest intent
+        self._accepted = {kind: machine.firmware[kind].record.accepted_seq for kind in _UNITS.values()}
+        self._in_bin = machine.world.bin_counter
+        self._in_box = 0
+        self.kept = {UnitKind.DISPENSER: 0, UnitKind.RECYCLER: 0}  # cards that really fell into box and bin
+
+    def intended(self, unit: str, token: str) -> None:
+        """An intent became durable."""
+        kind = _UNITS[unit]
+        try:
+            _boot, seq, opcode, argument = (int(part) for part in token.split(":"))
+        except ValueError:
+            return  # of a driver with words of its own
+        if seq <= self._accepted[kind]:
+            self._wrong(f"an intent of the {unit} bears number {seq}, which a command had before")
+        self._durable[kind] = (seq, opcode, argument)
+
+    def moved(self) -> str | None:
+        """Something physical changed; gives an old card that fell into the bin just now."""
+        world = self._machine.world
+        for unit, kind in _UNITS.items():
+            record = self._machine.firmware[kind].record
+            if record.accepted_seq != self._accepted[kind]:
+                self._accepted[kind] = record.accepted_seq
+                self._obeyed(unit, kind, (record.accepted_seq, record.opcode, record.arg0))
+        if world.card_at(Place.TRANSPORT) is None:
+            self._machine.last_read.pop(_EXIT_READER, None)
+        box = len(world.spots.at(Place.RETRACT))
+        self.kept[UnitKind.DISPENSER] += max(box - self._in_box, 0)
+        self._in_box = box
+        fell, self._in_bin = world.bin_counter - self._in_bin, world.bin_counter
+        if fell <= 0:
+            return None
+        self.kept[UnitKind.RECYCLER] += fell
+        return world.cards_at(Place.BIN)[-1]
+
+    def _obeyed(self, unit: str, kind: UnitKind, command: tuple[int, int, int]) -> None:
+        motion = Opcode(command[1]).name.lower()
+        if self._durable.pop(kind, None) != command:
+            self._wrong(f"the {unit} was ordered to {motion} without a durable intent for it")
+        card = self._machine.world.card_at(Place.TRANSPORT)
+        if motion == "present" and card is not None and self._machine.last_read.get(_EXIT_READER) != card:
+            self._wrong(f"{card} goes to the gate, and nobody has read its chip")
+
+    def check_totals(self) -> None:
+        """While nothing moves: each unit has counted each card that it kept, once."""
+        for unit, kind in _UNITS.items():
+            counted, kept = self._machine.firmware[kind].record.retained, self.kept[kind]
+            if counted != kept:
+                self._wrong(f"the {unit} has counted {counted} cards as kept, and {kept} really fell")
+
+
+def told_with(move: Any) -> frozenset[str]:
+    """The events of which one has to be in the transaction of a recorded move; empty for a move of which nobody is told."""
+    if move["target"] == "in_doubt":
+        return frozenset({"lockerd.intent.in_doubt"})
+    if move["target"] == "taken":
+        return frozenset({"lockerd.card.taken"}) if not str(move["card_id"]).startswith("old-") else frozenset()
+    return _TOLD.get((move["reason"], move["target"]), frozenset()) if move["result"] == "done" else frozenset()
+
+
+_TOLD = {
+    ("present", "exit"): frozenset({"lockerd.card.presented"}),
+    ("retract", "transport"): frozenset({"lockerd.card.retracted"}),
+    ("store", "slot"): frozenset({"lockerd.card.restowed", "lockerd.card.stocked"}),
+    ("capture", "retract"): frozenset({"lockerd.card.captured"}),
+    ("accept", "escrow"): frozenset({"lockerd.old.inserted"}),
+    ("return", "throat"): frozenset({"lockerd.old.returned"}),
+    ("retain", "bin"): frozenset({"lockerd.old.retained"}),
+}

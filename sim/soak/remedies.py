@@ -1,0 +1,122 @@
+"""Nobody is left alone: each citizen holds one card or knows where to go; each guess is counted; no card is left standing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from sim.soak.seams import Fetch
+from sim.soak.stage import Stage
+from sim.world import Place
+
+GUESSES = 5
+GUESS_WINDOW = 86400.0 - 60.0  # a guess is seen a moment after it was counted
+PATIENCE = 1800.0  # until a card on its way has to be somewhere, and a citizen without a card has to have a remedy
+
+_UNDER_WAY = {
+    Place.TRANSPORT: "dispenser",
+    Place.EXIT: "dispenser",
+    Place.ESCROW: "recycler",
+    Place.THROAT: "recycler",
+}
+
+
+class Remedies:
+    """`wrong` is told of each breach."""
+
+    def __init__(self, stage: Stage, wrong: Callable[[str], None]) -> None:
+        self._stage = stage
+        self._wrong = wrong
+        self.guesses: dict[str, deque[float]] = {}
+        self._binned: list[tuple[str, str]] = []  # old cards in the bin whose owner had no new one, with the new one
+        self._empty_handed: dict[str, float] = {}
+        self._standing: dict[
+            str, tuple[int, float]
+        ] = {}  # card on its way: which move brought it there, first seen when
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+    def guessed(self, person: str) -> None:
+        """The machine compared a wrong code for somebody's number."""
+        made = self.guesses.setdefault(person, deque(maxlen=GUESSES + 1))
+        made.append(self._now())
+        if len(made) > GUESSES and made[-1] - made[0] < GUESS_WINDOW:
+            self._wrong(f"{len(made)} codes were compared for {person} within a day")
+
+    def left(self, person: str, *, empty_handed: bool) -> None:
+        """Somebody left the machine."""
+        self._empty_handed.pop(person, None)
+        resident = self._stage.town.residents.get(person)
+        if empty_handed and resident is not None and resident.who.old_card is not None:
+            self._empty_handed[person] = self._now()
+
+    def binned(self, old: str) -> None:
+        """An old card fell into the bin: its owner holds the new one, or was given a ticket before."""
+        new = "N" + old[1:]
+        spot = self._stage.machine.world.spots.get(new)
+        if spot is not None and spot.place is not Place.PERSON:
+            self._binned.append((old, new))
+
+    async def committed(self, fetch: Fetch) -> None:
+        """The daemon made something durable."""
+        binned, self._binned = self._binned, []
+        for old, new in binned:
+            if not await self._ticket(fetch, new):
+                self._wrong(f"{old} is in the bin, its owner has neither {new} nor a ticket")
+
+    async def check(self, fetch: Fetch, *, lying: bool) -> None:
+        """While nothing moves and no intent is open."""
+        page = self._stage.daemon.page
+        if lying or page is None or page.screen != "code":
+            return
+        self._check_standing()
+        await self._check_empty_handed(fetch)
+
+    def _check_standing(self) -> None:
+        machine, now = self._stage.machine, self._now()
+        standing: dict[str, tuple[int, float]] = {}
+        for place, unit in _UNDER_WAY.items():
+            if machine.silenced(unit) or machine.units[unit].kind in machine.world.jammed:
+                continue
+            for card, spot in machine.world.spots.at(place).items():
+                since, seen = self._standing.get(card, (spot.since, now))
+                standing[card] = (since, seen) if since == spot.since else (spot.since, now)
+                if since == spot.since and now - seen > PATIENCE:
+                    self._wrong(f"{card} stands at {place}, and the machine goes on as if it did not")
+        self._standing = standing
+
+    async def _check_empty_handed(self, fetch: Fetch) -> None:
+        world, now = self._stage.machine.world, self._now()
+        for person, since in list(self._empty_handed.items()):
+            resident = self._stage.town.residents.get(person)
+            if resident is None or resident.who.old_card is None:
+                del self._empty_handed[person]
+                continue
+            old, new = resident.who.old_card.card_id, resident.who.new_card.card_id
+            if Place.PERSON in {world.spots[old].place, world.spots[new].place} or await self._remedy(fetch, new):
+                del self._empty_handed[person]
+            elif now - since > PATIENCE:
+                self._wrong(f"{person} left without a card, and nothing is recorded that helps")
+
+    async def _remedy(self, fetch: Fetch, claim: str) -> bool:
+        """Whether a ticket, or a doubt that staff have to clear, is recorded, or the old card counts as handed in."""
+        if await self._ticket(fetch, claim):
+            return True
+        rows = await fetch(
+            f"SELECT 1 FROM claim WHERE claim_id = '{claim}' AND old_card_kept"  # noqa: S608  # an id of the simulator's
+            f" UNION SELECT 1 FROM card WHERE claim_id = '{claim}' AND place = 'in_doubt'"
+        )
+        return bool(rows)
+
+    @staticmethod
+    async def _ticket(fetch: Fetch, claim: str) -> bool:
+        """A ticket of the claim's, or of a journey under way that could not be told whose it is."""
+        rows: list[Any] = await fetch(
+            "SELECT 1 FROM journey WHERE ticket IS NOT NULL"  # noqa: S608  # an id of the simulator's
+            f" AND (claim_id = '{claim}' OR claim_id IS NULL AND ended IS NULL) LIMIT 1"
+        )
+        return bool(rows)

@@ -1,0 +1,79 @@
+"""The script of one run: every visit and every fault with its moment, so that a run can be played with some of them left out.
+
+Each item draws from a source of its own, so leaving one out changes no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+
+VISIT = "visit"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One visit, or one fault of a kind, at a virtual second; `number` is its own source's, `who`, `how` and `other` a visit's."""
+
+    at: float
+    kind: str
+    number: int
+    who: str = ""
+    how: str = ""
+    other: str = ""
+
+    def random(self, seed: int) -> Random:
+        """The source of everything that this item draws."""
+        return Random(f"{seed}:{'visit' if self.kind == VISIT else 'fault'}:{self.number}")
+
+    def told(self) -> str:
+        """One line for people: when, what, who."""
+        minutes, seconds = divmod(self.at, 60.0)
+        days, minutes = divmod(int(minutes), 24 * 60)
+        what = f"{self.who} comes ({self.how}{', ' + self.other if self.other else ''})" if self.who else self.kind
+        return f"day {days} {minutes // 60:02}:{minutes % 60:02}:{seconds:04.1f}  {what}"
+
+
+class Script:
+    """What a run plays: the `kept` items, or, with None, whatever it draws by itself. `played` is what it played, in order."""
+
+    def __init__(self, kept: Sequence[Item] | None = None) -> None:
+        self._kept = None if kept is None else sorted(kept, key=lambda item: item.at)
+        self.played: list[Item] = []
+
+    def kept(self, *, visits: bool) -> list[Item] | None:
+        """The visits, or the faults, that are kept; None where the run draws its own."""
+        return None if self._kept is None else [item for item in self._kept if (item.kind == VISIT) is visits]
+
+
+async def until(at: float) -> None:
+    """Wait for a virtual second."""
+    await asyncio.sleep(max(at - asyncio.get_running_loop().time(), 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A story to play again: the seed and setting (name and value) that it began with, until when, and its items."""
+
+    seed: int
+    setting: dict[str, float]
+    until: float
+    what: str
+    items: tuple[Item, ...]
+
+
+def write(path: Path, kept: Kept) -> None:
+    """Keep a story in a file, one item a line."""
+    head = {"seed": kept.seed, "setting": kept.setting, "until": kept.until, "what": kept.what}
+    lines = [json.dumps(head), *(json.dumps(asdict(item)) for item in kept.items)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> Kept:
+    """A story as `write` kept it. Raises OSError, ValueError, TypeError."""
+    head, *lines = path.read_text(encoding="utf-8").splitlines()
+    return Kept(**json.loads(head), items=tuple(Item(**json.loads(line)) for line in lines))
