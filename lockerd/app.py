@@ -232,7 +232,10 @@ def assemble(
         module = CrtModule(MODULE, drivers.lines[MODULE], address=config.dispenser.address)
         units[Unit.DISPENSER] = CrtMover(module, units[Unit.DISPENSER], TallyFile(config.tally, MODULE))
     cabinet = MailboxCabinet(MailboxUnit(bus, UnitKind.CABINET, "cabinet", poll_interval=drivers.pace.moving))
-    readers = {name: SamvReader(name, drivers.lines[name]) for name in READERS}
+    fingers = config.policy.names(Evidence.FINGERPRINT)
+    readers = {
+        name: SamvReader(name, drivers.lines[name], fingerprint=fingers and name == "counter") for name in READERS
+    }
     by_place = Readers(**readers)
     motions = Motions(db, units, stamp)
 
@@ -288,9 +291,18 @@ def assemble(
         changed=lambda: session.condition_changed(),  # noqa: PLW0108 the session comes after
         every=drivers.pace.idle,
     )
+    finger_seconds = config.fingerprint.seconds if config.fingerprint else 0.0
     session = Session(
         doing=doing,
-        watching=Watching(motions, readers["counter"], face, config.patience.face, drivers.pace.watched),
+        watching=Watching(
+            motions,
+            readers["counter"],
+            face,
+            config.patience.face,
+            drivers.pace.watched,
+            drivers.finger,
+            finger_seconds,
+        ),
         reviewing=Reviewing(face, link, db, stamp, config.review.seconds),
         recovery=recovery,
         cabinet=cabinet,

@@ -13,6 +13,7 @@ import aiosqlite
 
 from lockerd.config import Config, CrtDispenser, Rtu, Tcp
 from lockerd.devices.bus import LineStatistics, LinkStatistics, ModbusBus, RtuSettings, TcpSettings
+from lockerd.devices.fingerprint import SocketMatcher
 from lockerd.devices.mailbox import Registers
 from lockerd.devices.serial_line import OpenLine, open_serial
 from lockerd.face.messages import FaceSettings, SourceSettings
@@ -20,7 +21,7 @@ from lockerd.face.verifier import FaceClient, FaceStatus
 from lockerd.model.polling import Pace
 from lockerd.office.exchange import OpenTransport, http_transport
 from lockerd.office.sms import FileSms
-from lockerd.ports import Clock, FaceVerifier, SmsSender
+from lockerd.ports import Clock, FaceVerifier, FingerVerifier, SmsSender
 from lockerd.store.database import Connect
 
 READER_BAUDRATE = 115200
@@ -77,6 +78,7 @@ class Drivers:
     clock: Clock
     monotonic: Callable[[], float]
     random: Random
+    finger: FingerVerifier | None = None
     connect: Connect = aiosqlite.Connection
     pace: Pace = field(default_factory=Pace)
 
@@ -99,6 +101,7 @@ def real_drivers(config: Config) -> Drivers:
         clock=clock,
         monotonic=time.monotonic,
         random=SystemRandom(),
+        finger=SocketMatcher(config.fingerprint.socket) if config.fingerprint else None,
     )
 
 

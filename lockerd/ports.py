@@ -7,7 +7,7 @@ from typing import Protocol
 
 from lockerd.model.cards import Chip
 from lockerd.model.custody import CabinetObservation, Observation, Order, Outcome, Plan
-from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate
+from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, FingerResult
 from lockerd.model.review import Review, ReviewRequest
 
 
@@ -71,6 +71,13 @@ class FaceVerifier(Protocol):
 
     def previews(self) -> AsyncGenerator[bytes, None]:
         """JPEG pictures of the camera, about ten a second, while somebody iterates."""
+
+
+class FingerVerifier(Protocol):
+    """A fingerprint sensor with its matcher."""
+
+    async def verify(self, block: bytes, *, timeout: float) -> FingerResult:
+        """Compare the chip's opaque block with the finger on the sensor within `timeout` seconds; never raises."""
 
 
 class Reviewer(Protocol):

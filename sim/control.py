@@ -43,6 +43,12 @@ class Look(Act, frozen=True):
     printed: bool = False
 
 
+class Touch(Act, frozen=True):
+    """Lay a person's finger on the fingerprint sensor, or take it away (null)."""
+
+    person: str | None
+
+
 class InsertOld(Act, frozen=True):
     """Put a card into the throat."""
 
@@ -122,6 +128,7 @@ AnyAct = (
     PutOnReader
     | TakeFromReader
     | Look
+    | Touch
     | InsertOld
     | TakeNew
     | TakeOld
@@ -155,6 +162,10 @@ def perform(machine: Machine, act: AnyAct) -> None:
                 if not machine.knows(one):
                     raise Impossible(f"there is no person {one}")
             world.look(person, also, printed)
+        case Touch(person):
+            if not machine.knows(person):
+                raise Impossible(f"there is no person {person}")
+            world.touching = person
         case InsertOld(card):
             world.insert_old(card)
         case TakeNew():

@@ -89,7 +89,7 @@ class Setting:
 
     `take_seconds` is how long lockerd leaves a new card in the exit; None leaves that to lockerd. `framed_by` is the origin
     that may frame the citizen's screen. With `bought` the dispenser is a carousel board and a bought module. `also` is laid
-    over lockerd's configuration. With `infrared` there is a second camera, and both must agree.
+    over lockerd's configuration. With `fingerprint` lockerd has the sensor, with `infrared` a second camera, and both must agree.
     """
 
     state: Path
@@ -102,6 +102,7 @@ class Setting:
     bought: bool = False
     also: Tables = field(default_factory=dict)
     infrared: bool = False
+    fingerprint: bool = False
 
     @property
     def database(self) -> Path:
@@ -164,6 +165,8 @@ def configuration(setting: Setting) -> dict[str, dict[str, Scalar]]:
     }
     if setting.infrared:
         tables["face.second_source"] = {"source": "file", "address": str(machine / "infrared.jpg")}
+    if setting.fingerprint:
+        tables["fingerprint"] = {"socket": str(machine / "fingerprint"), "seconds": 3.0}
     for name, table in setting.also.items():
         tables[name] = {**tables.get(name, {}), **table}
     return tables

@@ -89,6 +89,22 @@ async def _remote_review(scene: Scene) -> Expectation:
     return scene.ends(owner)
 
 
+async def _fingerprint(scene: Scene) -> Expectation:
+    """Face and finger: another's finger is refused, a sensor that is gone leads to the counter, the own finger opens."""
+    person, other = renewing(scene)[:2]
+    visit = visit_of(person, await scene.code(person))
+    await scene.comes(replace(visit, finger=other.person_id), ends="fault", faults=["no_match"])
+    expect_notice(scene, "finger_retry")
+    await scene.harness.world.act("silence", unit="fingerprint", seconds=3600.0)
+    await scene.comes(visit, ends="fault", faults=["finger_down"])
+    await scene.harness.world.act("silence", unit="fingerprint", seconds=0.0)
+    await scene.comes(visit, ends="done")
+    opened = await event(scene, "lockerd.claim.opened")
+    if opened["evidence"] != sorted(_FINGER):
+        raise Surprise(f"the office was told of this evidence: {opened['evidence']}")
+    return scene.ends(person)
+
+
 def _kept_pictures(scene: Scene, samples: list[bytes]) -> list[str]:
     """Files of the run that hold a part of a picture, as bytes, base64 or hexadecimal."""
     # base64 of a part that begins and ends anywhere has its middle in common with that of the whole, at one of three offsets
@@ -130,9 +146,11 @@ STORIES: dict[str, Story] = {
     "two-faces": _two_faces,
     "photo-attack": _photo_attack,
     "remote-review": _remote_review,
+    "fingerprint": _fingerprint,
 }
 
 _LOOKS_SHORT: Tables = {"patience": {"face": 2.0}}
+_FINGER = ["code", "id_card", "face", "fingerprint", "old_card"]
 _REVIEWED: Tables = {
     "review": {"seconds": 2.0},
     "policy.owner": {
@@ -143,5 +161,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "two-faces": {"also": _LOOKS_SHORT},
     "photo-attack": {"also": _LOOKS_SHORT, "infrared": True},
     "remote-review": {"also": _REVIEWED},
+    "fingerprint": {"also": {"policy.owner": {"renewal": [_FINGER]}}, "fingerprint": True},
 }
 """What of the `Setting` is not as usual, by scenario."""

@@ -19,10 +19,11 @@ from pathlib import Path
 
 from aiohttp import web
 
-from sim.assembly import CAMERA, READERS, Machine, cards_of, fresh_world
+from sim.assembly import CAMERA, FINGERPRINT, READERS, Machine, cards_of, fresh_world
 from sim.bus import tcp_bus
 from sim.camera import drawn, film
 from sim.control import application
+from sim.fingerprint import matcher
 from sim.kept import Kept, StateError
 from sim.modbus_slave import Answer, RegisterDevice, RtuSlave, answer
 from sim.people import population
@@ -79,6 +80,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
             ready["modbus_tcp"] = f"{host}:{bound}"
         ready["paths"] = {name: str(path) for name, path in (*lines.items(), (CAMERA, picture))}
         stop = stop_signal()
+        await stack.enter_async_context(matcher(folder / FINGERPRINT, machine.finger, machine.has_sensor))
         async with asyncio.TaskGroup() as group:
             parts = [group.create_task(machine.run())]
             machine.boot()

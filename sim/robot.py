@@ -67,7 +67,7 @@ class Visit:
 
     `beside` stands before the camera, too, until the page says that one person only should, or, with `stays`, all the time.
     With `printed` it is a print of `face`. `shows_face` False asks for another way on the camera's page; `agrees` says
-    whether one picture may go to the office.
+    whether one picture may go to the office. `finger` is whose finger comes to the sensor, their own without a word.
     """
 
     person: Citizen
@@ -82,6 +82,7 @@ class Visit:
     printed: bool = False
     shows_face: bool = True
     agrees: bool = True
+    finger: str | None = None
 
 
 def visit_of(person: Citizen, code: str | None) -> Visit:
@@ -137,6 +138,8 @@ class Robot:
                         await self._tap(page, "other_way")
                 case "face", _:
                     await self._look(visit)
+                case "fingerprint", _:
+                    await self._touch(visit.finger or visit.face)
                 case "review", "none" if not visit.agrees:
                     await self._tap(page, "other_way")
                 case "review", "none":
@@ -208,6 +211,12 @@ class Robot:
             await self._act("look", person=visit.face)
         await self.kiosk.page("the face decided", 3 * PAGE_SECONDS, lambda new: new.view != "face")
         await self._act("look", person=None)
+
+    async def _touch(self, person: str) -> None:
+        await self.body.hesitate()
+        await self._act("touch", person=person)
+        await self.kiosk.page("the finger decided", 3 * PAGE_SECONDS, lambda new: new.view != "fingerprint")
+        await self._act("touch", person=None)
 
     async def _agree(self, page: Page, visit: Visit) -> None:
         await self._act("look", person=visit.face)

@@ -124,6 +124,7 @@ class World:
         self.looking: str | None = None
         self.also_looking: str | None = None
         self.printed = False  # who is looking is a print on paper
+        self.touching: str | None = None  # whose finger is on the sensor
 
     # What is where
 
@@ -331,6 +332,7 @@ class World:
             "looking": self.looking,
             "also_looking": self.also_looking,
             "printed": self.printed,
+            "touching": self.touching,
         }
 
     @classmethod
@@ -360,6 +362,7 @@ class _Kept(msgspec.Struct, forbid_unknown_fields=True):
     on_reader: str | None
     looking: str | None
     also_looking: str | None
-    printed: bool = False  # unknown to a machine that was kept before prints were tried
+    printed: bool = False  # this and what follows is unknown to a machine that was kept before it
+    touching: str | None = None
     fan: int = 0  # unknown to a machine that was kept before it had one
     heater: int = 0

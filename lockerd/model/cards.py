@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -84,13 +84,17 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """What a reader saw on a resident ID card's chip. `reader` is the reader's name in the configuration."""
+    """What a reader saw on a resident ID card's chip. `reader` is the reader's name in the configuration.
+
+    `fingerprint` is the chip's opaque block (512 or 1024 bytes) where the reader was asked for it and there is one, else empty.
+    """
 
     name: str
     id_number: str
     valid_from: str
     valid_to: str
     reader: str
+    fingerprint: bytes = field(default=b"", repr=False)
 
 
 def masked_name(name: str) -> str:

@@ -181,8 +181,9 @@ def begun(_journey: Journey, event: Event) -> Journey:
 
 
 def by_card(journey: Journey, event: Event) -> Journey:
-    """Note whether the card itself was shown."""
-    return replace(journey, by_card=isinstance(event, CardSeen), notice=None)
+    """Note whether the card itself was shown, and what its chip says of fingers."""
+    finger = event.chip.fingerprint if isinstance(event, CardSeen) else b""
+    return replace(journey, by_card=isinstance(event, CardSeen), finger=finger, notice=None)
 
 
 def matched(journey: Journey, event: Event) -> bool:

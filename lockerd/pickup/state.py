@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from lockerd.model.cards import Chip, Claim
 from lockerd.model.custody import Motion, Outcome, Place
-from lockerd.model.identity import FaceReason, FaceResult
+from lockerd.model.identity import FaceReason, FaceResult, FingerResult
 from lockerd.model.policy import THE_OWNER, Collector, Combination, Combinations, Evidence
 from lockerd.model.review import ReviewDecision
 from lockerd.model.view import FaultKind, Notice, Tap
@@ -22,6 +22,7 @@ class Stage(StrEnum):
     FACE = "face"
     CONSENT = "consent"
     REVIEWING = "reviewing"
+    FINGERPRINT = "fingerprint"
     CONFIRM = "confirm"
     OPENING = "opening"
     AWAIT_OLD = "await_old"
@@ -54,6 +55,7 @@ class Watch(StrEnum):
     READER = "reader"  # a card on the counter reader
     FACE = "face"
     REVIEW = "review"  # the office's reviewer
+    FINGERPRINT = "fingerprint"
     THROAT_FILLED = "throat_filled"
     THROAT_CLEARED = "throat_cleared"
     EXIT_CLEARED = "exit_cleared"
@@ -79,7 +81,7 @@ class Journey:
     recorded places of the two cards as far as this journey moved them, None for untouched. `old_accepted` says that the card
     in escrow is the claim's predecessor. `shown` is the evidence shown so far; `opens` are the combinations of the policy that
     can still open, the first of which is being asked for; `wanted` is the policy's own first, for the page that says what
-    is missing.
+    is missing. `finger` is the fingerprint block of the ID card that was shown.
     """
 
     journey_id: str = ""
@@ -92,6 +94,8 @@ class Journey:
     shown: frozenset[Evidence] = frozenset()
     opens: Combinations = ()
     wanted: Combination = ()
+    finger: bytes = field(default=b"", repr=False)
+    finger_tries: int = 0
     notice: Notice | None = None
     attempts_left: int | None = None
     face_tries: int = 0
@@ -162,6 +166,13 @@ class ReviewDecided:
 
 
 @dataclass(frozen=True, slots=True)
+class FingerDecided:
+    """One comparison of a finger ended."""
+
+    result: FingerResult
+
+
+@dataclass(frozen=True, slots=True)
 class ThroatFilled:
     """A card stands in the old-card throat."""
 
@@ -213,6 +224,7 @@ Event = (
     | FacePrompted
     | FaceDecided
     | ReviewDecided
+    | FingerDecided
     | ThroatFilled
     | ThroatCleared
     | ExitCleared

@@ -13,6 +13,7 @@ import pytest
 from lockerd.errors import StoreError
 from lockerd.store import journal
 from lockerd.store.database import Database, Transaction
+from lockerd.store.verify import SCHEMA
 from tests.store_support import opened
 
 
@@ -325,7 +326,7 @@ async def test_a_failing_migration_leaves_nothing(tmp_path: Path, monkeypatch: p
     path = tmp_path / "lockerd.db"
     async with opened(path):
         pass
-    scripts = ["", "", "CREATE TABLE halfway (a INTEGER) STRICT; SELECT no_such_function();"]
+    scripts = [*[""] * SCHEMA, "CREATE TABLE halfway (a INTEGER) STRICT; SELECT no_such_function();"]
     with monkeypatch.context() as patched:
         patched.setattr("lockerd.store.opening._migrations", lambda: scripts)
         assert "no_such_function" in await refused(path)
