@@ -166,7 +166,8 @@ class SamvReader:
         if wrong:
             raise UnreadableCard(self._name, f"the card's text cannot be true: {', '.join(wrong)}")
         name, finger = cardtext.display_name(text), blocks.fingerprint or b""
-        return Chip(name, text.id_number, text.valid_from, text.valid_to, self._name, finger)
+        photo = blocks.photo if any(blocks.photo) else b""
+        return Chip(name, text.id_number, text.valid_from, text.valid_to, self._name, photo, finger)
 
     async def _ask(self, command: Command, timeout: float) -> Reply | None:
         """The successful reply; None when the reader says that no card answered. Raises DeviceError, UnreadableCard."""

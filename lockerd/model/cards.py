@@ -86,7 +86,8 @@ class Claim:
 class Chip:
     """What a reader saw on a resident ID card's chip. `reader` is the reader's name in the configuration.
 
-    `fingerprint` is the chip's opaque block (512 or 1024 bytes) where the reader was asked for it and there is one, else empty.
+    `photo` is 1,024 bytes that a decoder can read, empty where the chip holds none; it is never kept. `fingerprint` is the
+    chip's opaque block (512 or 1024 bytes) where the reader was asked for it and there is one, else empty.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Chip:
     valid_from: str
     valid_to: str
     reader: str
+    photo: bytes = field(default=b"", repr=False, compare=False)
     fingerprint: bytes = field(default=b"", repr=False)
 
 

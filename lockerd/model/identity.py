@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -32,7 +32,9 @@ class FaceReason(StrEnum):
     TURN_RIGHT = "turn_right"
     NOT_LIVE = "not_live"
     UNREADABLE_PICTURE = "unreadable_picture"
+    UNREADABLE_TEMPLATE = "unreadable_template"
     WRONG_MODEL = "wrong_model"
+    NOT_CALIBRATED = "not_calibrated"
     TIMED_OUT = "timed_out"
     WORKER_DOWN = "worker_down"
     CAMERA_DOWN = "camera_down"
@@ -48,6 +50,13 @@ class FingerResult(StrEnum):
     UNAVAILABLE = "unavailable"  # no sensor, or it does not answer
 
 
+class ReferenceKind(StrEnum):
+    """What picture a template was made of; a pack has a threshold for each kind that it was calibrated for."""
+
+    PHOTO = "photo"  # the office's application photo
+    CHIP = "chip"  # the small photo on a resident ID card's chip
+
+
 @dataclass(frozen=True, slots=True)
 class FaceTemplate:
     """An embedding and the model that made it; comparable only within one model.
@@ -56,7 +65,8 @@ class FaceTemplate:
     """
 
     model_id: str
-    vector: bytes
+    vector: bytes = field(repr=False)
+    kind: ReferenceKind = ReferenceKind.PHOTO
 
 
 @dataclass(frozen=True, slots=True)
