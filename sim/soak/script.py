@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 VISIT = "visit"
 
@@ -60,7 +61,7 @@ class Kept:
     """A story to play again: the seed and setting (name and value) that it began with, until when, and its items."""
 
     seed: int
-    setting: dict[str, float]
+    setting: dict[str, Any]
     until: float
     what: str
     items: tuple[Item, ...]
