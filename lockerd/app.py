@@ -39,7 +39,6 @@ from lockerd.model.custody import Unit
 from lockerd.model.policy import Evidence
 from lockerd.model.view import Progress, Screen, View
 from lockerd.motions import Motions
-from lockerd.office.events import cloud_event
 from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
 from lockerd.out_of_service import OutOfService
 from lockerd.ports import Mover
@@ -50,15 +49,16 @@ from lockerd.stocking import Stocking
 from lockerd.store import codes, journal
 from lockerd.store.database import Database, Transaction
 from lockerd.store.housekeeping import Housekeeping
-from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
+from lockerd.store.journal import JournalOutbox, Stamp, Stamper
 from lockerd.store.opening import set_aside
 from lockerd.store.retention import DAY, Retention
 from lockerd.store.vault import Vault
 from lockerd.supervise import Standing, Supervisor
+from lockerd.telling import envelope, office_status, wake_link
 from lockerd.tries import Tries
 from lockerd.watching import Watching
 from lockerd.web.console import console_app
-from lockerd.web.health import HealthReport, health_app
+from lockerd.web.health import health_app
 from lockerd.web.kiosk import Views, kiosk_app
 
 log = structlog.get_logger(__name__)
@@ -189,19 +189,6 @@ async def _open_store(config: Config, db: Database, vault: Vault, stamp: Callabl
     return await db.transaction(begin)
 
 
-def _envelope(row: JournalRow, locker_id: str) -> bytes:
-    return cloud_event(
-        locker_id=locker_id,
-        epoch=row.epoch,
-        seq=row.seq,
-        kind=row.type,
-        at=row.stamp.wall,
-        boot_id=row.stamp.boot_id,
-        monotime=row.stamp.mono,
-        data=row.data,
-    )
-
-
 Work = Callable[[], Coroutine[None, None, None]]
 
 
@@ -288,7 +275,7 @@ def assemble(
     link = OfficeLink(
         LinkSettings(config.office.url),
         LockerIdentity(config.machine.id, epoch, boot, {"lockerd": version("lockerd")}),
-        JournalOutbox(db, partial(_envelope, locker_id=config.machine.id)),
+        JournalOutbox(db, partial(envelope, locker_id=config.machine.id)),
         on_item=intake.take,
         load_cursor=lambda: db.read(journal.load_down_cursor),
         save_cursor=lambda cursor: db.transaction(lambda tx: journal.save_down_cursor(tx, cursor)),
@@ -362,7 +349,7 @@ def assemble(
             "bus": bus.run,
             "face": face.run,
             "office": link.run,
-            "outbox": lambda: _wake_link(db, link),
+            "outbox": lambda: wake_link(db, link),
             "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
             "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp),
             "housekeeping": housekeeping.run,
@@ -397,24 +384,3 @@ def assemble(
             Listener("health", health_app(report=condition.report, registry=registry), config.health.listen),
         ],
     )
-
-
-def office_status(report: HealthReport) -> dict[str, object]:
-    """The status that the office sees: the health answer in short."""
-    return {
-        "serving": report.serving,
-        "status": report.status.value,
-        "checks": {check.name: check.status.value for check in report.checks},
-    }
-
-
-async def _wake_link(db: Database, link: OfficeLink) -> None:
-    """Tell the link of new events as soon as they are written."""
-    last = 0
-    while True:
-        seen = db.written
-        now = await db.read(journal.last_seq)
-        if now != last:
-            last = now
-            link.notify()
-        await db.more_written(seen)
