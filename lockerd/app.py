@@ -43,6 +43,7 @@ from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
 from lockerd.out_of_service import OutOfService
 from lockerd.ports import Mover
 from lockerd.recovery import Recovery
+from lockerd.referencing import References
 from lockerd.reviewing import Reviewing
 from lockerd.session import Session
 from lockerd.stocking import Stocking
@@ -244,6 +245,7 @@ def assemble(
         },
     )
     stocking = Stocking(issuing)
+    references = References(face, drivers.decoder)
     doing = Doing(
         db=db,
         vault=vault,
@@ -251,6 +253,7 @@ def assemble(
         readers=by_place,
         stamp=stamp,
         policy=config.policy,
+        chip_template=references.of_chip,
         send_codes=issuing.to_holder,
     )
     recovery = Recovery(
@@ -271,7 +274,7 @@ def assemble(
         Retention(**{name: days * DAY for name, days in asdict(config.retention).items()}),
         clock_is_right=lambda: link.status.clock_right,
     )
-    intake = Intake(db, vault, face, stamp, issuing)
+    intake = Intake(db, vault, references, stamp, issuing)
     link = OfficeLink(
         LinkSettings(config.office.url),
         LockerIdentity(config.machine.id, epoch, boot, {"lockerd": version("lockerd")}),
@@ -298,7 +301,7 @@ def assemble(
             idle=lambda: session.idle,
         ),
         changed=lambda: session.condition_changed(),  # noqa: PLW0108 the session comes after
-        every=drivers.pace.idle,
+        pace=drivers.pace,
     )
     finger_seconds = config.fingerprint.seconds if config.fingerprint else 0.0
     tries = Tries(db, stamp)
@@ -324,7 +327,7 @@ def assemble(
         ),
         tries=tries,
     )
-    loading = Loading(db, vault, motions, by_place, stamp, stocking)
+    loading = Loading(db, vault, motions, by_place, stamp, stocking, references)
     maintenance = Maintenance(
         db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp, issuing=issuing
     )

@@ -131,6 +131,13 @@ class Face(Section, frozen=True):
         tuple[Literal["closer", "turn"], ...],
         _key("What a citizen may be asked to do before the camera, one by chance."),
     ] = ()
+    chip_decoder: Annotated[
+        tuple[str, ...],
+        _key(
+            "Program and arguments that decode a chip's photo, from standard input to a JPEG or PNG on standard output; the codec"
+            " is licensed. Then a card's own photo stands in where the office sent none."
+        ),
+    ] = ()
     second_source: SecondSource | None = None
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from lockerd.model.cards import Chip
 from lockerd.model.custody import CabinetObservation, Observation, Order, Outcome, Plan
-from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, FingerResult
+from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, FingerResult, ReferenceKind
 from lockerd.model.review import Review, ReviewRequest
 
 
@@ -61,8 +61,11 @@ class IdReader(Protocol):
 class FaceVerifier(Protocol):
     """Face verification in a process of its own."""
 
-    async def enrol(self, picture: bytes) -> Enrolment:
+    async def enrol(self, picture: bytes, kind: ReferenceKind = ReferenceKind.PHOTO) -> Enrolment:
         """Make a template of a reference picture. Raises FaceUnavailable."""
+
+    def admit(self, template: FaceTemplate) -> Enrolment:
+        """A template made elsewhere, if these models can compare it, or why not. Raises FaceUnavailable."""
 
     async def verify(
         self, template: FaceTemplate, *, timeout: float, on_prompt: Callable[[FaceReason], None]

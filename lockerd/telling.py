@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from lockerd.office.events import cloud_event
 from lockerd.office.link import OfficeLink
-from lockerd.store import journal
-from lockerd.store.database import Database
+from lockerd.store.database import Database, News
 from lockerd.store.journal import JournalRow
 from lockerd.web.health import HealthReport
 
@@ -35,11 +34,8 @@ def office_status(report: HealthReport) -> dict[str, object]:
 
 async def wake_link(db: Database, link: OfficeLink) -> None:
     """Tell the link of new events as soon as they are written."""
-    last = 0
+    seen = 0
     while True:
-        seen = db.written
-        now = await db.read(journal.last_seq)
-        if now != last:
-            last = now
-            link.notify()
-        await db.more_written(seen)
+        await db.more(News.EVENT, seen)
+        seen = db.heard(News.EVENT)
+        link.notify()

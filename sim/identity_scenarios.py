@@ -126,6 +126,15 @@ async def _fingerprint(scene: Scene) -> Expectation:
     return scene.ends(person)
 
 
+async def _chip_photo(scene: Scene) -> Expectation:
+    """The office's photo shows nobody: the photo on the new card's chip stands in, read when the card was loaded."""
+    owner, thief = renewing(scene)[:2]
+    visit = visit_of(owner, await scene.code(owner))
+    await scene.comes(replace(visit, face=thief.person_id), ends="fault", faults=["no_match"])
+    await scene.comes(visit, ends="done")
+    return scene.ends(owner)
+
+
 def _kept_pictures(scene: Scene, samples: list[bytes]) -> list[str]:
     """Files of the run that hold a part of a picture, as bytes, base64 or hexadecimal."""
     # base64 of a part that begins and ends anywhere has its middle in common with that of the whole, at one of three offsets
@@ -170,6 +179,7 @@ STORIES: dict[str, Story] = {
     "photo-attack": _photo_attack,
     "remote-review": _remote_review,
     "fingerprint": _fingerprint,
+    "chip-photo": _chip_photo,
 }
 
 _LOOKS_SHORT: Tables = {"patience": {"face": 2.0}}
@@ -184,6 +194,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "two-faces": {"also": _LOOKS_SHORT},
     "photo-attack": {"also": _LOOKS_SHORT, "infrared": True},
     "remote-review": {"also": _REVIEWED},
+    "chip-photo": {"faceless": True},
     "fingerprint": {"also": {"policy.owner": {"renewal": [_FINGER]}}, "fingerprint": True},
 }
 """What of the `Setting` is not as usual, by scenario."""

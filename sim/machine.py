@@ -80,6 +80,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
             ready["modbus_tcp"] = f"{host}:{bound}"
         ready["paths"] = {name: str(path) for name, path in (*lines.items(), (CAMERA, picture))}
         stop = stop_signal()
+        stack.callback((folder / FINGERPRINT).unlink, missing_ok=True)
         await stack.enter_async_context(matcher(folder / FINGERPRINT, machine.finger, machine.has_sensor))
         async with asyncio.TaskGroup() as group:
             parts = [group.create_task(machine.run())]

@@ -105,6 +105,7 @@ class MailboxCabinet:
     def __init__(self, mailbox: MailboxUnit) -> None:
         self._mailbox = mailbox
         self._lock = asyncio.Lock()
+        self._told: StatusBlock | None = None
 
     async def observe(self) -> CabinetObservation:
         """Read all sensors. Raises DeviceError."""
@@ -129,14 +130,21 @@ class MailboxCabinet:
         mask = sum(_LIGHTS[name] for name in set(names))
         async with self._lock:
             for _ in range(2):
-                status = await self._mailbox.observe()
+                status = self._told
+                if status is None or status.detail[CABINET_LIGHTS] == mask:
+                    status = await self._mailbox.observe()
+                self._told = None
                 if status.state is wire.State.INTERRUPTED:
                     token = await self._mailbox.plan(wire.Opcode.RESET)
                     status = (await self._mailbox.carry_out(token, _LIGHT_SECONDS)).status or status
                 if status.detail[CABINET_LIGHTS] == mask:
                     return
-                token = await self._mailbox.plan(wire.Opcode.LIGHT, mask)
-                if (await self._mailbox.carry_out(token, _LIGHT_SECONDS)).result is Result.DONE:
+                token = self._mailbox.plan_from(status, wire.Opcode.LIGHT, mask)
+                ending = await self._mailbox.carry_out(token, _LIGHT_SECONDS)
+                if ending.result is Result.DONE:
+                    self._told = (
+                        ending.status
+                    )  # of the next command, as long as nobody else orders and it does not boot
                     return
         raise DeviceError(self._mailbox.name, "the lights did not follow")
 

@@ -82,8 +82,8 @@ class Journey:
     this journey entered in the ledger; `old_place` and `new_place` are the recorded places of the two cards as far as this
     journey moved them, None for untouched. `old_accepted` says that the card in escrow is the claim's predecessor. `shown` is
     the evidence shown so far; `opens` are the combinations of the policy that can still open, the first of which is being
-    asked for; `wanted` is the policy's own first, for the page that says what is missing. `finger` is the fingerprint block
-    of the ID card that was shown.
+    asked for; `wanted` is the policy's own first, for the page that says what is missing. `chip_photo` and `finger` are
+    the photo and the fingerprint block of the ID card that was shown.
     """
 
     journey_id: str = ""
@@ -97,6 +97,7 @@ class Journey:
     shown: frozenset[Evidence] = frozenset()
     opens: Combinations = ()
     wanted: Combination = ()
+    chip_photo: bytes = field(default=b"", repr=False)
     finger: bytes = field(default=b"", repr=False)
     finger_tries: int = 0
     notice: Notice | None = None
