@@ -74,7 +74,7 @@ class Intake:
     async def _named(self, claim_id: str, one: ManifestCollector) -> Named:
         enrolment = await self.references.of_office(one.photo, one.template)
         if enrolment.template is None:
-            log.warning("reference not usable", claim=claim_id, relation=one.relation, reason=enrolment.reason)
+            log.warning("reference not usable", claim=claim_id, kind=one.relation, reason=enrolment.reason)
         return Named(Relation(one.relation), one.id_number, enrolment.template)
 
 
