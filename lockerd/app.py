@@ -36,25 +36,26 @@ from lockerd.model.custody import Unit
 from lockerd.model.policy import Evidence
 from lockerd.model.view import Progress, Screen, View
 from lockerd.motions import Motions
-from lockerd.office.events import cloud_event
 from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
 from lockerd.ports import Mover
 from lockerd.recovery import Recovery
+from lockerd.referencing import References
 from lockerd.reviewing import Reviewing
 from lockerd.session import Session
 from lockerd.stocking import Stocking
 from lockerd.store import codes, journal
 from lockerd.store.ballast import Ballast
-from lockerd.store.database import Database, News, Transaction
+from lockerd.store.database import Database, Transaction
 from lockerd.store.housekeeping import Housekeeping
-from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
+from lockerd.store.journal import JournalOutbox, Stamp, Stamper
 from lockerd.store.retention import DAY, Retention
 from lockerd.store.vault import Vault
 from lockerd.supervise import Standing
+from lockerd.telling import envelope, office_status, wake_link
 from lockerd.tries import Tries
 from lockerd.watching import Watching
 from lockerd.web.console import console_app
-from lockerd.web.health import HealthReport, health_app
+from lockerd.web.health import health_app
 from lockerd.web.kiosk import Views, kiosk_app
 
 
@@ -132,19 +133,6 @@ async def _open_store(config: Config, db: Database, vault: Vault, stamp: Callabl
     return await db.transaction(begin)
 
 
-def _envelope(row: JournalRow, locker_id: str) -> bytes:
-    return cloud_event(
-        locker_id=locker_id,
-        epoch=row.epoch,
-        seq=row.seq,
-        kind=row.type,
-        at=row.stamp.wall,
-        boot_id=row.stamp.boot_id,
-        monotime=row.stamp.mono,
-        data=row.data,
-    )
-
-
 Work = Callable[[], Coroutine[None, None, None]]
 
 
@@ -187,7 +175,10 @@ def assemble(
         module = CrtModule(MODULE, drivers.lines[MODULE], address=config.dispenser.address)
         units[Unit.DISPENSER] = CrtMover(module, units[Unit.DISPENSER], TallyFile(config.tally, MODULE))
     cabinet = MailboxCabinet(MailboxUnit(bus, UnitKind.CABINET, "cabinet", poll_interval=drivers.pace.moving))
-    readers = {name: SamvReader(name, drivers.lines[name]) for name in READERS}
+    fingers = config.policy.names(Evidence.FINGERPRINT)
+    readers = {
+        name: SamvReader(name, drivers.lines[name], fingerprint=fingers and name == "counter") for name in READERS
+    }
     by_place = Readers(**readers)
     motions = Motions(db, units, stamp)
 
@@ -205,6 +196,7 @@ def assemble(
         },
     )
     stocking = Stocking(issuing)
+    references = References(face, drivers.decoder)
     doing = Doing(
         db=db,
         vault=vault,
@@ -212,6 +204,7 @@ def assemble(
         readers=by_place,
         stamp=stamp,
         policy=config.policy,
+        chip_template=references.of_chip,
         send_codes=issuing.to_holder,
     )
     recovery = Recovery(
@@ -232,11 +225,11 @@ def assemble(
         Retention(**{name: days * DAY for name, days in asdict(config.retention).items()}),
         clock_is_right=lambda: link.status.clock_right,
     )
-    intake = Intake(db, vault, face, stamp, issuing)
+    intake = Intake(db, vault, references, stamp, issuing)
     link = OfficeLink(
         LinkSettings(config.office.url),
         LockerIdentity(config.machine.id, epoch, boot, {"lockerd": version("lockerd")}),
-        JournalOutbox(db, partial(_envelope, locker_id=config.machine.id)),
+        JournalOutbox(db, partial(envelope, locker_id=config.machine.id)),
         on_item=intake.take,
         load_cursor=lambda: db.read(journal.load_down_cursor),
         save_cursor=lambda cursor: db.transaction(lambda tx: journal.save_down_cursor(tx, cursor)),
@@ -262,10 +255,19 @@ def assemble(
         changed=lambda: session.condition_changed(),  # noqa: PLW0108 the session comes after
         pace=drivers.pace,
     )
+    finger_seconds = config.fingerprint.seconds if config.fingerprint else 0.0
     tries = Tries(db, stamp)
     session = Session(
         doing=doing,
-        watching=Watching(motions, readers["counter"], face, config.patience.face, drivers.pace.watched),
+        watching=Watching(
+            motions,
+            readers["counter"],
+            face,
+            config.patience.face,
+            drivers.pace.watched,
+            drivers.finger,
+            finger_seconds,
+        ),
         reviewing=Reviewing(face, link, db, stamp, config.review.seconds),
         recovery=recovery,
         cabinet=cabinet,
@@ -277,7 +279,7 @@ def assemble(
         ),
         tries=tries,
     )
-    loading = Loading(db, vault, motions, by_place, stamp, stocking)
+    loading = Loading(db, vault, motions, by_place, stamp, stocking, references)
     maintenance = Maintenance(
         db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp, issuing=issuing
     )
@@ -302,7 +304,7 @@ def assemble(
             "bus": bus.run,
             "face": face.run,
             "office": link.run,
-            "outbox": lambda: _wake_link(db, link),
+            "outbox": lambda: wake_link(db, link),
             "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
             "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp),
             "housekeeping": housekeeping.run,
@@ -338,21 +340,3 @@ def assemble(
             Listener("health", health_app(report=condition.report, registry=registry), config.health.listen),
         ],
     )
-
-
-def office_status(report: HealthReport) -> dict[str, object]:
-    """The status that the office sees: the health answer in short."""
-    return {
-        "serving": report.serving,
-        "status": report.status.value,
-        "checks": {check.name: check.status.value for check in report.checks},
-    }
-
-
-async def _wake_link(db: Database, link: OfficeLink) -> None:
-    """Tell the link of new events as soon as they are written."""
-    seen = 0
-    while True:
-        await db.more(News.EVENT, seen)
-        seen = db.heard(News.EVENT)
-        link.notify()

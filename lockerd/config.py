@@ -131,6 +131,13 @@ class Face(Section, frozen=True):
         tuple[Literal["closer", "turn"], ...],
         _key("What a citizen may be asked to do before the camera, one by chance."),
     ] = ()
+    chip_decoder: Annotated[
+        tuple[str, ...],
+        _key(
+            "Program and arguments that decode a chip's photo, from standard input to a JPEG or PNG on standard output; the codec"
+            " is licensed. Then a card's own photo stands in where the office sent none."
+        ),
+    ] = ()
     second_source: SecondSource | None = None
 
 
@@ -200,6 +207,13 @@ class RetentionDays(Section, frozen=True):
     messages: Annotated[Days, _key("That a message was sent; what it said is erased when it is sent.")] = 30
 
 
+class Fingerprint(Section, frozen=True):
+    """A fingerprint sensor with its matcher: a program of its own; without this table there is none."""
+
+    socket: Annotated[Path, _key("Unix socket of the matcher; it may come and go.")]
+    seconds: Annotated[Seconds, _key("For a finger on the sensor.")] = 20.0
+
+
 class Review(Section, frozen=True):
     """Remote review: a reviewer at the office compares a picture, where a combination of `[policy]` says so."""
 
@@ -223,6 +237,7 @@ class Config(Section, frozen=True):
     codes: Codes = Codes()
     retention: RetentionDays = RetentionDays()
     review: Review = Review()
+    fingerprint: Fingerprint | None = None
     policy: Policy = Policy()
 
     @property
@@ -328,8 +343,10 @@ def _check(path: Path, config: Config) -> None:
         taken[address] = key
     for bad in unsafe(config.policy):
         raise ConfigError(f"{path}: key '{bad.key}': {bad.reason}; {bad.remedy}")
-    if config.policy.names(Evidence.FINGERPRINT):
-        raise ConfigError(f"{path}: key 'policy': names fingerprint, which no part here reads; remove it")
+    if config.fingerprint is None and config.policy.names(Evidence.FINGERPRINT):
+        raise ConfigError(
+            f"{path}: key 'fingerprint': the policy asks for one; add the table with the matcher's socket"
+        )
     if config.production and config.face.span < 1.0:
         raise ConfigError(f"{path}: key 'face.span': must be at least 1 second in production; correct its value")
     if config.production and config.kiosk.framed_by is not None:

@@ -93,10 +93,12 @@ class Doing:
         readers: Readers,
         stamp: Callable[[], Stamp],
         policy: Policy,
+        chip_template: Callable[[bytes], Awaitable[FaceTemplate | None]],
         send_codes: Callable[[str], Awaitable[None]],
     ) -> None:
         self._db = db
         self._policy = policy
+        self._chip_template = chip_template
         self._send_codes = send_codes
         self._vault = vault
         self._motions = motions
@@ -110,13 +112,15 @@ class Doing:
         await self._db.transaction(lambda tx: journeys.begin(tx, journey_id, self._stamp()))
 
     async def template_of(self, journey: Journey) -> FaceTemplate | None:
-        """The face template of whoever collects, None where there is none."""
+        """What whoever collects is compared with: the stored template, else the photo of the ID card that was shown."""
         if journey.claim is None:
             return None
         claim_id, collector_id = journey.claim.claim_id, journey.collector.collector_id
         if collector_id:
-            return await self._db.read(lambda tx: collectors.template(tx, self._vault, collector_id))
-        return await self._db.read(lambda tx: claims.template(tx, self._vault, claim_id))
+            stored = await self._db.read(lambda tx: collectors.template(tx, self._vault, collector_id))
+        else:
+            stored = await self._db.read(lambda tx: claims.template(tx, self._vault, claim_id))
+        return stored or await self._chip_template(journey.chip_photo)
 
     async def perform(self, effect: Effect, journey: Journey, group: asyncio.TaskGroup) -> Event | None:
         """Perform one effect; the event that answers it, or None. `group` is the parent of what is not waited for."""

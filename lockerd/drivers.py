@@ -13,14 +13,16 @@ import aiosqlite
 
 from lockerd.config import Config, CrtDispenser, Rtu, Tcp
 from lockerd.devices.bus import LineStatistics, LinkStatistics, ModbusBus, RtuSettings, TcpSettings
+from lockerd.devices.fingerprint import SocketMatcher
 from lockerd.devices.mailbox import Registers
 from lockerd.devices.serial_line import OpenLine, open_serial
+from lockerd.face.chip_photo import ProgramDecoder
 from lockerd.face.messages import FaceSettings, SourceSettings
 from lockerd.face.verifier import FaceClient, FaceStatus
 from lockerd.model.polling import Pace
 from lockerd.office.exchange import OpenTransport, http_transport
 from lockerd.office.sms import FileSms
-from lockerd.ports import Clock, FaceVerifier, SmsSender
+from lockerd.ports import ChipPhotoDecoder, Clock, FaceVerifier, FingerVerifier, SmsSender
 from lockerd.store.database import Connect
 
 READER_BAUDRATE = 115200
@@ -77,6 +79,8 @@ class Drivers:
     clock: Clock
     monotonic: Callable[[], float]
     random: Random
+    finger: FingerVerifier | None = None
+    decoder: ChipPhotoDecoder | None = None
     connect: Connect = aiosqlite.Connection
     pace: Pace = field(default_factory=Pace)
 
@@ -99,6 +103,8 @@ def real_drivers(config: Config) -> Drivers:
         clock=clock,
         monotonic=time.monotonic,
         random=SystemRandom(),
+        decoder=ProgramDecoder(config.face.chip_decoder) if config.face.chip_decoder else None,
+        finger=SocketMatcher(config.fingerprint.socket) if config.fingerprint else None,
     )
 
 

@@ -15,7 +15,8 @@ from lockerd.issuing import Issuing
 from lockerd.model.cards import ManifestCollector, ManifestItem
 from lockerd.model.policy import Relation
 from lockerd.office.manifest import Announced, CodeExtension, CodeReissue, DownItem, Withdrawn
-from lockerd.ports import FaceVerifier, SmsSender
+from lockerd.ports import SmsSender
+from lockerd.referencing import References
 from lockerd.store import claims, journal, messages, templates
 from lockerd.store.collectors import Named
 from lockerd.store.database import Database, News, Transaction
@@ -35,7 +36,7 @@ class Intake:
 
     db: Database
     vault: Vault
-    face: FaceVerifier
+    references: References
     stamp: Callable[[], Stamp]
     issuing: Issuing
 
@@ -52,13 +53,16 @@ class Intake:
                 await self.issuing.on_command(item.claim_id, item.not_after, None)
 
     async def _announced(self, item: ManifestItem) -> None:
-        enrolment = await self.face.enrol(item.photo)
+        enrolment = await self.references.of_office(item.photo, item.template)
         if enrolment.template is None:
-            log.warning("photo not usable", claim=item.claim_id, reason=enrolment.reason)
+            log.warning("reference not usable", claim=item.claim_id, reason=enrolment.reason)
         named = [await self._named(item.claim_id, one) for one in item.collectors]
 
         async def put(tx: Transaction) -> None:
             stamp = self.stamp()
+            if enrolment.template is None:
+                unusable = {"claim_id": item.claim_id, "reason": enrolment.reason.value}
+                await journal.append(tx, "lockerd.reference.unusable", unusable, stamp=stamp)
             kept = await claims.put_item(tx, self.vault, item, enrolment.template, stamp, named)
             await self.issuing.letter(tx, item.claim_id, item.letter_code)
             if kept and named:
@@ -68,9 +72,9 @@ class Intake:
         await self.db.transaction(put)
 
     async def _named(self, claim_id: str, one: ManifestCollector) -> Named:
-        enrolment = await self.face.enrol(one.photo)
+        enrolment = await self.references.of_office(one.photo, one.template)
         if enrolment.template is None:
-            log.warning("photo not usable", claim=claim_id, relation=one.relation, reason=enrolment.reason)
+            log.warning("reference not usable", claim=claim_id, kind=one.relation, reason=enrolment.reason)
         return Named(Relation(one.relation), one.id_number, enrolment.template)
 
 

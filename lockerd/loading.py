@@ -12,6 +12,7 @@ from lockerd.model.cards import Chip, Claim, ClaimState
 from lockerd.model.custody import Motion, Order, Outcome, Place, Result, Sensor, Unit
 from lockerd.model.staffing import LoadLine, LoadReport, RejectReason
 from lockerd.motions import Motions
+from lockerd.referencing import References
 from lockerd.stocking import STOCKED, Stocking
 from lockerd.store import claims, codes, journal, ledger
 from lockerd.store.database import Database, Transaction
@@ -50,6 +51,7 @@ class Loading:
     readers: Readers
     stamp: Callable[[], Stamp]
     stocking: Stocking
+    references: References
     report: LoadReport = field(default_factory=LoadReport)
 
     async def tray(self, staff: str) -> None:
@@ -78,8 +80,17 @@ class Loading:
             rejected = await self._make(Motion.REJECT, staff)
             await self._journal("lockerd.load.rejected", {"reason": str(reason), "staff": staff})
             return LoadLine(n, reason=reason) if rejected.result is Result.DONE else None
+        await self._refer(claim, chip)
         stored = await self._store(claim, slot, staff)
         return LoadLine(n, slot=slot) if stored else None
+
+    async def _refer(self, claim: Claim, chip: Chip | None) -> None:
+        """A claim that came without a usable photo is compared with the one on its new card's chip."""
+        if chip is None or await self.db.read(lambda tx: claims.template(tx, self.vault, claim.claim_id)) is not None:
+            return
+        template = await self.references.of_chip(chip.photo)
+        if template is not None:
+            await self.db.transaction(lambda tx: claims.supply_template(tx, self.vault, claim.claim_id, template))
 
     async def _match(self, tx: Transaction, chip: Chip | None) -> tuple[Claim | None, int | None]:
         if chip is None:

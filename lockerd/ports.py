@@ -8,7 +8,7 @@ from typing import Protocol
 from lockerd.model.cards import Chip
 from lockerd.model.climate import Climate
 from lockerd.model.custody import CabinetObservation, Observation, Order, Outcome, Plan
-from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate
+from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, FingerResult, ReferenceKind
 from lockerd.model.review import Review, ReviewRequest
 
 
@@ -65,8 +65,11 @@ class IdReader(Protocol):
 class FaceVerifier(Protocol):
     """Face verification in a process of its own."""
 
-    async def enrol(self, picture: bytes) -> Enrolment:
+    async def enrol(self, picture: bytes, kind: ReferenceKind = ReferenceKind.PHOTO) -> Enrolment:
         """Make a template of a reference picture. Raises FaceUnavailable."""
+
+    def admit(self, template: FaceTemplate) -> Enrolment:
+        """A template made elsewhere, if these models can compare it, or why not. Raises FaceUnavailable."""
 
     async def verify(
         self, template: FaceTemplate, *, timeout: float, on_prompt: Callable[[FaceReason], None]
@@ -75,6 +78,13 @@ class FaceVerifier(Protocol):
 
     def previews(self) -> AsyncGenerator[bytes, None]:
         """JPEG pictures of the camera, about ten a second, while somebody iterates."""
+
+
+class FingerVerifier(Protocol):
+    """A fingerprint sensor with its matcher."""
+
+    async def verify(self, block: bytes, *, timeout: float) -> FingerResult:
+        """Compare the chip's opaque block with the finger on the sensor within `timeout` seconds; never raises."""
 
 
 class Reviewer(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -30,6 +31,9 @@ def preflight(path: Path, config: Config) -> None:
             pack.threshold(kind)
     except ConfigError as error:
         raise ConfigError(f"{path}: key 'face.pack': {error}") from error
+    if config.face.chip_decoder and shutil.which(config.face.chip_decoder[0]) is None:
+        program = config.face.chip_decoder[0]
+        raise ConfigError(f"{path}: key 'face.chip_decoder': {program} is no program; install it or correct the key")
     for key, listen in config.listens.items():
         _listener(path, key, listen)
     _folder(path, "sms.directory", config.sms.directory)

@@ -330,6 +330,9 @@ class Session:
                 return self._watch_face(post)
             case Watch.REVIEW:
                 return self._reviewing.watch(self._journey, post)
+            case Watch.FINGERPRINT:
+                again = self._journey.finger_tries > 0
+                return self._watching.finger_of(self._journey.finger, post, again=again)
             case Watch.THROAT_FILLED:
                 return self._watching.throat_filled(post)
             case Watch.THROAT_CLEARED:

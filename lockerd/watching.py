@@ -10,7 +10,7 @@ import structlog
 
 from lockerd.errors import DeviceError, UnreadableCard
 from lockerd.model.custody import Observation, Place, Sensor, Unit
-from lockerd.model.identity import FaceReason, FaceResult, FaceTemplate, FaceVerdict
+from lockerd.model.identity import FaceReason, FaceResult, FaceTemplate, FaceVerdict, FingerResult
 from lockerd.model.polling import SILENT_SECONDS, WATCHED_SECONDS
 from lockerd.motions import Motions
 from lockerd.pickup.state import (
@@ -20,10 +20,11 @@ from lockerd.pickup.state import (
     ExitCleared,
     FaceDecided,
     FacePrompted,
+    FingerDecided,
     ThroatCleared,
     ThroatFilled,
 )
-from lockerd.ports import FaceVerifier, IdReader
+from lockerd.ports import FaceVerifier, FingerVerifier, IdReader
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,8 @@ class Watching:
     face: FaceVerifier
     face_seconds: float
     watched: float = WATCHED_SECONDS
+    finger: FingerVerifier | None = None
+    finger_seconds: float = 20.0
 
     async def reader(self, post: Post) -> None:
         """Post CardSeen for the first readable card; CardFailed for one that is not, once until it changes."""
@@ -77,6 +80,16 @@ class Watching:
         )
         log.info("face decided", verdict=result.verdict, reason=result.reason, bucket=result.bucket)
         post(FaceDecided(result))
+
+    async def finger_of(self, block: bytes, post: Post, *, again: bool) -> None:
+        """Post one FingerDecided for the finger on the sensor; `again` gives time to read first."""
+        if again:
+            await asyncio.sleep(RETRY_SECONDS)
+        result = FingerResult.UNAVAILABLE
+        if self.finger is not None:
+            result = await self.finger.verify(block, timeout=self.finger_seconds)
+        log.info("finger decided", verdict=result)
+        post(FingerDecided(result))
 
     async def throat_filled(self, post: Post) -> None:
         """Post ThroatFilled when a card stands in the open throat."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -14,6 +15,7 @@ from sim.camera import Scene
 from sim.carousel import CarouselMechanism
 from sim.chip_photo import LENGTH, photo_block
 from sim.crt_dispenser import CrtDispenser, Send
+from sim.fingerprint import block_of
 from sim.firmware import UnitFirmware
 from sim.id_reader import ChipData, SamvDevice, resident_chip
 from sim.kept import Kept, UnitMemory
@@ -25,6 +27,7 @@ from sim.world import Impossible, Place, Spot, World
 MODULE = "crt-dispenser"
 READERS = ("reader-counter", "reader-throat", "reader-exit")
 CAMERA = "camera"
+FINGERPRINT = "fingerprint"
 _MAX_RESPONSE_MS = 100
 _AT_FIRST = {"new": Place.TRAY, "old": Place.PERSON}
 _MECHANISMS: dict[UnitKind, type[Unit]] = {
@@ -140,7 +143,7 @@ class Machine:
 
     def silence(self, part: str, seconds: float) -> None:
         """Break the line of a unit, a reader or the camera for so long; what it does goes on."""
-        if part not in {*self.units, *READERS, CAMERA}:
+        if part not in {*self.units, *READERS, CAMERA, FINGERPRINT}:
             raise Impossible(f"there is no {part}")
         self._silent_until[part] = self._clock() + seconds
 
@@ -169,8 +172,17 @@ class Machine:
         world = self.world
         if not world.powered or self.silenced(CAMERA):
             return None
-        faces = (None if one is None else self._faces[one] for one in (world.looking, world.also_looking))
-        return Scene(*faces)
+        first, second = (None if one is None else self._faces[one] for one in (world.looking, world.also_looking))
+        return Scene(first, second, world.printed)
+
+    def finger(self) -> bytes | None:
+        """What the fingerprint sensor sees, as a chip would carry it; None without a finger."""
+        person = self.world.touching
+        return next((block_of(card.id_number) for card in self._cards.values() if card.person_id == person), None)
+
+    def has_sensor(self) -> bool:
+        """Whether the fingerprint sensor answers."""
+        return self.world.powered and not self.silenced(FINGERPRINT)
 
     def _field(self, name: str) -> Callable[[], ChipData | None]:
         def card() -> str | None:
@@ -190,7 +202,8 @@ class Machine:
             one = self._cards[found]
             face = self._faces.get(one.person_id)
             photo = bytes(LENGTH) if face is None else photo_block(face)
-            return resident_chip(one.name, one.id_number, one.valid_from, one.valid_to, photo)
+            chip = resident_chip(one.name, one.id_number, one.valid_from, one.valid_to, photo)
+            return replace(chip, fingerprint=block_of(one.id_number))
 
         return chip
 

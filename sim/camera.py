@@ -13,10 +13,11 @@ _IDLE_PERIODS = 6  # so many times longer otherwise
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Who stands before the camera, by face seed; `beside` only with `person`."""
+    """Who stands before the camera, by face seed; `beside` only with `person`. `printed`: a print of `person` on paper."""
 
     person: int | None = None
     beside: int | None = None
+    printed: bool = False
 
 
 async def film(path: Path, scene: Callable[[], Scene | None], draw: Callable[[Scene, int], bytes]) -> None:
@@ -61,14 +62,20 @@ class _File:
         self._path.unlink(missing_ok=True)
 
 
-def drawn(seed: int) -> Callable[[Scene, int], bytes]:
-    """A `draw` for `film` that makes the same pictures for the same seed."""
+def drawn(seed: int, *, infrared: bool = False) -> Callable[[Scene, int], bytes]:
+    """A `draw` for `film` that makes the same pictures for the same seed.
+
+    An `infrared` camera sees paper without its ink; people it draws in colour, as the synthetic pack knows no others.
+    """
     import numpy as np
 
-    from sim.faces import Person, draw_frame, encode
+    from sim.faces import Person, draw_frame, draw_print, encode
 
     def draw(scene: Scene, number: int) -> bytes:
+        rng = np.random.default_rng([seed, number])
+        if scene.printed and scene.person is not None:
+            return encode(draw_print(None if infrared else Person.from_seed(scene.person), rng))
         person, beside = (None if face is None else Person.from_seed(face) for face in (scene.person, scene.beside))
-        return encode(draw_frame(person, np.random.default_rng([seed, number]), second=beside))
+        return encode(draw_frame(person, rng, second=beside))
 
     return draw

@@ -89,6 +89,16 @@ class Office:
         found: list[dict[str, Any]] = await _json(self.session, "GET", f"http://{self.address}/sim/events?type={kind}")
         return found
 
+    async def reviewer(self, decision: str | None, reviewer: str = "", after: float = 0.5) -> None:
+        """Have a reviewer decide so after so many seconds; None: nobody is there."""
+        body = {"decision": decision, "reviewer": reviewer, "after": after}
+        await _json(self.session, "POST", f"http://{self.address}/sim/reviewer", body)
+
+    async def reviews(self) -> list[dict[str, Any]]:
+        """What the reviewers were asked, with a sample out of each picture's bytes (base64)."""
+        found: list[dict[str, Any]] = await _json(self.session, "GET", f"http://{self.address}/sim/reviews")
+        return found
+
     async def absent(self, seconds: float) -> None:
         """Let the office answer 503 for `seconds` from now on; 0 brings it back."""
         await _json(self.session, "POST", f"http://{self.address}/sim/absent", {"seconds": seconds})

@@ -36,10 +36,17 @@ class TakeFromReader(Act, frozen=True):
 
 
 class Look(Act, frozen=True):
-    """Stand before the camera: nobody, a person, or a person and another beside."""
+    """Stand before the camera: nobody, a person, or a person and another beside; or hold a print of a person before it."""
 
     person: str | None
     also: str | None = None
+    printed: bool = False
+
+
+class Touch(Act, frozen=True):
+    """Lay a person's finger on the fingerprint sensor, or take it away (null)."""
+
+    person: str | None
 
 
 class InsertOld(Act, frozen=True):
@@ -127,6 +134,7 @@ AnyAct = (
     PutOnReader
     | TakeFromReader
     | Look
+    | Touch
     | InsertOld
     | TakeNew
     | TakeOld
@@ -156,11 +164,15 @@ def perform(machine: Machine, act: AnyAct) -> None:
             world.put_on_reader(card)
         case TakeFromReader():
             world.take_from_reader()
-        case Look(person, also):
+        case Look(person, also, printed):
             for one in (person, also):
                 if not machine.knows(one):
                     raise Impossible(f"there is no person {one}")
-            world.look(person, also)
+            world.look(person, also, printed)
+        case Touch(person):
+            if not machine.knows(person):
+                raise Impossible(f"there is no person {person}")
+            world.touching = person
         case InsertOld(card):
             world.insert_old(card)
         case TakeNew():

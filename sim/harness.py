@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -89,7 +90,8 @@ class Setting:
 
     `take_seconds` is how long lockerd leaves a new card in the exit; None leaves that to lockerd. `framed_by` is the origin
     that may frame the citizen's screen. With `bought` the dispenser is a carousel board and a bought module. `also` is laid
-    over lockerd's configuration.
+    over lockerd's configuration. With `fingerprint` lockerd has the sensor, with `infrared` a second camera, and both must agree.
+    With `faceless` the office's photos show nobody, and lockerd can decode those on chips.
     """
 
     state: Path
@@ -101,6 +103,9 @@ class Setting:
     take_seconds: float | None = None
     bought: bool = False
     also: Tables = field(default_factory=dict)
+    faceless: bool = False
+    infrared: bool = False
+    fingerprint: bool = False
 
     @property
     def database(self) -> Path:
@@ -161,6 +166,12 @@ def configuration(setting: Setting) -> dict[str, dict[str, Scalar]]:
         "health": {"listen": at.health},
         "patience": {"take": setting.take_seconds} if setting.take_seconds else {},
     }
+    if setting.infrared:
+        tables["face.second_source"] = {"source": "file", "address": str(machine / "infrared.jpg")}
+    if setting.faceless:
+        tables["face"]["chip_decoder"] = [sys.executable, "-m", "sim", "chip-photo"]
+    if setting.fingerprint:
+        tables["fingerprint"] = {"socket": str(machine / "fingerprint"), "seconds": 3.0}
     for name, table in setting.also.items():
         tables[name] = {**tables.get(name, {}), **table}
     return tables
@@ -270,10 +281,13 @@ class Harness:
         town = ["--seed", str(setting.seed)]
         wire = ["--modbus-tcp", at.modbus] if setting.tcp else []
         wire += ["--dispenser", "crt"] if setting.bought else []
+        wire += ["--infrared"] if setting.infrared else []
         machine = ["--control", at.control, "--speed", str(setting.speed), *wire]
         self._add("machine", ["-m", "sim", "machine", "--state", str(setting.state / "machine"), *town, *machine])
+        photos = ["--faceless"] if setting.faceless else []
         self._add(
-            "office", ["-m", "sim", "office", "--state", str(setting.state / "office"), "--listen", at.office, *town]
+            "office",
+            ["-m", "sim", "office", "--state", str(setting.state / "office"), "--listen", at.office, *town, *photos],
         )
         self._add("inbox", ["-m", "sim", "inbox", "--directory", str(setting.state / "inbox"), "--listen", at.inbox])
         for child in self._children.values():

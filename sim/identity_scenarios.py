@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from typing import Any
 
@@ -66,6 +67,86 @@ async def _guardian(scene: Scene) -> Expectation:
     return scene.ends(child)
 
 
+async def _two_faces(scene: Scene) -> Expectation:
+    """Two people before the camera are never verified: one who stays ends at the counter, one who steps aside is asked to."""
+    person, friend = renewing(scene)[:2]
+    visit = replace(visit_of(person, await scene.code(person)), beside=friend.person_id)
+    await scene.comes(replace(visit, stays=True), ends="fault", faults=["no_match"])
+    expect_notice(scene, "face_several")
+    await scene.comes(visit, ends="done")
+    return scene.ends(person)
+
+
+async def _photo_attack(scene: Scene) -> Expectation:
+    """A print of the owner's photo is held before the cameras and never verified; the owner then collects."""
+    owner = renewing(scene)[0]
+    visit = visit_of(owner, await scene.code(owner))
+    await scene.comes(replace(visit, printed=True), ends="fault", faults=["no_match"])
+    await scene.comes(visit, ends="done")
+    return scene.ends(owner)
+
+
+async def _remote_review(scene: Scene) -> Expectation:
+    """The office's reviewer refuses a stranger, is not there, and approves the owner; the picture is nowhere on a disk."""
+    owner, thief = renewing(scene)[:2]
+    office = scene.harness.office
+    visit = replace(visit_of(owner, await scene.code(owner)), shows_face=False)
+    await scene.comes(replace(visit, agrees=False), ends="fault", faults=["other_way"])
+    if await office.reviews():
+        raise Surprise("a picture was sent without consent")
+    await office.reviewer("refused", "r-4")
+    await scene.comes(replace(visit, face=thief.person_id, shows_face=True), ends="fault", faults=["review_refused"])
+    await office.reviewer(None)
+    await scene.comes(visit, ends="fault", faults=["no_reviewer"])
+    await office.reviewer("approved", "r-17")
+    await scene.comes(visit, ends="done")
+    await event(scene, "lockerd.card.taken")
+    decided = [(one["decision"], one.get("reviewer")) for one in await office.events("lockerd.review.decided")]
+    if decided != [("refused", "r-4"), ("timed_out", None), ("approved", "r-17")]:
+        raise Surprise(f"the office was told of these reviews: {decided}")
+    kept = _kept_pictures(scene, [base64.b64decode(one["sample"]) for one in await office.reviews()])
+    if kept:
+        raise Surprise(f"a picture for the reviewer is in {', '.join(kept)}")
+    return scene.ends(owner)
+
+
+async def _fingerprint(scene: Scene) -> Expectation:
+    """Face and finger: another's finger is refused, a sensor that is gone leads to the counter, the own finger opens."""
+    person, other = renewing(scene)[:2]
+    visit = visit_of(person, await scene.code(person))
+    await scene.comes(replace(visit, finger=other.person_id), ends="fault", faults=["no_match"])
+    expect_notice(scene, "finger_retry")
+    await scene.harness.world.act("silence", unit="fingerprint", seconds=3600.0)
+    await scene.comes(visit, ends="fault", faults=["finger_down"])
+    await scene.harness.world.act("silence", unit="fingerprint", seconds=0.0)
+    await scene.comes(visit, ends="done")
+    opened = await event(scene, "lockerd.claim.opened")
+    if opened["evidence"] != sorted(_FINGER):
+        raise Surprise(f"the office was told of this evidence: {opened['evidence']}")
+    return scene.ends(person)
+
+
+async def _chip_photo(scene: Scene) -> Expectation:
+    """The office's photo shows nobody: the photo on the new card's chip stands in, read when the card was loaded."""
+    owner, thief = renewing(scene)[:2]
+    visit = visit_of(owner, await scene.code(owner))
+    await scene.comes(replace(visit, face=thief.person_id), ends="fault", faults=["no_match"])
+    await scene.comes(visit, ends="done")
+    return scene.ends(owner)
+
+
+def _kept_pictures(scene: Scene, samples: list[bytes]) -> list[str]:
+    """Files of the run that hold a part of a picture, as bytes, base64 or hexadecimal."""
+    # base64 of a part that begins and ends anywhere has its middle in common with that of the whole, at one of three offsets
+    spelt = [base64.b64encode(one[at:])[4:-8] for one in samples for at in range(3)]
+    wanted = [*samples, *spelt, *(one.hex().encode() for one in samples)]
+    return [
+        str(path.name)
+        for path in scene.harness.setting.state.rglob("*")
+        if path.is_file() and any(one in path.read_bytes() for one in wanted)
+    ]
+
+
 async def entrusted(scene: Scene, owner: Citizen, collector: Citizen, relation: str) -> None:
     """The office names somebody who may collect another's card, and the machine knows."""
     office = scene.harness.office
@@ -94,6 +175,26 @@ STORIES: dict[str, Story] = {
     "new-code": _new_code,
     "wrong-person": _wrong_person,
     "guardian": _guardian,
+    "two-faces": _two_faces,
+    "photo-attack": _photo_attack,
+    "remote-review": _remote_review,
+    "fingerprint": _fingerprint,
+    "chip-photo": _chip_photo,
 }
 
-SETTINGS: dict[str, Tables] = {}
+_LOOKS_SHORT: Tables = {"patience": {"face": 2.0}}
+_FINGER = ["code", "id_card", "face", "fingerprint", "old_card"]
+_REVIEWED: Tables = {
+    "review": {"seconds": 2.0},
+    "policy.owner": {
+        "renewal": [["code", "id_card", "face", "old_card"], ["code", "id_card", "remote_review", "old_card"]],
+    },
+}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "two-faces": {"also": _LOOKS_SHORT},
+    "photo-attack": {"also": _LOOKS_SHORT, "infrared": True},
+    "remote-review": {"also": _REVIEWED},
+    "chip-photo": {"faceless": True},
+    "fingerprint": {"also": {"policy.owner": {"renewal": [_FINGER]}}, "fingerprint": True},
+}
+"""What of the `Setting` is not as usual, by scenario."""

@@ -19,10 +19,11 @@ from pathlib import Path
 
 from aiohttp import web
 
-from sim.assembly import CAMERA, READERS, Machine, cards_of, fresh_world
+from sim.assembly import CAMERA, FINGERPRINT, READERS, Machine, cards_of, fresh_world
 from sim.bus import tcp_bus
 from sim.camera import drawn, film
 from sim.control import application
+from sim.fingerprint import matcher
 from sim.kept import Kept, StateError
 from sim.modbus_slave import Answer, RegisterDevice, RtuSlave, answer
 from sim.people import population
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dispenser", choices=("mailbox", "crt"), default="mailbox", help="crt: a bought module at DIR/dispenser"
     )
+    parser.add_argument("--infrared", action="store_true", help="a second camera, at DIR/infrared.jpg")
     parser.add_argument("--people", type=_count, default=12, metavar="N", help="size of the town (default %(default)s)")
 
 
@@ -78,10 +80,15 @@ async def _serve(arguments: argparse.Namespace) -> None:
             ready["modbus_tcp"] = f"{host}:{bound}"
         ready["paths"] = {name: str(path) for name, path in (*lines.items(), (CAMERA, picture))}
         stop = stop_signal()
+        stack.callback((folder / FINGERPRINT).unlink, missing_ok=True)
+        await stack.enter_async_context(matcher(folder / FINGERPRINT, machine.finger, machine.has_sensor))
         async with asyncio.TaskGroup() as group:
             parts = [group.create_task(machine.run())]
             machine.boot()
             parts.append(group.create_task(film(picture, machine.scene, drawn(arguments.seed))))
+            if arguments.infrared:
+                second = film(folder / "infrared.jpg", machine.scene, drawn(arguments.seed + 1, infrared=True))
+                parts.append(group.create_task(second))
             for name, link in lines.items():
                 handle = _handle(machine, name)
                 parts.append(group.create_task(serve_pty(link, handle, baudrate=BAUDRATE)))

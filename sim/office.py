@@ -2,7 +2,7 @@
 
 Lockers: `POST /v1/hello`, `POST /v1/lockers/{id}/events`, `GET /v1/lockers/{id}/down`, `PUT /v1/lockers/{id}/status`.
 The simulator's own: `GET /sim/ledger`, `GET /sim/status`, `POST /sim/announce`, `POST /sim/withdraw`, `POST /sim/absent`,
-`POST /sim/code`, `POST /sim/entrust`, `GET /sim/events`.
+`POST /sim/code`, `POST /sim/entrust`, `GET /sim/events`; the reviewer's are in `sim.office_reviewer`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 from aiohttp import web
 
 from sim.office_books import Books, Unplaceable
+from sim.office_reviewer import ReviewDesk
 from sim.serving import serve
 
 Json = dict[str, Any]
@@ -72,6 +73,7 @@ class Office:
                 web.post("/sim/code", self._code),
                 web.post("/sim/entrust", self._entrust),
                 web.get("/sim/events", self._told),
+                *ReviewDesk().routes(),
             ]
         )
         app.on_shutdown.append(self._close)
@@ -243,16 +245,18 @@ def letter_code(claim_id: str) -> str:
     return f"{digits:014}{98 - digits * 100 % 97:02}"
 
 
-def manifest(seed: int, n: int) -> list[Json]:
-    """The announcement of the first `n` people's new cards, photo included."""
+def manifest(seed: int, n: int, *, faceless: bool = False) -> list[Json]:
+    """The announcement of the first `n` people's new cards, photo included; `faceless`: photos that show nobody."""
     import numpy as np
 
-    from sim.faces import Person, draw_portrait, encode
+    from sim.faces import Person, draw_frame, draw_portrait, encode
     from sim.people import population
 
     items: list[Json] = []
     for citizen in population(seed, n):
-        photo = encode(draw_portrait(Person.from_seed(citizen.face_seed), np.random.default_rng(citizen.face_seed)))
+        rng = np.random.default_rng(citizen.face_seed)
+        drawn = draw_frame(None, rng) if faceless else draw_portrait(Person.from_seed(citizen.face_seed), rng)
+        photo = encode(drawn)
         card = citizen.new_card
         items.append(
             {
@@ -273,6 +277,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `python -m sim office`."""
     parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="folder of the office's database")
     parser.add_argument("--listen", required=True, metavar="HOST:PORT")
+    parser.add_argument("--faceless", action="store_true", help="announce photos that show nobody")
     parser.add_argument("--seed", type=int, required=True, help="whose cards are announced at the first start")
     parser.add_argument(
         "--people", type=int, default=PEOPLE, metavar="N", help="how many (default %(default)s; 0: none)"
@@ -283,7 +288,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the office; returns the exit status."""
     with Books(arguments.state) as books:
         if arguments.people and not books.announced():
-            books.announce(manifest(arguments.seed, arguments.people))
+            books.announce(manifest(arguments.seed, arguments.people, faceless=arguments.faceless))
         asyncio.run(serve("office", Office(books, time.time, time.monotonic).app(), arguments.listen))
     return 0
 

@@ -67,6 +67,10 @@ class Visit:
     without one the citizen's number is typed. `wants_code` has a new code sent instead of going on. `face` is the person before
     the camera. `old_cards` are inserted in turn. `takes` False leaves the new card standing in the exit; `leaves_at` names the
     page on which the citizen cancels.
+
+    `beside` stands before the camera, too, until the page says that one person only should, or, with `stays`, all the time.
+    With `printed` it is a print of `face`. `shows_face` False asks for another way on the camera's page; `agrees` says
+    whether one picture may go to the office. `finger` is whose finger comes to the sensor, their own without a word.
     """
 
     person: Citizen
@@ -77,6 +81,12 @@ class Visit:
     wants_code: bool = False
     takes: bool = True
     leaves_at: str | None = None
+    beside: str | None = None
+    stays: bool = False
+    printed: bool = False
+    shows_face: bool = True
+    agrees: bool = True
+    finger: str | None = None
 
 
 def visit_of(person: Citizen, code: str | None) -> Visit:
@@ -130,8 +140,17 @@ class Robot:
                         await self._tap(page, "send_code")
                         continue
                     await self._identify(page, visit)
+                case "face", _ if not visit.shows_face:
+                    with suppress(TooLate):  # a prompt changed the page under the finger
+                        await self._tap(page, "other_way")
                 case "face", _:
-                    await self._look(visit.face)
+                    await self._look(visit)
+                case "fingerprint", _:
+                    await self._touch(visit.finger or visit.face)
+                case "review", "none" if not visit.agrees:
+                    await self._tap(page, "other_way")
+                case "review", "none":
+                    await self._agree(page, visit)
                 case "confirm", "none":
                     await self._tap(page, "confirm")
                 case "old_card", "none":
@@ -190,10 +209,26 @@ class Robot:
         await self.body.hesitate()
         await self._act("take_from_reader")
 
-    async def _look(self, face: str) -> None:
+    async def _look(self, visit: Visit) -> None:
         await self.body.hesitate()
-        await self._act("look", person=face)
+        await self._act("look", person=visit.face, also=visit.beside, printed=visit.printed)
+        if visit.beside is not None and not visit.stays:
+            await self.kiosk.page("one person asked for", PAGE_SECONDS, lambda new: new.notice == "face_several")
+            await self.body.hesitate()
+            await self._act("look", person=visit.face)
         await self.kiosk.page("the face decided", 3 * PAGE_SECONDS, lambda new: new.view != "face")
+        await self._act("look", person=None)
+
+    async def _touch(self, person: str) -> None:
+        await self.body.hesitate()
+        await self._act("touch", person=person)
+        await self.kiosk.page("the finger decided", 3 * PAGE_SECONDS, lambda new: new.view != "fingerprint")
+        await self._act("touch", person=None)
+
+    async def _agree(self, page: Page, visit: Visit) -> None:
+        await self._act("look", person=visit.face)
+        await self._tap(page, "agree")
+        await self.kiosk.page("the review decided", 3 * PAGE_SECONDS, lambda new: new.view != "review")
         await self._act("look", person=None)
 
     async def _insert(self, page: Page, card: str) -> None:

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -264,8 +264,8 @@ def _run_one(name: str, arguments: argparse.Namespace) -> Report:
             arguments.tcp,
             take_seconds=max(TAKE_SECONDS / arguments.speed, LEAST_TAKE_SECONDS),
             bought=arguments.dispenser == "crt",
-            also=SETTINGS.get(name, {}),
         )
+        setting = replace(setting, **SETTINGS.get(name, {}))
         return interruptible(Play(name, setting).run)
 
 

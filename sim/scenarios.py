@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 from sim import identity_scenarios as identity
 from sim.clients import Impossible, Page, World, eventually
-from sim.harness import STAFF_NAME, STAFF_PIN, Tables
+from sim.harness import STAFF_NAME, STAFF_PIN
 from sim.robot import Staff, visit_of
 from sim.scene import Scene, Story, Surprise, old_card, renewing
 from sim.verdict import Expectation
@@ -160,5 +161,5 @@ SCENARIOS: dict[str, Story] = {
 }
 """By name, in the order of `--all`."""
 
-SETTINGS: dict[str, Tables] = identity.SETTINGS
-"""What lockerd's configuration must say beyond the usual, by scenario."""
+SETTINGS: dict[str, dict[str, Any]] = identity.SETTINGS
+"""What of the `Setting` is not as usual, by scenario."""

@@ -12,6 +12,8 @@ STEP_OF_SCREEN = {
     "code": "code",
     "identify": "identify",
     "face": "face",
+    "fingerprint": "fingerprint",
+    "review": "review",
     "confirm": "confirm",
     "old_card": "old card",
     "take": "take",

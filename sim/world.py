@@ -123,6 +123,8 @@ class World:
         self.on_reader: str | None = None
         self.looking: str | None = None
         self.also_looking: str | None = None
+        self.printed = False  # who is looking is a print on paper
+        self.touching: str | None = None  # whose finger is on the sensor
 
     # What is where
 
@@ -301,11 +303,13 @@ class World:
             raise Impossible("the shutter of the throat is closed")
         self._put(card, Spot(Place.PERSON))
 
-    def look(self, person: str | None, also: str | None = None) -> None:
-        """Who stands before the camera: nobody, one, or one and another beside."""
+    def look(self, person: str | None, also: str | None = None, printed: bool = False) -> None:
+        """Who stands before the camera: nobody, one, or one and another beside; or a print of one is held before it."""
         if also is not None and (person is None or also == person):
             raise Impossible("nobody stands beside nobody or himself")
-        self.looking, self.also_looking = person, also
+        if printed and (person is None or also is not None):
+            raise Impossible("a print shows one person")
+        self.looking, self.also_looking, self.printed = person, also, printed
 
     # Kept
 
@@ -338,6 +342,8 @@ class World:
             "on_reader": self.on_reader,
             "looking": self.looking,
             "also_looking": self.also_looking,
+            "printed": self.printed,
+            "touching": self.touching,
         }
 
     @classmethod
@@ -367,5 +373,7 @@ class _Kept(msgspec.Struct, forbid_unknown_fields=True):
     on_reader: str | None
     looking: str | None
     also_looking: str | None
+    printed: bool = False  # this and what follows is unknown to a machine that was kept before it
+    touching: str | None = None
     fan: int = 0  # unknown to a machine that was kept before it had one
     heater: int = 0

@@ -20,19 +20,26 @@ _TRIES = 2  # of one request when the line garbled it; every request here only a
 _CHUNK = 4096
 _MOST_STALE_CHUNKS = 64
 
-_SUCCESS: dict[Command, tuple[Status, int]] = {
-    Command.SAM_STATUS: (Status.OK, 0),
-    Command.FIND: (Status.FOUND, samv.FIND_FOUND_LENGTH),
-    Command.SELECT: (Status.OK, samv.SELECT_OK_LENGTH),
-    Command.READ_TEXT_PHOTO: (Status.OK, 4 + samv.TEXT_LENGTH + samv.PHOTO_LENGTH),
+_TEXT_PHOTO = samv.TEXT_LENGTH + samv.PHOTO_LENGTH
+
+_SUCCESS: dict[Command, tuple[Status, frozenset[int]]] = {
+    Command.SAM_STATUS: (Status.OK, frozenset({0})),
+    Command.FIND: (Status.FOUND, frozenset({samv.FIND_FOUND_LENGTH})),
+    Command.SELECT: (Status.OK, frozenset({samv.SELECT_OK_LENGTH})),
+    Command.READ_TEXT_PHOTO: (Status.OK, frozenset({4 + _TEXT_PHOTO})),
+    Command.READ_TEXT_PHOTO_FINGERPRINT: (
+        Status.OK,
+        frozenset(6 + _TEXT_PHOTO + length for length in samv.FINGERPRINT_LENGTHS),
+    ),
 }
-"""Status and length of data that only a successful answer to the command has."""
+"""Status and lengths of data that only a successful answer to the command has."""
 
 _FAILURE: dict[Command, frozenset[int]] = {
     Command.SAM_STATUS: frozenset(),
     Command.FIND: frozenset({Status.FIND_FAILED}),
     Command.SELECT: frozenset({Status.SELECT_FAILED}),
     Command.READ_TEXT_PHOTO: frozenset({Status.READ_FAILED}),
+    Command.READ_TEXT_PHOTO_FINGERPRINT: frozenset({Status.READ_FAILED}),
 }
 """How the reader says that no card answered."""
 
@@ -78,10 +85,12 @@ class ReaderCounters:
 class SamvReader:
     """An `IdReader` over a SAM-V module; calls are served one after the other, and a cancelled one leaves no trace.
 
-    `name` is the reader's name in the configuration. The line is opened by the first call and again after it broke.
+    `name` is the reader's name in the configuration. The line is opened by the first call and again after it broke. With
+    `fingerprint` the chip's fingerprint block is read, too.
     """
 
-    def __init__(self, name: str, open_line: OpenLine, timing: Timing = Timing()) -> None:
+    def __init__(self, name: str, open_line: OpenLine, timing: Timing = Timing(), *, fingerprint: bool = False) -> None:
+        self._read = Command.READ_TEXT_PHOTO_FINGERPRINT if fingerprint else Command.READ_TEXT_PHOTO
         self._name = name
         self._open_line = open_line
         self._timing = timing
@@ -139,10 +148,10 @@ class SamvReader:
             await self._ask(Command.FIND, self._timing.answer)
             if await self._ask(Command.SELECT, self._timing.answer) is None:
                 return None
-            reply = await self._ask(Command.READ_TEXT_PHOTO, self._timing.card)
+            reply = await self._ask(self._read, self._timing.card)
             if reply is not None:
                 try:
-                    return samv.decode_card_blocks(Command.READ_TEXT_PHOTO, reply.data)
+                    return samv.decode_card_blocks(self._read, reply.data)
                 except SamvError as error:
                     raise DeviceError(self._name, f"answers what it may not: {error}") from error
             # Moved away, or broken: the next select tells.
@@ -156,8 +165,9 @@ class SamvReader:
         wrong = cardtext.wrong_fields(text)
         if wrong:
             raise UnreadableCard(self._name, f"the card's text cannot be true: {', '.join(wrong)}")
+        name, finger = cardtext.display_name(text), blocks.fingerprint or b""
         photo = blocks.photo if any(blocks.photo) else b""
-        return Chip(cardtext.display_name(text), text.id_number, text.valid_from, text.valid_to, self._name, photo)
+        return Chip(name, text.id_number, text.valid_from, text.valid_to, self._name, photo, finger)
 
     async def _ask(self, command: Command, timeout: float) -> Reply | None:
         """The successful reply; None when the reader says that no card answered. Raises DeviceError, UnreadableCard."""
@@ -253,10 +263,10 @@ def _speaks_of_card(command: Command, status: int) -> bool:
 
 def _can_answer(command: Command, reply: Reply) -> bool:
     """Whether `reply` can belong to `command`: by the status and length of success, or an error that others do not own."""
-    status, length = _SUCCESS[command]
+    status, lengths = _SUCCESS[command]
     if reply.status == status:
-        return len(reply.data) == length
-    owned_by_others = {Status.OK, Status.FOUND}.union(*(f for c, f in _FAILURE.items() if c is not command))
+        return len(reply.data) in lengths
+    owned_by_others = {Status.OK, Status.FOUND}.union(*_FAILURE.values()) - _FAILURE[command]
     return reply.status not in owned_by_others
 
 

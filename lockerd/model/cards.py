@@ -30,24 +30,33 @@ class ClaimState(StrEnum):
     WITHDRAWN = "withdrawn"  # the office called it back
 
 
+class ManifestTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A face template that the office made with the same models; `vector` (see `FaceTemplate`) is base64 on the wire."""
+
+    model_id: str
+    vector: bytes
+
+
 class ManifestCollector(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Somebody beside its owner who may collect an announced card: a guardian, or whom the owner authorised.
 
-    `photo` is a JPEG, base64 on the wire. Personal data; of the number a keyed hash is kept, of the photo a template.
+    `photo` is a JPEG, base64 on the wire; it may be empty beside a `template`. Personal data; of the number a keyed hash is
+    kept, of the photo a template.
     """
 
     relation: Literal["guardian", "authorised"]
     id_number: str
-    photo: bytes
+    photo: bytes = b""
+    template: ManifestTemplate | None = None
 
 
 class ManifestItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One announced card, as the office sends it.
 
     `claim_id` is the production number of the new card. Dates are YYYYMMDD, `valid_to` may be 长期. `photo` is the
-    application photo (JPEG), base64 on the wire. `phone` is E.164, empty only where the office writes a letter instead, whose
-    code is `letter_code` (`lockerd.model.lettercode`). Announced again, a stocked card keeps all
-    but its templates and its collectors.
+    application photo (JPEG), base64 on the wire; it may be empty beside a `template`. `phone` is E.164, empty only where the
+    office writes a letter instead, whose code is `letter_code` (`lockerd.model.lettercode`). Announced again, a stocked card
+    keeps all but its templates and its collectors.
     """
 
     claim_id: str
@@ -57,7 +66,8 @@ class ManifestItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     valid_from: str
     valid_to: str
     phone: str
-    photo: bytes
+    photo: bytes = b""
+    template: ManifestTemplate | None = None
     collectors: tuple[ManifestCollector, ...] = ()
     letter_code: str = ""
 
@@ -88,7 +98,8 @@ class Claim:
 class Chip:
     """What a reader saw on a resident ID card's chip. `reader` is the reader's name in the configuration.
 
-    `photo` is 1,024 bytes that a decoder can read, empty where the chip holds none; it is never kept.
+    `photo` is 1,024 bytes that a decoder can read, empty where the chip holds none; it is never kept. `fingerprint` is the
+    chip's opaque block (512 or 1024 bytes) where the reader was asked for it and there is one, else empty.
     """
 
     name: str
@@ -97,6 +108,7 @@ class Chip:
     valid_to: str
     reader: str
     photo: bytes = field(default=b"", repr=False, compare=False)
+    fingerprint: bytes = field(default=b"", repr=False)
 
 
 def masked_name(name: str) -> str:

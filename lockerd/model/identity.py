@@ -40,6 +40,16 @@ class FaceReason(StrEnum):
     CAMERA_DOWN = "camera_down"
 
 
+class FingerResult(StrEnum):
+    """How one comparison of a finger with an ID card's chip ended; only MATCH is evidence."""
+
+    MATCH = "match"
+    NO_MATCH = "no_match"
+    NO_FINGER = "no_finger"  # none came in time
+    NO_TEMPLATE = "no_template"  # the chip holds no fingerprint, or none that the matcher knows
+    UNAVAILABLE = "unavailable"  # no sensor, or it does not answer
+
+
 class ReferenceKind(StrEnum):
     """What picture a template was made of; a pack has a threshold for each kind that it was calibrated for."""
 

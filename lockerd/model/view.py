@@ -14,6 +14,7 @@ class Screen(StrEnum):
     CODE = "code"  # attract screen and pickup code
     IDENTIFY = "identify"  # ID card on the reader, or the number typed
     FACE = "face"
+    FINGERPRINT = "fingerprint"
     REVIEW = "review"  # a reviewer at the office compares one picture, with consent
     CONFIRM = "confirm"
     OLD_CARD = "old_card"
@@ -63,6 +64,7 @@ class Notice(StrEnum):
     FACE_MASK = "face_mask"
     FACE_TURN_LEFT = "face_turn_left"
     FACE_TURN_RIGHT = "face_turn_right"
+    FINGER_RETRY = "finger_retry"
     OLD_CARD_NOT_YOURS = "old_card_not_yours"
     OLD_CARD_UNREADABLE = "old_card_unreadable"
 
@@ -75,6 +77,7 @@ class FaultKind(StrEnum):
     REVIEW_REFUSED = "review_refused"  # the office's reviewer did not approve
     NO_REVIEWER = "no_reviewer"  # nobody at the office decided in time
     FACE_DOWN = "face_down"
+    FINGER_DOWN = "finger_down"  # no sensor, or no fingerprint on the card
     NOT_TAKEN = "not_taken"  # new card drawn back, still collectable
     OLD_CARD_REFUSED = "old_card_refused"
     OLD_CARD_KEPT = "old_card_kept"  # not taken back in time; the machine keeps it

@@ -10,10 +10,12 @@ import msgspec
 
 from firmware_protocol import idnumber
 from lockerd.model import lettercode
-from lockerd.model.cards import ManifestItem
+from lockerd.model.cards import ManifestCollector, ManifestItem
 
 MAX_COLLECTORS = 4
 """People whom the office may name beside a card's owner."""
+MAX_TEMPLATE = 16_384
+"""Bytes of a template that the office made."""
 MAX_PHOTO = 200_000
 """Bytes of an application photo; GA 490 photos are a tenth of this."""
 LONG_TERM = "长期"
@@ -77,7 +79,7 @@ class Refusal(StrEnum):
     DATES = "dates"
     PHONE = "phone"
     LETTER_CODE = "letter_code"
-    PHOTO = "photo"
+    PHOTO = "photo"  # no JPEG, and no template
     PHOTO_SIZE = "photo_size"
     COLLECTORS = "collectors"  # too many, one twice, or with a number or photo that cannot be
 
@@ -172,9 +174,16 @@ def refusal(item: ManifestItem) -> Refusal | None:
         return Refusal.LETTER_CODE
     if len(item.photo) > MAX_PHOTO:
         return Refusal.PHOTO_SIZE
-    if not item.photo.startswith(_JPEG):
+    if not _is_reference(item):
         return Refusal.PHOTO
     return None if _can_collect(item) else Refusal.COLLECTORS
+
+
+def _is_reference(of: ManifestItem | ManifestCollector) -> bool:
+    """Whether there is a photo or a template to compare a face with, as far as that can be seen without a model."""
+    if of.template is not None and not (of.template.model_id and 0 < len(of.template.vector) <= MAX_TEMPLATE):
+        return False
+    return of.photo.startswith(_JPEG) or (not of.photo and of.template is not None)
 
 
 def _can_collect(item: ManifestItem) -> bool:
@@ -183,7 +192,7 @@ def _can_collect(item: ManifestItem) -> bool:
         len(item.collectors) <= MAX_COLLECTORS
         and len(numbers) == len(item.collectors) + 1
         and all(
-            idnumber.is_valid(one.id_number) and one.photo.startswith(_JPEG) and len(one.photo) <= MAX_PHOTO
+            idnumber.is_valid(one.id_number) and len(one.photo) <= MAX_PHOTO and _is_reference(one)
             for one in item.collectors
         )
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lockerd.model.identity import FingerResult
 from lockerd.model.policy import Combinations, Evidence
 from lockerd.model.review import ReviewDecision
-from lockerd.model.view import FaultKind
+from lockerd.model.view import FaultKind, Notice
 from lockerd.pickup.guards import Change, Do, Guard, Row, all_of, asks, nothing
 from lockerd.pickup.state import (
     ClaimChecked,
     Event,
+    FingerDecided,
     IssueTicket,
     Journey,
     ReviewDecided,
@@ -20,8 +22,11 @@ from lockerd.pickup.state import (
 STEPS: dict[Evidence, Stage] = {
     Evidence.FACE: Stage.FACE,
     Evidence.REMOTE_REVIEW: Stage.CONSENT,
+    Evidence.FINGERPRINT: Stage.FINGERPRINT,
 }
 """What is asked for after the claim is known, in this order, and the stage that asks for it."""
+
+FINGER_TRIES = 3
 
 LOOKED_AT = frozenset({Evidence.FACE, Evidence.REMOTE_REVIEW})
 """Without one of these nothing opens, whatever a table says."""
@@ -117,3 +122,20 @@ def otherwise(
 def decided(*wanted: ReviewDecision) -> Guard:
     """The office's review ended so."""
     return lambda _journey, event: isinstance(event, ReviewDecided) and event.decision in wanted
+
+
+def finger(*wanted: FingerResult) -> Guard:
+    """The comparison of the finger ended so."""
+    return lambda _journey, event: isinstance(event, FingerDecided) and event.result in wanted
+
+
+def finger_again(journey: Journey, event: Event) -> bool:
+    """The finger was another's, or none came, and another try may follow."""
+    again = finger(FingerResult.NO_MATCH, FingerResult.NO_FINGER)(journey, event)
+    return again and journey.finger_tries + 1 < FINGER_TRIES
+
+
+def count_finger(journey: Journey, _event: Event) -> Journey:
+    """Count a finger that did not do."""
+    tries = journey.finger_tries + 1
+    return replace(journey, finger_tries=tries, notice=Notice.FINGER_RETRY, attempts_left=FINGER_TRIES - tries)

@@ -203,8 +203,9 @@ def begun_for_code(journey: Journey, _event: Event) -> Journey:
 
 
 def by_card(journey: Journey, event: Event) -> Journey:
-    """Note whether the card itself was shown."""
-    return replace(journey, by_card=isinstance(event, CardSeen), notice=None)
+    """Note whether the card itself was shown, and what its chip says of face and finger."""
+    photo, finger = (event.chip.photo, event.chip.fingerprint) if isinstance(event, CardSeen) else (b"", b"")
+    return replace(journey, by_card=isinstance(event, CardSeen), chip_photo=photo, finger=finger, notice=None)
 
 
 def matched(journey: Journey, event: Event) -> bool:

@@ -30,6 +30,7 @@ STAGES: dict[Stage, StageRule] = {
     Stage.FACE: StageRule(Screen.FACE, Progress.LOOKING, watch=Watch.FACE, light="camera"),
     Stage.CONSENT: StageRule(Screen.REVIEW, patience=Patience.ANSWER, light="camera"),
     Stage.REVIEWING: StageRule(Screen.REVIEW, Progress.REVIEWING, watch=Watch.REVIEW, light="camera"),
+    Stage.FINGERPRINT: StageRule(Screen.FINGERPRINT, watch=Watch.FINGERPRINT),
     Stage.CONFIRM: StageRule(Screen.CONFIRM, patience=Patience.ANSWER),
     Stage.OPENING: StageRule(Screen.OLD_CARD, Progress.OPENING, light="throat"),
     Stage.AWAIT_OLD: StageRule(Screen.OLD_CARD, patience=Patience.INSERT, watch=Watch.THROAT_FILLED, light="throat"),

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from lockerd.model.cards import Chip, Claim
 from lockerd.model.custody import Motion, Outcome, Place
-from lockerd.model.identity import FaceReason, FaceResult
+from lockerd.model.identity import FaceReason, FaceResult, FingerResult
 from lockerd.model.policy import THE_OWNER, Collector, Combination, Combinations, Evidence
 from lockerd.model.review import ReviewDecision
 from lockerd.model.view import FaultKind, Notice, Tap
@@ -23,6 +23,7 @@ class Stage(StrEnum):
     FACE = "face"
     CONSENT = "consent"
     REVIEWING = "reviewing"
+    FINGERPRINT = "fingerprint"
     CONFIRM = "confirm"
     OPENING = "opening"
     AWAIT_OLD = "await_old"
@@ -55,6 +56,7 @@ class Watch(StrEnum):
     READER = "reader"  # a card on the counter reader
     FACE = "face"
     REVIEW = "review"  # the office's reviewer
+    FINGERPRINT = "fingerprint"
     THROAT_FILLED = "throat_filled"
     THROAT_CLEARED = "throat_cleared"
     EXIT_CLEARED = "exit_cleared"
@@ -80,7 +82,8 @@ class Journey:
     this journey entered in the ledger; `old_place` and `new_place` are the recorded places of the two cards as far as this
     journey moved them, None for untouched. `old_accepted` says that the card in escrow is the claim's predecessor. `shown` is
     the evidence shown so far; `opens` are the combinations of the policy that can still open, the first of which is being
-    asked for; `wanted` is the policy's own first, for the page that says what is missing.
+    asked for; `wanted` is the policy's own first, for the page that says what is missing. `chip_photo` and `finger` are
+    the photo and the fingerprint block of the ID card that was shown.
     """
 
     journey_id: str = ""
@@ -94,6 +97,9 @@ class Journey:
     shown: frozenset[Evidence] = frozenset()
     opens: Combinations = ()
     wanted: Combination = ()
+    chip_photo: bytes = field(default=b"", repr=False)
+    finger: bytes = field(default=b"", repr=False)
+    finger_tries: int = 0
     notice: Notice | None = None
     attempts_left: int | None = None
     face_tries: int = 0
@@ -169,6 +175,13 @@ class ReviewDecided:
 
 
 @dataclass(frozen=True, slots=True)
+class FingerDecided:
+    """One comparison of a finger ended."""
+
+    result: FingerResult
+
+
+@dataclass(frozen=True, slots=True)
 class ThroatFilled:
     """A card stands in the old-card throat."""
 
@@ -221,6 +234,7 @@ Event = (
     | FacePrompted
     | FaceDecided
     | ReviewDecided
+    | FingerDecided
     | ThroatFilled
     | ThroatCleared
     | ExitCleared

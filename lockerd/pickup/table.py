@@ -10,11 +10,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lockerd.model.custody import Fault, Motion, Place, Result
-from lockerd.model.identity import FaceVerdict
+from lockerd.model.identity import FaceVerdict, FingerResult
 from lockerd.model.policy import Evidence
 from lockerd.model.review import ReviewDecision
 from lockerd.model.view import Action, FaultKind, Notice
-from lockerd.pickup.evidence import decided, going_on, otherwise, showing, take_claim, wants_old
+from lockerd.pickup.evidence import (
+    count_finger,
+    decided,
+    finger,
+    finger_again,
+    going_on,
+    otherwise,
+    showing,
+    take_claim,
+    wants_old,
+)
 from lockerd.pickup.guards import (
     RECYCLER_MOTIONS,
     Row,
@@ -69,6 +79,7 @@ from lockerd.pickup.state import (
     ExitCleared,
     FaceDecided,
     FacePrompted,
+    FingerDecided,
     IssueTicket,
     Journey,
     MotionEnded,
@@ -138,7 +149,7 @@ TABLE: tuple[Row, ...] = (
     # face
     Row(_S.FACE, FacePrompted, None, "prompt", change=prompted),
     *going_on(_S.FACE, FaceDecided, "verified", verdict(FaceVerdict.VERIFIED), showing(Evidence.FACE),
-              _S.CONSENT, _S.CONFIRM),
+              _S.CONSENT, _S.FINGERPRINT, _S.CONFIRM),
     *otherwise(_S.FACE, FaceDecided, Evidence.FACE, "face check unavailable", FaultKind.FACE_DOWN, face_unavailable,
                _S.CONSENT),
     Row(_S.FACE, FaceDecided, _S.FACE, "not verified, try again", face_tries_left, count_face),
@@ -149,16 +160,27 @@ TABLE: tuple[Row, ...] = (
     # a reviewer at the office, with the citizen's consent
     Row(_S.CONSENT, Tapped, _S.REVIEWING, "agreed", tapped(Action.AGREE)),
     *otherwise(_S.CONSENT, Tapped, Evidence.REMOTE_REVIEW, "no review", FaultKind.OTHER_WAY,
-               tapped(Action.OTHER_WAY), _S.FACE, _S.CONFIRM),
+               tapped(Action.OTHER_WAY), _S.FACE, _S.FINGERPRINT, _S.CONFIRM),
     Row(_S.CONSENT, Tapped, _S.IDLE, "cancelled", tapped(Action.CANCEL), do=ends("left")),
     Row(_S.CONSENT, TimedOut, _S.IDLE, "time-out", do=ends("left")),
     *going_on(_S.REVIEWING, ReviewDecided, "approved", decided(ReviewDecision.APPROVED),
-              showing(Evidence.REMOTE_REVIEW), _S.CONFIRM),
+              showing(Evidence.REMOTE_REVIEW), _S.FINGERPRINT, _S.CONFIRM),
     *otherwise(_S.REVIEWING, ReviewDecided, Evidence.REMOTE_REVIEW, "refused", FaultKind.REVIEW_REFUSED,
-               decided(ReviewDecision.REFUSED), _S.FACE, _S.CONFIRM),
+               decided(ReviewDecision.REFUSED), _S.FACE, _S.FINGERPRINT, _S.CONFIRM),
     *otherwise(_S.REVIEWING, ReviewDecided, Evidence.REMOTE_REVIEW, "no reviewer in time", FaultKind.NO_REVIEWER,
-               always, _S.FACE, _S.CONFIRM),
+               always, _S.FACE, _S.FINGERPRINT, _S.CONFIRM),
     Row(_S.REVIEWING, Tapped, _S.IDLE, "cancelled", tapped(Action.CANCEL), do=ends("left")),
+    # a finger, compared with the chip of the ID card that was shown
+    *going_on(_S.FINGERPRINT, FingerDecided, "finger matches", finger(FingerResult.MATCH),
+              showing(Evidence.FINGERPRINT), _S.CONFIRM),
+    Row(_S.FINGERPRINT, FingerDecided, _S.FINGERPRINT, "no match, try again", finger_again, count_finger),
+    *otherwise(_S.FINGERPRINT, FingerDecided, Evidence.FINGERPRINT, "fingerprint unavailable", FaultKind.FINGER_DOWN,
+               finger(FingerResult.UNAVAILABLE, FingerResult.NO_TEMPLATE), _S.FACE, _S.CONSENT, _S.CONFIRM),
+    *otherwise(_S.FINGERPRINT, FingerDecided, Evidence.FINGERPRINT, "no match", FaultKind.NO_MATCH, always,
+               _S.FACE, _S.CONSENT, _S.CONFIRM),
+    *otherwise(_S.FINGERPRINT, Tapped, Evidence.FINGERPRINT, "no fingerprint", FaultKind.OTHER_WAY,
+               tapped(Action.OTHER_WAY), _S.FACE, _S.CONSENT, _S.CONFIRM),
+    Row(_S.FINGERPRINT, Tapped, _S.IDLE, "cancelled", tapped(Action.CANCEL), do=ends("left")),
     # confirm
     Row(_S.CONFIRM, Tapped, _S.OPENING, "confirmed, renewal", all_of(tapped(Action.CONFIRM), wants_old),
         do=asks(Move(Motion.OPEN))),

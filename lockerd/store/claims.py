@@ -12,7 +12,7 @@ import msgspec
 from lockerd.errors import StoreError
 from lockerd.model.cards import Claim, ClaimKind, ClaimState, ManifestItem, Person
 from lockerd.model.custody import Place
-from lockerd.model.identity import FaceTemplate
+from lockerd.model.identity import FaceTemplate, ReferenceKind
 from lockerd.store import attempts, collectors, ledger
 from lockerd.store.collectors import Named
 from lockerd.store.database import Row, Transaction
@@ -88,9 +88,18 @@ async def _enrol_again(tx: Transaction, vault: Vault, item: ManifestItem, templa
 async def _put_template(tx: Transaction, vault: Vault, claim_id: str, template: FaceTemplate) -> None:
     key = await vault.create(tx, "face_template", claim_id)
     await tx.execute(
-        "INSERT INTO face_template (claim_id, model_id, vector) VALUES (?, ?, ?)",
-        (claim_id, template.model_id, key.seal("vector", template.vector)),
+        "INSERT INTO face_template (claim_id, model_id, vector, kind) VALUES (?, ?, ?, ?)",
+        (claim_id, template.model_id, key.seal("vector", template.vector), template.kind),
     )
+
+
+async def supply_template(tx: Transaction, vault: Vault, claim_id: str, template: FaceTemplate) -> bool:
+    """Give a claim that is announced or stocked a template where it has none; whether it had none."""
+    known = await tx.one("SELECT 1 FROM face_template WHERE claim_id = ?", (claim_id,))
+    if known is not None or await _state(tx, claim_id) not in (ClaimState.EXPECTED, ClaimState.STOCKED):
+        return False
+    await _put_template(tx, vault, claim_id, template)
+    return True
 
 
 async def withdraw(tx: Transaction, claim_id: str, stamp: Stamp) -> bool:
@@ -160,7 +169,7 @@ async def template(tx: Transaction, vault: Vault, claim_id: str) -> FaceTemplate
     key = await vault.open(tx, "face_template", claim_id)
     if row is None or key is None:
         return None
-    return FaceTemplate(row["model_id"], key.open("vector", row["vector"]))
+    return FaceTemplate(row["model_id"], key.open("vector", row["vector"]), ReferenceKind(row["kind"]))
 
 
 async def collected(tx: Transaction, claim_id: str, stamp: Stamp) -> None:

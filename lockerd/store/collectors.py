@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lockerd.model.identity import FaceTemplate
+from lockerd.model.identity import FaceTemplate, ReferenceKind
 from lockerd.model.policy import Relation
 from lockerd.store.database import Transaction
 from lockerd.store.vault import Vault, erase
@@ -33,7 +33,8 @@ async def put(tx: Transaction, vault: Vault, claim_id: str, named: Sequence[Name
             key = await vault.create(tx, "collector", collector_id)
             vector = key.seal("vector", one.template.vector)
         await tx.execute(
-            "INSERT INTO collector (collector_id, claim_id, relation, id_index, model_id, vector) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO collector (collector_id, claim_id, relation, id_index, model_id, vector, kind)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 collector_id,
                 claim_id,
@@ -41,6 +42,7 @@ async def put(tx: Transaction, vault: Vault, claim_id: str, named: Sequence[Name
                 vault.blind(one.id_number),
                 one.template.model_id if one.template else None,
                 vector,
+                one.template.kind if one.template else ReferenceKind.PHOTO,
             ),
         )
     return before or bool(named)
@@ -56,8 +58,8 @@ async def forget(tx: Transaction, claim_id: str) -> bool:
 
 async def template(tx: Transaction, vault: Vault, collector_id: str) -> FaceTemplate | None:
     """The face template of a collector; None when there is none or it is erased."""
-    row = await tx.one("SELECT model_id, vector FROM collector WHERE collector_id = ?", (collector_id,))
+    row = await tx.one("SELECT model_id, vector, kind FROM collector WHERE collector_id = ?", (collector_id,))
     key = await vault.open(tx, "collector", collector_id)
     if row is None or row["vector"] is None or key is None:
         return None
-    return FaceTemplate(row["model_id"], key.open("vector", row["vector"]))
+    return FaceTemplate(row["model_id"], key.open("vector", row["vector"]), ReferenceKind(row["kind"]))

@@ -21,7 +21,7 @@ from lockerd.web.common import STATIC, TEMPLATES
 STEPS: Final = (Screen.CODE, Screen.IDENTIFY, Screen.FACE, Screen.CONFIRM, Screen.OLD_CARD, Screen.TAKE)
 """The six steps the citizen is told of, in order."""
 
-_STEP_OF: Final = {Screen.REVIEW: Screen.FACE}
+_STEP_OF: Final = {Screen.REVIEW: Screen.FACE, Screen.FINGERPRINT: Screen.FACE}
 """Screens that are a step together with another."""
 
 

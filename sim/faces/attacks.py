@@ -31,6 +31,13 @@ def write_samples(folder: Path, people: int, *, first: int = 0, frames: int = 3)
                 (folder / species / f"{number}-{frame}.jpg").write_bytes(encode(picture))
 
 
+def draw_print(person: Person | None, rng: np.random.Generator) -> Picture:
+    """A print of somebody's photo, or an empty sheet, held before the camera by a hand that hardly trembles; BGR."""
+    steady = np.random.default_rng(0 if person is None else person.seed)
+    sheet = np.full((441, 358, 3), 240, np.uint8) if person is None else draw_portrait(person, steady)
+    return _held(_printed(sheet, steady), rng, border=(235, 238, 240))
+
+
 def _printed(portrait: Picture, rng: np.random.Generator) -> Picture:
     """A print: less contrast and colour, and the grain of paper and dots."""
     height, width = portrait.shape[:2]

@@ -17,12 +17,12 @@ from lockerd.devices.bus import DeviceRefused, DeviceSilent, LineStatistics, Lin
 from lockerd.drivers import READERS, Drivers
 from lockerd.errors import FaceUnavailable, LinkError, LockerError
 from lockerd.face.verifier import FaceStatus
-from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, FaceVerdict
+from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, FaceVerdict, ReferenceKind
 from lockerd.model.polling import Pace
 from lockerd.model.view import Action, Progress, Tap, View
 from lockerd.office.exchange import Raw
 from sim.assembly import CAMERA, Machine
-from sim.soak.door import Loaded, Page, Pulse, Refused
+from sim.soak.door import Loaded, Page, Pulse, Refused, story_of
 from sim.soak.office import Office
 from sim.soak.seams import Connection, DiskFault, Fetch, KeptDisk, Seams, cheap_hash
 from sim.soak.senses import Clock, Sight, recognised
@@ -92,7 +92,11 @@ class MemoryFace:
         """There is no process to keep."""
         await asyncio.get_running_loop().create_future()
 
-    async def enrol(self, picture: bytes) -> Enrolment:
+    def admit(self, template: FaceTemplate) -> Enrolment:
+        """Templates of numbers are all of one model."""
+        return Enrolment(template, FaceReason.MATCH)
+
+    async def enrol(self, picture: bytes, kind: ReferenceKind = ReferenceKind.PHOTO) -> Enrolment:
         """The template is the picture's own number."""
         await self._seams.cross()
         if self._machine.silenced(CAMERA):
@@ -227,7 +231,7 @@ class Daemon:
                 await asyncio.wait((life, off), return_when=asyncio.FIRST_COMPLETED)
                 off.cancel()
                 if not self.seams.dead:
-                    self.failures.append(_story(life))
+                    self.failures.append(story_of(life))
                     self.loop.call_later(RESTART_SECONDS, self.start)
                     self.seams.dead = True
                     self._wanted.clear()
@@ -387,13 +391,3 @@ def _page(view: View) -> Page:
         warn=view.warn,
         renewal=view.renewal,
     )
-
-
-def _story(task: asyncio.Task[None]) -> str:
-    """Why the daemon ended by itself: the innermost errors."""
-    if task.cancelled():
-        return "cancelled"
-    error: BaseException | None = task.exception()
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return f"{type(error).__name__}: {error}"

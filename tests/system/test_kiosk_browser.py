@@ -53,6 +53,8 @@ VIEWS: dict[str, View] = {
     "3-face": View(Screen.FACE, progress=Progress.LOOKING),
     "3-face-light": View(Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_LIGHT),
     "3-face-retry": View(Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_RETRY, attempts_left=2),
+    "3-fingerprint": View(Screen.FINGERPRINT),
+    "3-fingerprint-retry": View(Screen.FINGERPRINT, notice=Notice.FINGER_RETRY, attempts_left=2),
     "3-review": View(Screen.REVIEW),
     "3-review-asked": View(Screen.REVIEW, progress=Progress.REVIEWING),
     "4-confirm": View(Screen.CONFIRM, renewal=True, **MASKED),
@@ -73,7 +75,8 @@ VIEWS: dict[str, View] = {
     "8-fault-recovering": View(Screen.FAULT, Progress.RECOVERING, fault=FaultKind.NOT_TAKEN, ticket=TICKET),
     "8-fault-take-back": View(Screen.FAULT, Progress.RETURNING_OLD_CARD, fault=FaultKind.NOT_TAKEN, ticket=TICKET),
 } | {f"8-fault-{kind}": View(Screen.FAULT, fault=kind, whereabouts=BOTH, ticket=TICKET) for kind in FaultKind}
-VIEWS["8-fault-more_needed"] = replace(VIEWS["8-fault-more_needed"], wanted=tuple(Evidence))
+WANTED = (Evidence.CODE, Evidence.ID_CARD, Evidence.FACE, Evidence.FINGERPRINT, Evidence.OLD_CARD)
+VIEWS["8-fault-more_needed"] = replace(VIEWS["8-fault-more_needed"], wanted=WANTED)
 AXE_VIEWS = [
     "1-code",
     "1-code-wrong",
@@ -82,6 +85,7 @@ AXE_VIEWS = [
     "2-identify-warn",
     "2-identify-locked",
     "3-face-light",
+    "3-fingerprint-retry",
     "3-review",
     "3-review-asked",
     "4-confirm",

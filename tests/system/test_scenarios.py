@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sim.identity_scenarios import STORIES
 from sim.scenarios import SCENARIOS
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +29,16 @@ def _played(*arguments: str) -> dict[str, Any]:
     return report
 
 
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "renewal"])
+def test_who_may_collect_and_who_may_not() -> None:
+    """Side by side: most of their time somebody reads a page or looks into the camera."""
+    with ThreadPoolExecutor(3) as pool:
+        reports = list(pool.map(_played, STORIES))
+    assert [(report["scenario"], report["dispensed"], report["retained"]) for report in reports] == [
+        (name, 1, 1) for name in STORIES
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in {"renewal", *STORIES}])
 def test_scenario_ends_as_it_should(name: str) -> None:
     report = _played(name)
     assert report["scenario"] == name

@@ -18,6 +18,7 @@ PAGES = (
     "CHANGELOG.md",
     "docs/architecture.md",
     "docs/configuration.md",
+    "docs/policy.md",
     "systemd/README.md",
 )
 

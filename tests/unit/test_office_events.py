@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firmware_protocol.idnumber import check_digit
 from lockerd.office.events import batch, cloud_event
 from lockerd.office.exchange import RETRY_AFTER_LIMIT, retry_after
 from lockerd.office.manifest import (
@@ -23,7 +24,7 @@ from lockerd.office.manifest import (
     Withdrawn,
     decode,
 )
-from tests.office_parts import claim, event
+from tests.office_parts import JPEG, TRUE_NUMBER, claim, event
 
 
 def test_an_event_is_a_cloud_event() -> None:
@@ -67,6 +68,17 @@ def test_a_good_item_is_announced_and_its_repr_names_nobody() -> None:
     assert found.item.photo.startswith(b"\xff\xd8")
 
 
+OTHER = "99010119900101002" + check_digit("99010119900101002")
+
+
+def test_a_template_may_stand_for_the_photo_and_others_may_collect() -> None:
+    template = {"model_id": "m", "vector": "AAAA"}
+    guardian = {"relation": "guardian", "id_number": OTHER, "template": template}
+    found = decode(sent(claim("N1", photo="", template=template, collectors=[guardian])))[1]
+    assert isinstance(found, Announced)
+    assert found.item.collectors[0].template == found.item.template
+
+
 BAD: list[tuple[dict[str, Any], Refusal]] = [
     ({"kind": "loan"}, Refusal.UNDECODABLE),
     ({"extra": 1}, Refusal.UNDECODABLE),
@@ -85,6 +97,14 @@ BAD: list[tuple[dict[str, Any], Refusal]] = [
     ({"photo": ""}, Refusal.PHOTO),
     ({"photo": "AAAA"}, Refusal.PHOTO),
     ({"photo": "/9j/" + "AAAA" * (MAX_PHOTO // 3)}, Refusal.PHOTO_SIZE),
+    ({"template": {"model_id": "", "vector": "AAAA"}}, Refusal.PHOTO),
+    ({"template": {"model_id": "m", "vector": ""}}, Refusal.PHOTO),
+    ({"template": {"model_id": "m", "vector": "AAAA" * 6000}}, Refusal.PHOTO),
+    ({"collectors": [{"relation": "neighbour", "id_number": OTHER, "photo": JPEG}]}, Refusal.UNDECODABLE),
+    ({"collectors": [{"relation": "guardian", "id_number": TRUE_NUMBER, "photo": JPEG}]}, Refusal.COLLECTORS),
+    ({"collectors": [{"relation": "guardian", "id_number": "1", "photo": JPEG}]}, Refusal.COLLECTORS),
+    ({"collectors": [{"relation": "guardian", "id_number": OTHER, "photo": "AAAA"}]}, Refusal.COLLECTORS),
+    ({"collectors": [{"relation": "guardian", "id_number": OTHER, "photo": JPEG}] * 2}, Refusal.COLLECTORS),
 ]
 
 

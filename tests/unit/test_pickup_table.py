@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from firmware_protocol.idnumber import check_digit
 from lockerd.model.cards import Chip, Claim, ClaimKind, ClaimState, Person
 from lockerd.model.custody import Fault, Motion, Observation, Outcome, Place, Result, Unit
-from lockerd.model.identity import FaceReason, FaceResult, FaceVerdict
+from lockerd.model.identity import FaceReason, FaceResult, FaceVerdict, FingerResult
 from lockerd.model.policy import Collector, Evidence, OwnerRows, Policy, Relation
 from lockerd.model.review import ReviewDecision
 from lockerd.model.view import Action, FaultKind, Notice, Screen, Tap, Ways
@@ -31,6 +31,7 @@ from lockerd.pickup.state import (
     FaceDecided,
     FacePrompted,
     FindClaim,
+    FingerDecided,
     IssueTicket,
     Journey,
     MotionEnded,
@@ -311,6 +312,47 @@ def test_face_and_review_may_both_be_asked_for() -> None:
     assert walk(*with_card(rows), *FAILED)[0].fault is FaultKind.NO_MATCH
 
 
+FINGERED = OwnerRows(
+    replacement=(
+        (Evidence.ID_CARD, Evidence.FACE, Evidence.FINGERPRINT),
+        (Evidence.CODE, Evidence.ID_CARD, Evidence.FACE, Evidence.REMOTE_REVIEW),
+    )
+)
+
+
+def finger(result: FingerResult) -> FingerDecided:
+    return FingerDecided(result)
+
+
+def test_a_finger_is_asked_for_after_the_face_and_compared_with_the_chip_that_was_shown() -> None:
+    chip = replace(OLD_CHIP, fingerprint=b"\x01" * 512)
+    entry = (tap(Action.CODE, "12345678"), CardSeen(chip), match(REPLACEMENT, policy=Policy(owner=FINGERED)))
+    journey, _ = walk(*entry, face(FaceVerdict.VERIFIED))
+    assert (journey.stage, journey.finger) == (Stage.FINGERPRINT, chip.fingerprint)
+    assert "\\x01" not in repr(journey)
+    journey, _ = walk(finger(FingerResult.NO_MATCH), finger(FingerResult.NO_FINGER), start=journey)
+    assert (journey.stage, journey.notice, journey.attempts_left) == (Stage.FINGERPRINT, Notice.FINGER_RETRY, 1)
+    assert walk(finger(FingerResult.MATCH), start=journey)[0].stage is Stage.CONFIRM
+
+
+@pytest.mark.parametrize("code", [True, False])
+@pytest.mark.parametrize(
+    ("events", "fault"),
+    [
+        ((finger(FingerResult.UNAVAILABLE),), FaultKind.FINGER_DOWN),
+        ((finger(FingerResult.NO_TEMPLATE),), FaultKind.FINGER_DOWN),
+        ((finger(FingerResult.NO_MATCH),) * 3, FaultKind.NO_MATCH),
+        ((tap(Action.OTHER_WAY),), FaultKind.OTHER_WAY),
+    ],
+)
+def test_where_the_finger_does_not_do_there_is_another_way(
+    events: tuple[Event, ...], fault: FaultKind, code: bool
+) -> None:
+    journey, _ = walk(*with_card(FINGERED, code=code), face(FaceVerdict.VERIFIED), *events)
+    assert journey.stage is (Stage.CONSENT if code else Stage.FAULT)
+    assert journey.fault is (None if code else fault)
+
+
 def test_nothing_opens_on_evidence_that_nobody_looked_at_whatever_a_table_says() -> None:
     journey, asked = walk(*with_card(OwnerRows(replacement=((Evidence.CODE, Evidence.ID_CARD),))))
     assert (journey.stage, motions(asked)) == (Stage.FAULT, [])
@@ -436,7 +478,7 @@ def test_every_stage_that_waits_for_a_person_has_a_time_out_row_or_a_watch_that_
         rows = [row for row in TABLE if row.source is stage]
         if rule.patience is not Patience.ENDLESS:
             assert any(row.on is TimedOut and row.to is not None for row in rows), stage
-        elif stage is not Stage.IDLE and rule.watch not in (Watch.FACE, Watch.REVIEW):
+        elif stage is not Stage.IDLE and rule.watch not in (Watch.FACE, Watch.REVIEW, Watch.FINGERPRINT):
             assert any(row.on in (MotionEnded, ChipRead, ClaimChecked, CodeSent) for row in rows), stage
 
 
@@ -483,6 +525,8 @@ EVENTS = st.one_of(
     st.sampled_from([match(CLAIM), match(REPLACEMENT), ClaimChecked(None), ClaimChecked(None, locked=True)]),
     st.builds(face, st.sampled_from(FaceVerdict)),
     st.builds(ReviewDecided, st.sampled_from(ReviewDecision)),
+    st.builds(FingerDecided, st.sampled_from(FingerResult)),
+    st.just(match(REPLACEMENT, policy=Policy(owner=FINGERED))),
     st.just(match(REPLACEMENT, policy=Policy(owner=REVIEWED))),
     st.builds(FacePrompted, st.sampled_from(FaceReason)),
     st.sampled_from([ThroatFilled(), ThroatCleared(), ExitCleared(), TicketIssued("A-0001")]),

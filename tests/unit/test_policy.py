@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -104,6 +105,17 @@ def test_a_start_with_an_unsafe_table_is_refused_by_its_key(
     with pytest.raises(ConfigError) as refused:
         load_config(file)
     assert words in str(refused.value)
+
+
+def test_a_fingerprint_wants_a_sensor(tmp_path: Path) -> None:
+    file = tmp_path / "lockerd.toml"
+    rows = {"replacement": [["code", "id_card", "face", "fingerprint"]]}
+    setting = Setting(tmp_path, free_addresses(), also={"policy.owner": rows}, fingerprint=True)
+    file.write_text(toml_text(configuration(setting)), "utf-8")
+    assert load_config(file).policy.names(E.FINGERPRINT)
+    file.write_text(toml_text(configuration(replace(setting, fingerprint=False))), "utf-8")
+    with pytest.raises(ConfigError, match="key 'fingerprint': the policy asks for one"):
+        load_config(file)
 
 
 def test_a_row_may_be_empty_and_then_the_counter_hands_out() -> None:

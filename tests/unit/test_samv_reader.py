@@ -1,6 +1,7 @@
 """The reader's driver over a line in memory: what the module may say, scripted to the byte."""
 
 import asyncio
+import dataclasses
 from itertools import pairwise
 
 import pytest
@@ -86,6 +87,19 @@ async def test_reads_a_card_and_counts():
     counters = reader.counters
     assert (counters.frames, counters.bad_frames, counters.dropped_bytes, counters.stale_frames) == (3, 0, 0, 0)
     assert (counters.time_outs, counters.connections) == (0, 1)
+
+
+@pytest.mark.parametrize("length", [0, 512, 1024])
+async def test_reads_the_fingerprint_where_it_is_asked_for(length):
+    block = bytes(range(256)) * 4
+    line = device_line(dataclasses.replace(CARD, fingerprint=block[:length]))
+
+    async def open_line():
+        return line
+
+    chip = await SamvReader("counter", open_line, SHORT, fingerprint=True).read()
+    assert chip == dataclasses.replace(CHIP, fingerprint=block[:length])
+    assert "fingerprint" not in repr(chip)
 
 
 async def test_no_card():

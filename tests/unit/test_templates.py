@@ -8,12 +8,16 @@ import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from lockerd.errors import DeviceError
 from lockerd.intake import Intake, keep_templates
+from lockerd.model.cards import ManifestCollector, ManifestTemplate
 from lockerd.model.custody import Motion, Place
-from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate
+from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, ReferenceKind
 from lockerd.office.manifest import Announced
+from lockerd.referencing import References
 from lockerd.store import claims, ledger, templates
 from lockerd.store.database import Database, Transaction
 from sim.office_books import Books
@@ -35,14 +39,23 @@ async def stock(tx: Transaction, claim_id: str, slot: int) -> None:
     await claims.stocked(tx, claim_id, slot, STAMP)
 
 
+NOBODY = b"a picture of nobody"
+
+
 class Face:
     """Enrols every photo with the model that runs."""
 
     def __init__(self, model_id: str) -> None:
         self.model_id = model_id
 
-    async def enrol(self, picture: bytes) -> Enrolment:
-        return Enrolment(FaceTemplate(self.model_id, b"\0\0\0\0" * 8 + picture), FaceReason.MATCH)
+    async def enrol(self, picture: bytes, kind: ReferenceKind = ReferenceKind.PHOTO) -> Enrolment:
+        if picture == NOBODY:
+            return Enrolment(None, FaceReason.NO_FACE)
+        return Enrolment(FaceTemplate(self.model_id, b"\0\0\0\0" * 8 + picture, kind), FaceReason.MATCH)
+
+    def admit(self, template: FaceTemplate) -> Enrolment:
+        ours = template.model_id == self.model_id
+        return Enrolment(template if ours else None, FaceReason.MATCH if ours else FaceReason.WRONG_MODEL)
 
     async def verify(
         self, template: FaceTemplate, *, timeout: float, on_prompt: Callable[[FaceReason], None]
@@ -54,7 +67,7 @@ class Face:
 
 
 def intake(db: Database, model_id: str) -> Intake:
-    return Intake(db, vault(), Face(model_id), lambda: STAMP, issuing(db))
+    return Intake(db, vault(), References(Face(model_id)), lambda: STAMP, issuing(db))
 
 
 async def wanted(db: Database) -> list[dict[str, object]]:
@@ -98,7 +111,7 @@ async def test_a_stocked_claim_takes_a_photo_for_the_new_model_and_nothing_else(
         return template.vector
 
     before = await db.transaction(first)
-    changed = await intake(db, NEW).face.enrol(b"abcd")
+    changed = await intake(db, NEW).references.face.enrol(b"abcd")
     done = await db.transaction(lambda tx: claims.put_item(tx, vault(), item(), changed.template, STAMP))
     assert not done, "a template of the same model is never replaced once the card is stocked"
     assert await db.transaction(first) == before
@@ -130,3 +143,66 @@ async def test_the_office_sends_the_item_again_and_it_is_enrolled(db: Database, 
         assert again["item"] == {"claim_id": "N000001", "photo": "again"}
     await intake(db, NEW).take(Announced(item()))
     assert await models(db, "N000001") == [NEW]
+
+
+# --- where a reference comes from
+
+
+async def template_of(db: Database) -> FaceTemplate | None:
+    return await db.transaction(lambda tx: claims.template(tx, vault(), "N000001"))
+
+
+async def test_a_template_of_the_office_is_taken_as_it_is(db: Database) -> None:
+    made = ManifestTemplate(NEW, b"made at the office")
+    await intake(db, NEW).take(Announced(msgspec.structs.replace(item(), photo=b"", template=made)))
+    assert await template_of(db) == FaceTemplate(NEW, b"made at the office")
+
+
+async def test_a_template_of_another_model_is_refused_and_the_photo_used_or_the_office_told(db: Database) -> None:
+    foreign = ManifestTemplate(OLD, b"made at the office")
+    await intake(db, NEW).take(Announced(msgspec.structs.replace(item(), photo=b"photo", template=foreign)))
+    found = await template_of(db)
+    assert found is not None
+    assert (found.model_id, found.vector[-5:]) == (NEW, b"photo")
+    await intake(db, NEW).take(Announced(msgspec.structs.replace(item(), photo=b"", template=foreign)))
+    assert await template_of(db) is None
+    told = await db.transaction(lambda tx: tx.all("SELECT data FROM journal WHERE type = 'lockerd.reference.unusable'"))
+    assert [json.loads(row["data"]) for row in told] == [{"claim_id": "N000001", "reason": "wrong_model"}]
+
+
+async def test_a_collectors_template_of_another_model_is_asked_for_again(db: Database) -> None:
+    guardian = ManifestCollector("guardian", "990101199001010026", b"photo")
+    await intake(db, OLD).take(Announced(msgspec.structs.replace(item(), photo=NOBODY, collectors=(guardian,))))
+    await db.transaction(lambda tx: templates.ask_again(tx, NEW, STAMP))
+    assert await wanted(db) == [{"claim_id": "N000001", "model": NEW}]
+
+
+class Decoder:
+    """Reads a chip's photo that is one."""
+
+    async def decode(self, photo: bytes) -> bytes:
+        if photo == b"no photo":
+            raise DeviceError("decoder", "no photo")
+        return photo
+
+
+async def test_a_chips_photo_is_a_reference_of_its_own_kind_where_it_can_be_read(db: Database) -> None:
+    references = References(Face(NEW), Decoder())
+    found = await references.of_chip(b"chip")
+    assert found is not None
+    assert (found.kind, found.vector[-4:]) == (ReferenceKind.CHIP, b"chip")
+    assert [await references.of_chip(photo) for photo in (b"", b"no photo", NOBODY)] == [None] * 3
+    assert await References(Face(NEW)).of_chip(b"chip") is None, "without a decoder"
+
+
+async def test_a_template_from_a_chip_fills_a_gap_only(db: Database) -> None:
+    chip = FaceTemplate(NEW, b"chip", ReferenceKind.CHIP)
+
+    async def supply(claim_id: str) -> bool:
+        return await db.transaction(lambda tx: claims.supply_template(tx, vault(), claim_id, chip))
+
+    assert not await supply("N000001"), "no such claim"
+    await intake(db, NEW).take(Announced(msgspec.structs.replace(item(), photo=NOBODY)))
+    assert await supply("N000001")
+    assert await template_of(db) == chip
+    assert not await supply("N000001")

@@ -148,7 +148,7 @@ def test_a_fault_without_a_kind_still_has_a_page() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_language_button_and_a_way_out_are_on_every_page(language: str) -> None:
-    leaving = {Screen.IDENTIFY, Screen.FACE, Screen.REVIEW, Screen.CONFIRM, Screen.OLD_CARD}
+    leaving = {Screen.IDENTIFY, Screen.FACE, Screen.REVIEW, Screen.FINGERPRINT, Screen.CONFIRM, Screen.OLD_CARD}
     for view in every_view():
         html = render(view, language).html
         still = view.progress is Progress.NONE
