@@ -6,10 +6,11 @@
 # make setup        .venv only
 # make picture      docs/kiosk.png again, from a real run
 # make bench-wires  the bus owner against bare pymodbus and against the wire's limit
+# make bench-codes  10,000 wrong codes: are known and unknown numbers told apart by time? 20 minutes of one core
 # make bench-face   lockerd's face chain against InsightFace's own, on the same models, frame and threads
 # make bench-worker the daemon's loop and memory beside a worker that works flat out, frames a second
 # make fuzz         coverage-guided fuzzing of every parser (SECONDS=60 each)
-.PHONY: setup test demo soak crash-images crash-attempts lint lock picture bench-wires fuzz conformance bench-face bench-worker
+.PHONY: setup test demo soak crash-images crash-attempts lint lock picture bench-wires bench-codes fuzz conformance bench-face bench-worker
 .DEFAULT_GOAL := demo
 
 PYTHON ?= python3
@@ -60,6 +61,9 @@ test: $(READY) lint
 
 bench-wires: $(READY)
 	$(BIN)/python -m tests.bench.wires
+
+bench-codes: $(READY)
+	$(BIN)/python -m tests.bench.codes
 
 bench-face: $(READY)
 	@$(BIN)/python -m tests.bench.face --threads 1
