@@ -52,7 +52,7 @@ from lockerd.store.housekeeping import Housekeeping
 from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
 from lockerd.store.opening import set_aside
 from lockerd.store.retention import DAY, Retention
-from lockerd.store.vault import Vault
+from lockerd.store.vault import Sealing, Vault
 from lockerd.supervise import Standing, Supervisor
 from lockerd.tries import Tries
 from lockerd.watching import Watching
@@ -61,6 +61,8 @@ from lockerd.web.health import HealthReport, health_app
 from lockerd.web.kiosk import Views, kiosk_app
 
 log = structlog.get_logger(__name__)
+
+_SEALINGS = {"aes-256-gcm": Sealing.AES_256_GCM, "sm4-gcm": Sealing.SM4_GCM}
 
 
 async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supervisor) -> None:
@@ -126,7 +128,7 @@ async def opened(config: Config, device_key: bytes, drivers: Drivers) -> AsyncIt
     """
     boot = drivers.random.randbytes(8).hex()
     stamp = Stamper(drivers.clock, drivers.monotonic, boot).now
-    vault = Vault(device_key, entropy=drivers.random.randbytes)
+    vault = Vault(device_key, entropy=drivers.random.randbytes, sealing=_SEALINGS[config.machine.sealing])
     db = Database(config.database, entropy=drivers.random.randbytes, connect=drivers.connect)
     async with asyncio.TaskGroup() as storage:
         owner = storage.create_task(db.run(), name="database")

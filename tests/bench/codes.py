@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lockerd.model.cards import ClaimKind, ManifestItem
@@ -85,7 +86,7 @@ async def measure(path: Path, tries: int) -> tuple[list[Spent], list[Spent]]:
         owner = group.create_task(db.run())
         await db.ready()
         for number in known:
-            await db.transaction(lambda tx, number=number: _stock(tx, vault, number))
+            await db.transaction(partial(_stock, vault=vault, number=number))
         order = random.Random(1)
         gc.collect()
         gc.disable()
