@@ -29,6 +29,8 @@ BACK_OFF = (0.0, 1.0, 2.0, 4.0, 8.0)
 COMPARED = 3
 """Claims that a code is compared with: one's own, and those that one may collect for others; always so many comparisons."""
 
+_HASH = "SELECT CASE WHEN ?1 IS NOT NULL THEN argon2id(?1, ?2) END AS hash"
+
 
 class CodeKind(StrEnum):
     """How a code reaches the citizen; each kind has its own length, so that a typed code tells its kind."""
@@ -161,7 +163,8 @@ async def reinstate(tx: Transaction, claim_id: str) -> None:
 
 async def hashed(tx: Transaction, vault: Vault, secret: str, salt: bytes) -> bytes:
     """HMAC(device key, Argon2id(secret, salt)), worked out in the database's thread (about 40 ms)."""
-    row = await tx.one("SELECT argon2id(?, ?) AS hash", (secret.encode(), salt))
+    row = await tx.one(_HASH, (secret.encode(), salt))
+    await tx.one(_HASH, (None, None))  # SQLite keeps what was bound to a statement until it is bound anew
     assert row is not None
     return vault.peppered(row["hash"])
 

@@ -17,7 +17,7 @@ from lockerd.store import claims, codes, collectors, hashing, housekeeping, jour
 from lockerd.store.codes import CodeKind, CodeResult
 from lockerd.store.collectors import Named
 from lockerd.store.database import Database, Transaction
-from lockerd.store.vault import Vault, erase
+from lockerd.store.vault import Sealing, Vault, erase, sm4_works
 from tests.store_support import CODE_LIFE, NOW, STAMP, carry, item, opened, stamp, vault
 
 CLAIM, NUMBER, UNKNOWN, CODE = "N000001", "990101199001010018", "990101199001010026", "04271234"
@@ -89,6 +89,33 @@ async def test_a_sealed_value_opens_in_its_own_place_only(db: Database) -> None:
         assert again.open("person", sealed) == b"secret"
         await erase(tx, "claim", "C1")
         assert await keys.open(tx, "claim", "C1") is None
+
+    await db.transaction(work)
+
+
+async def test_what_one_cipher_sealed_opens_under_the_configuration_of_the_other(db: Database) -> None:
+    """Both work, and a change of the configuration loses nothing. Source: GB/T 32907-2016 for SM4."""
+    assert sm4_works()
+    sealed = {}
+
+    async def work(tx: Transaction) -> None:
+        vaults = {one: Vault(bytes(range(32)), sealing=one) for one in Sealing}
+        for one, keys in vaults.items():
+            await keys.verify(tx)
+            sealed[one] = (await keys.create(tx, "claim", f"C{one}")).seal("person", b"secret")
+            assert sealed[one][:1] == bytes((one,))
+        for keys in vaults.values():
+            for one, value in sealed.items():
+                key = await keys.open(tx, "claim", f"C{one}")
+                assert key is not None
+                assert key.open("person", value) == b"secret"
+                for broken in (value[:-1], value[:5], value[:-1] + bytes((value[-1] ^ 1,))):
+                    with pytest.raises(StoreError, match="cannot be opened"):
+                        key.open("person", broken)
+                with pytest.raises(StoreError, match="cannot be opened"):
+                    key.open("other", value)
+                with pytest.raises(StoreError, match="unknown algorithm"):
+                    key.open("person", b"\x09" + value[1:])
 
     await db.transaction(work)
 
@@ -285,7 +312,7 @@ async def test_an_unknown_number_costs_the_same_work(db: Database, monkeypatch: 
         await try_code(db, "00000000", number=number)
         seen.append(list(statements))
     assert seen[0] == seen[1]
-    assert sum("argon2id" in statement for statement in seen[0]) == codes.COMPARED
+    assert sum("argon2id" in statement for statement in seen[0]) == 2 * codes.COMPARED, "each hash, and its forgetting"
 
 
 # --- who collects for another
