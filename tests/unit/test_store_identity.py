@@ -14,6 +14,7 @@ from lockerd.model.custody import Motion, Place
 from lockerd.model.identity import FaceTemplate
 from lockerd.model.policy import THE_OWNER, Collector, Relation
 from lockerd.store import claims, codes, collectors, hashing, housekeeping, journeys, ledger, lookups, messages, staff
+from lockerd.store.backup import back_up, erase_in_backups
 from lockerd.store.codes import CodeKind, CodeResult
 from lockerd.store.collectors import Named
 from lockerd.store.database import Database, Transaction
@@ -54,7 +55,7 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 def everything_in(folder: Path) -> bytes:
-    return b"".join(file.read_bytes() for file in folder.iterdir())
+    return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
 
 
 async def no_pause(_seconds: float) -> None:
@@ -256,13 +257,16 @@ async def test_nothing_personal_is_in_the_bytes(tmp_path: Path) -> None:
             TEMPLATE.vector,
             b"20260101",
         )
-        for content in (in_log, in_file):
+        backup = (await back_up(db, tmp_path / "backup", NOW)).read_bytes()
+        assert key["wrapped"] in backup
+        for content in (in_log, in_file, backup):
             assert CLAIM.encode() in content  # the search would find something
             assert [value for value in planted if value in content] == []
         assert key["wrapped"] in in_file
         await db.transaction(lambda tx: hand_out(tx, NOW - DAY))
         await housekeeping.tidy(db, NOW)
-        assert key["wrapped"] not in everything_in(tmp_path)
+        await erase_in_backups(db, tmp_path / "backup")
+        assert key["wrapped"] not in everything_in(tmp_path), "nor in a free page, the log or a backup"
 
 
 # --- codes
