@@ -18,8 +18,10 @@ from msgspec.structs import asdict
 from prometheus_client import CollectorRegistry
 
 from firmware_protocol.units import UnitKind
+from lockerd.climate import keep_climate
 from lockerd.condition import Condition, Parts, standing
 from lockerd.config import Config, CrtDispenser
+from lockerd.custody_desk import CustodyDesk
 from lockerd.devices.crt import CrtMover
 from lockerd.devices.crt_module import CrtModule
 from lockerd.devices.crt_tally import TallyFile
@@ -47,7 +49,7 @@ from lockerd.reviewing import Reviewing
 from lockerd.session import Session
 from lockerd.stocking import Stocking
 from lockerd.store import codes, journal
-from lockerd.store.database import Database, Transaction
+from lockerd.store.database import Database, News, Transaction
 from lockerd.store.housekeeping import Housekeeping
 from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
 from lockerd.store.opening import set_aside
@@ -219,6 +221,7 @@ class Assembled:
     session: Session
     views: Views
     maintenance: Maintenance
+    desk: CustodyDesk
     standing: Callable[[], Standing]
     alive: Callable[[], Awaitable[bool]]
 
@@ -308,7 +311,7 @@ def assemble(
             idle=lambda: session.idle,
         ),
         changed=lambda: session.condition_changed(),  # noqa: PLW0108 the session comes after
-        every=drivers.pace.idle,
+        pace=drivers.pace,
     )
     tries = Tries(db, stamp)
     session = Session(
@@ -329,6 +332,7 @@ def assemble(
     maintenance = Maintenance(
         db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp, issuing=issuing
     )
+    desk = CustodyDesk(db=db, session=session, motions=motions, stocking=stocking, stamp=stamp)
 
     async def alive() -> bool:
         await db.read(journal.position)
@@ -342,6 +346,7 @@ def assemble(
         session=session,
         views=views,
         maintenance=maintenance,
+        desk=desk,
         standing=lambda: standing(condition.report(), session.recovered, recovery.waiting_for),
         alive=alive,
         work={
@@ -354,6 +359,7 @@ def assemble(
             "housekeeping": housekeeping.run,
             "codes": issuing.watch,
             "condition": condition.run,
+            "climate": lambda: keep_climate(cabinet),
             "maintenance": maintenance.run,
             "session": session.run,
         },
@@ -373,6 +379,7 @@ def assemble(
                 "console",
                 console_app(
                     maintenance=maintenance,
+                    desk=desk,
                     health=condition.report,
                     new_token=lambda: random.randbytes(32).hex(),
                     now=drivers.monotonic,
@@ -395,11 +402,8 @@ def office_status(report: HealthReport) -> dict[str, object]:
 
 async def _wake_link(db: Database, link: OfficeLink) -> None:
     """Tell the link of new events as soon as they are written."""
-    last = 0
+    seen = 0
     while True:
-        seen = db.written
-        now = await db.read(journal.last_seq)
-        if now != last:
-            last = now
-            link.notify()
-        await db.more_written(seen)
+        await db.more(News.EVENT, seen)
+        seen = db.heard(News.EVENT)
+        link.notify()

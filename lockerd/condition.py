@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Protocol, TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -17,6 +18,7 @@ from lockerd.drivers import Bus
 from lockerd.errors import DeviceError, StoreError
 from lockerd.face.verifier import FaceStatus
 from lockerd.model.custody import CabinetObservation, Observation, Sensor, SlotState, Unit
+from lockerd.model.polling import Pace
 from lockerd.model.view import Ways
 from lockerd.motions import Motions
 from lockerd.office.link import LinkStatus
@@ -29,7 +31,6 @@ from lockerd.web.health import Check, HealthReport, Status
 
 T = TypeVar("T")
 
-LOOKS_A_ROUND = 10  # how often between two rounds it is looked at whether the answer became another
 SOONER = 5  # how many times sooner the next round comes while something is wrong
 
 NEEDED = frozenset({"store", "card_path", "dispenser", "reader.exit", "face"})
@@ -64,9 +65,9 @@ class Parts:
 class Condition(Collector):
     """Reports from what was last heard: each part remembers it of its own use, and a round asks all while nobody is there."""
 
-    def __init__(self, parts: Parts, changed: Callable[[], None], every: float) -> None:
+    def __init__(self, parts: Parts, changed: Callable[[], None], pace: Pace) -> None:
         self._parts = parts
-        self._every = every
+        self._pace = pace
         self._changed = changed
         self._survey: Survey | None = None
         self._store_trouble = ""
@@ -81,13 +82,13 @@ class Condition(Collector):
                 if now != told:
                     told = now
                     self._changed()
-                await asyncio.sleep(self._every / LOOKS_A_ROUND)
+                await asyncio.sleep(self._pace.reported)
 
     async def _survey_rounds(self) -> None:
         while True:
             await self._look()
             well = all(check.status is Status.PASS for check in self._checks())
-            await asyncio.sleep(self._every if well else self._every / SOONER)
+            await asyncio.sleep(self._pace.idle if well else self._pace.idle / SOONER)
 
     async def _look(self) -> None:
         parts = self._parts
@@ -108,9 +109,10 @@ class Condition(Collector):
 
     def ways(self) -> Ways:
         """What a citizen can do at the machine now."""
-        bad = {check.name for check in self._checks() if check.status is not Status.PASS}
+        report = self.report()
+        bad = {check.name for check in report.checks if check.status is not Status.PASS}
         return Ways(
-            serving=self.report().serving,
+            serving=report.serving,
             reader="reader.counter" not in bad,
             face="face" not in bad,
             renewal=not bad & {"recycler", "reader.throat", "bin"},
@@ -140,9 +142,10 @@ class Condition(Collector):
             seen = parts.motions.last(unit)
             if seen is None:
                 yield _check(unit.value, False, "does not answer", "check its power and the bus line")
+            elif seen.fault is None:
+                yield passes(unit.value)
             else:
-                fault = f"reports {seen.fault}"
-                yield _check(unit.value, seen.fault is None, fault, "clear it, then settle at the console")
+                yield _check(unit.value, False, f"reports {seen.fault}", "clear it, then settle at the console")
         for name, reader in parts.readers.items():
             yield _check(f"reader.{name}", reader.last_answer_ok, "does not answer", "check its cable and power")
         face = parts.face()
@@ -151,7 +154,7 @@ class Condition(Collector):
         )
         link = parts.link()
         yield (
-            Check("office", Status.PASS)
+            passes("office")
             if link.reachable
             else Check(
                 "office",
@@ -263,9 +266,15 @@ def standing(report: HealthReport, recovered: bool, waiting_for: Unit | None) ->
     return Standing(f"serving; {troubles}" if troubles else "serving", True)
 
 
+@cache
+def passes(name: str) -> Check:
+    """The check of a part that is well, always the same one: nearly all are, and two reports are then soon compared."""
+    return Check(name, Status.PASS)
+
+
 def _check(name: str, good: bool, what: str, remedy: str) -> Check:
     if good:
-        return Check(name, Status.PASS)
+        return passes(name)
     return Check(name, Status.FAIL if name in NEEDED else Status.WARN, what, remedy)
 
 
@@ -284,11 +293,17 @@ def _supplies(survey: Survey, recycler: Observation | None) -> Iterator[Check]:
         return
     for name, bad, what, remedy in (
         ("door", cabinet.door_open, "is open", "close it"),
+        ("hatch", cabinet.hatch_open, "is open", "close it"),
         ("tamper", cabinet.tamper, "contact is open", "inspect the machine"),
         ("mains", not cabinet.mains, "is gone; on battery", "restore the supply"),
+        ("fan", _fan_stands(cabinet), "does not turn", "clean or change it"),
     ):
         if bad:
             yield Check(name, Status.WARN, what, remedy)
+
+
+def _fan_stands(cabinet: CabinetObservation) -> bool:
+    return cabinet.climate is not None and cabinet.climate.fan > 0 and not cabinet.fan_turns
 
 
 async def _ask(question: Awaitable[T]) -> T | None:

@@ -18,7 +18,7 @@ from lockerd.office.manifest import Announced, CodeExtension, CodeReissue, DownI
 from lockerd.ports import FaceVerifier, SmsSender
 from lockerd.store import claims, journal, messages, templates
 from lockerd.store.collectors import Named
-from lockerd.store.database import Database, Transaction
+from lockerd.store.database import Database, News, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
 
@@ -90,13 +90,13 @@ async def keep_templates(db: Database, model_id: Callable[[], str], stamp: Calla
 async def send_messages(db: Database, vault: Vault, sender: SmsSender, stamp: Callable[[], Stamp]) -> None:
     """Hand queued messages to the sender, oldest first, until cancelled; what fails is tried again later."""
     while True:
-        seen = db.written
+        seen = db.heard(News.MESSAGE)
         waiting = await db.read(messages.any_waiting)
         message = await db.read(lambda tx: messages.next_due(tx, vault, stamp().wall)) if waiting else None
         if message is None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(SMS_RETRY_SECONDS if waiting else None):
-                    await db.more_written(seen)
+                    await db.more(News.MESSAGE, seen)
             continue
         try:
             await sender.send(message.message_id, message.phone, message.text)

@@ -14,7 +14,7 @@ from lockerd.model.custody import Motion, Order, Outcome, Place, Result, SlotRec
 from lockerd.model.staffing import BinReport, LoadReport
 from lockerd.motions import Motions
 from lockerd.session import Session
-from lockerd.store import journal, ledger, lookups, staff
+from lockerd.store import emptying, journal, ledger, lookups, staff
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
@@ -101,7 +101,7 @@ class Maintenance:
 
         async def emptied(tx: Transaction, outcome: Outcome, _place: Place | None) -> None:
             if outcome.result is Result.DONE:
-                reports.append(BinReport(counted, await ledger.empty_bin(tx, name, counted, self._stamp())))
+                reports.append(BinReport(counted, await emptying.empty_bin(tx, name, counted, self._stamp())))
 
         async with self._session.staff_at_work():
             await self._motions.make(Order(Unit.RECYCLER, Motion.EMPTY_BIN), journey_id=f"staff:{name}", after=emptied)

@@ -176,4 +176,5 @@ async def _account(tx: Transaction, unit: Unit, seen: Observation) -> None:
     known = await ledger.totals(tx, unit)
     if unit is Unit.DISPENSER and known is not None:
         seen = replace(seen, dispensed=known.dispensed)
-    await ledger.note_totals(tx, seen)
+    if known is None or (known.dispensed, known.retained) != (seen.dispensed, seen.retained):
+        await ledger.note_totals(tx, seen)

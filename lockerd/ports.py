@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 from lockerd.model.cards import Chip
+from lockerd.model.climate import Climate
 from lockerd.model.custody import CabinetObservation, Observation, Order, Outcome, Plan
 from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate
 from lockerd.model.review import Review, ReviewRequest
@@ -47,6 +48,9 @@ class Cabinet(Protocol):
     async def light(self, *names: str) -> None:
         """Light exactly the named places ("reader", "throat", "exit", "camera"); raises DeviceError."""
 
+    async def set_climate(self, climate: Climate) -> None:
+        """Tell fan and heater what to do. Raises DeviceError."""
+
 
 class IdReader(Protocol):
     """A reader of resident ID cards."""
@@ -78,6 +82,13 @@ class Reviewer(Protocol):
 
     async def review(self, request: ReviewRequest, seconds: float) -> Review:
         """Ask once and wait at most `seconds`; nothing of the request is kept, and it is not repeated. Raises LinkError."""
+
+
+class ChipPhotoDecoder(Protocol):
+    """Turns the 1,024 bytes of a chip's photo (GA 490; the codec is licensed) into a picture."""
+
+    async def decode(self, photo: bytes) -> bytes:
+        """A JPEG or PNG file. Raises DeviceError where the bytes are no photo or nobody answers in time."""
 
 
 class SmsSender(Protocol):

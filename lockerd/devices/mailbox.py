@@ -97,7 +97,13 @@ class MailboxUnit:
 
         Raises DeviceError when the unit is silent, busy or interrupted (then only RESET), or cannot do such a thing.
         """
-        status = await self.observe()
+        return self.plan_from(await self.observe(), opcode, arg0)
+
+    def plan_from(self, status: StatusBlock, opcode: wire.Opcode, arg0: int = 0) -> str:
+        """As `plan`, from a status that was read before: the unit refuses the command if it has booted or obeyed since.
+
+        Raises DeviceError.
+        """
         capacity = self._identity.capacity if self._identity else 0
         if opcode not in wire.OPCODES[self._kind]:
             raise DeviceError(self._name, f"{opcode.name} is no command of a {self._kind.name.lower()}")

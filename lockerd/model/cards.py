@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -86,13 +86,17 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """What a reader saw on a resident ID card's chip. `reader` is the reader's name in the configuration."""
+    """What a reader saw on a resident ID card's chip. `reader` is the reader's name in the configuration.
+
+    `photo` is 1,024 bytes that a decoder can read, empty where the chip holds none; it is never kept.
+    """
 
     name: str
     id_number: str
     valid_from: str
     valid_to: str
     reader: str
+    photo: bytes = field(default=b"", repr=False, compare=False)
 
 
 def masked_name(name: str) -> str:

@@ -21,10 +21,15 @@ SILENT_SECONDS = 1.0
 """A unit that did not answer: longer than the line stays silent for a late answer, so that others get their turn."""
 
 
+REPORTED_SECONDS = 0.5
+"""Whether the health answer has become another: of memory only."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The three that simulated time stretches: nobody waits there, and most looks find nothing new. Seconds."""
+    """What simulated time stretches: nobody waits there, and nearly all looks find nothing new. Seconds."""
 
     idle: float = IDLE_SECONDS
     watched: float = WATCHED_SECONDS
     moving: float = MOVING_SECONDS
+    reported: float = REPORTED_SECONDS

@@ -81,7 +81,7 @@ class LinkSettings:
 
     url: str
     batch: int = 100
-    idle: float = 60.0
+    idle: float = 300.0
     backoff_first: float = 1.0
     backoff_limit: float = 60.0
 
@@ -156,6 +156,7 @@ class OfficeLink:
         self._troubles: dict[str, str] = {}
         self._intervals = Intervals(status=30.0, wait=25.0)
         self._batch = settings.batch
+        self._cursor: int | None = None  # as it is kept; None until it was loaded
         self._more = asyncio.Event()
         self._registered = asyncio.Event()
         self._unregistered = asyncio.Event()
@@ -296,11 +297,12 @@ class OfficeLink:
             await self._outbox.acknowledge(acked)
         elif acked < here.acked:
             await self._outbox.rewind(acked)
+            self._more.set()
         await self._look()
 
     async def _listen(self, exchange: Exchange) -> None:
         await self._registered.wait()
-        cursor = await self._load_cursor()
+        cursor = await self._load_cursor() if self._cursor is None else self._cursor
         wait = 0.0 if "listen" in self._troubles else self._intervals.wait  # after trouble, an answer at once
         page = await exchange.down(cursor, wait)
         for raw in page.items:
@@ -313,10 +315,12 @@ class OfficeLink:
             else:
                 await self._on_item(found)
             if at is not None:
-                cursor = at
-                await self._save_cursor(cursor)
+                await self._save_cursor(at)
+                self._cursor = cursor = at
         if page.cursor > cursor:
             await self._save_cursor(page.cursor)
+            cursor = page.cursor
+        self._cursor = cursor
         self._answered("listen")
 
     async def _report(self, exchange: Exchange) -> None:

@@ -234,9 +234,10 @@ def verdict(wanted: FaceVerdict) -> Guard:
 
 
 def face_unavailable(_journey: Journey, event: Event) -> bool:
-    """Nobody could compare: no worker, no camera, or a template of another model pack. Trying again would not help."""
+    """Nobody could compare: no worker, no camera, a template of another model or of a kind without threshold. No try helps."""
     return isinstance(event, FaceDecided) and (
-        event.result.verdict is FaceVerdict.UNAVAILABLE or event.result.reason is FaceReason.WRONG_MODEL
+        event.result.verdict is FaceVerdict.UNAVAILABLE
+        or event.result.reason in {FaceReason.WRONG_MODEL, FaceReason.NOT_CALIBRATED}
     )
 
 

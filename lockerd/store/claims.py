@@ -1,6 +1,6 @@
 """Claims: who may collect which card, encrypted at rest and found by a keyed hash of the ID number.
 
-All functions work within the caller's transaction and tell the office nothing; the journey appends its own events.
+All functions work within the caller's transaction; the journey appends its own events.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ async def put_item(
     if template is not None:
         await _put_template(tx, vault, item.claim_id, template)
     await collectors.put(tx, vault, item.claim_id, named)
-    await ledger.add_new_card(tx, item.claim_id)
+    await ledger.add_new_card(tx, item.claim_id, stamp)
     return True
 
 
@@ -105,14 +105,6 @@ async def withdraw(tx: Transaction, claim_id: str, stamp: Stamp) -> bool:
     return True
 
 
-async def expected_for_chip(tx: Transaction, vault: Vault, id_number: str, valid_from: str) -> Claim | None:
-    """The announced claim of a card whose chip says this number and begin of validity (YYYYMMDD)."""
-    for claim in await _found(tx, vault, id_number, ClaimState.EXPECTED):
-        if claim.valid_from == valid_from:
-            return claim
-    return None
-
-
 async def for_chip(tx: Transaction, vault: Vault, id_number: str, valid_from: str) -> Claim | None:
     """The claim of a new card that is found inside the machine, by its chip: announced, stocked or withdrawn.
 
@@ -121,6 +113,15 @@ async def for_chip(tx: Transaction, vault: Vault, id_number: str, valid_from: st
     for state in (ClaimState.STOCKED, ClaimState.EXPECTED, ClaimState.WITHDRAWN):
         for claim in await _found(tx, vault, id_number, state):
             if claim.valid_from == valid_from:
+                return claim
+    return None
+
+
+async def replacing(tx: Transaction, vault: Vault, id_number: str, valid_from: str) -> Claim | None:
+    """The claim of the new card that replaces an older one, by the older one's chip: stocked or announced."""
+    for state in (ClaimState.STOCKED, ClaimState.EXPECTED):
+        for claim in await _found(tx, vault, id_number, state):
+            if valid_from < claim.valid_from:
                 return claim
     return None
 

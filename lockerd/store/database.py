@@ -12,6 +12,7 @@ import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +31,13 @@ Run = Callable[[str, Sequence[Value]], Awaitable[list[Row]]]
 """Runs one statement and gives its rows. Raises StoreError."""
 
 
+class News(Enum):
+    """What a transaction may tell those who wait for it."""
+
+    EVENT = auto()  # of the journal
+    MESSAGE = auto()  # to a citizen
+
+
 class Transaction:
     """The statements of one transaction; of no use after its end.
 
@@ -37,12 +45,17 @@ class Transaction:
     rolls back by itself on some errors and what follows would be committed one by one.
     """
 
-    __slots__ = ("_connection", "_open", "_spoilt")
+    __slots__ = ("_connection", "_open", "_spoilt", "news")
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
+        self.news: set[News] = set()
         self._connection = connection
         self._open = True
         self._spoilt = False
+
+    def announce(self, news: News) -> None:
+        """Wake who waits for this once the transaction is durable."""
+        self.news.add(news)
 
     async def execute(self, sql: str, params: Sequence[Value] = ()) -> None:
         """Run one statement and discard its rows. Raises StoreError."""
@@ -102,9 +115,9 @@ class Database:
         self._end: StoreError | None = None  # why nothing is served any more
         self._closing = False
         self._serving: asyncio.Task[Any] | None = None
-        self._written = 0
+        self._heard = dict.fromkeys(News, 0)
         self._changes = 0
-        self._news = asyncio.Event()
+        self._rung = asyncio.Event()
 
     async def run(self) -> None:
         """Open, migrate and serve until cancelled; then finish the transaction in hand, checkpoint and close.
@@ -169,15 +182,14 @@ class Database:
 
         return await self._submit(alone)
 
-    @property
-    def written(self) -> int:
-        """How many transactions that changed something have become durable since the start."""
-        return self._written
+    def heard(self, news: News) -> int:
+        """How many transactions that announced it have become durable since the start."""
+        return self._heard[news]
 
-    async def more_written(self, than: int) -> None:
-        """Wait until `written` is more than `than`."""
-        while self._written <= than:
-            await self._news.wait()
+    async def more(self, news: News, than: int) -> None:
+        """Wait until `heard` is more than `than`."""
+        while self._heard[news] <= than:
+            await self._rung.wait()
 
     async def between(self, work: Callable[[Run], Awaitable[T]]) -> T:
         """Run `work` between two transactions, for statements that no transaction may hold (ATTACH, VACUUM, PRAGMA).
@@ -284,9 +296,11 @@ class Database:
             raise
         if connection.total_changes != self._changes:
             self._changes = connection.total_changes
-            self._written += 1
-            self._news.set()
-            self._news = asyncio.Event()
+        if tx.news:
+            for news in tx.news:
+                self._heard[news] += 1
+            self._rung.set()
+            self._rung = asyncio.Event()
         return result
 
     async def _roll_back(self) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from lockerd.errors import StoreError
 from lockerd.ports import Clock
-from lockerd.store.database import Database, Row, Transaction
+from lockerd.store.database import Database, News, Row, Transaction
 
 JSON: TypeAlias = "str | int | float | bool | Sequence[JSON] | Mapping[str, JSON] | None"
 
@@ -68,6 +68,7 @@ async def append(tx: Transaction, event_type: str, data: Mapping[str, JSON], *, 
         (event_type, msgspec.json.encode(data).decode(), float(stamp.wall), float(stamp.mono), stamp.boot_id),
     )
     assert row is not None
+    tx.announce(News.EVENT)
     return int(row["seq"])
 
 
@@ -94,11 +95,6 @@ async def epoch(tx: Transaction) -> str:
     row = await tx.one("SELECT value FROM meta WHERE key = 'epoch'")
     assert row is not None
     return str(row["value"])
-
-
-async def last_seq(tx: Transaction) -> int:
-    """The seq of the newest event; 0 before the first."""
-    return await _number(tx, "last_seq")
 
 
 async def load_down_cursor(tx: Transaction) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lockerd.store.database import Transaction
+from lockerd.store.database import News, Transaction
 from lockerd.store.vault import Vault, erase
 
 
@@ -26,6 +26,7 @@ async def queue(tx: Transaction, vault: Vault, message_id: str, phone: str, text
     known = await tx.one("SELECT 1 FROM message WHERE message_id = ?", (message_id,))
     if known is not None:
         return
+    tx.announce(News.MESSAGE)
     key = await vault.create(tx, "message", message_id)
     await tx.execute(
         "INSERT INTO message (message_id, phone, text, due) VALUES (?, ?, ?, 0)",

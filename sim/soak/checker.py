@@ -48,6 +48,9 @@ SELECT (SELECT value FROM meta WHERE key = 'last_seq') AS event,
 """
 """How far the database has come, in one look."""
 
+_INFERRED = frozenset({"in_doubt", "slot", "taken", "removed", "tray"})
+"""Places that may be recorded because a card is nowhere else: after a lie such a record is no better than the lie."""
+
 _OUTSIDE = frozenset({Place.TRAY, Place.PERSON, Place.REJECT_LANE, Place.LOAD})
 _UNLOADED = frozenset({Place.TRANSPORT, Place.BETWEEN})  # a card of a tray that nobody has read yet
 
@@ -76,9 +79,22 @@ class Checker(Witness):
         self._bound: dict[str, str | None] = {}  # old card of the ledger -> the physical one
         self._untold: dict[int, tuple[str, str]] = {}
         self._taken_claims: set[str] = set()
+        self._at_office: dict[str, tuple[object, object, object]] = {}  # by what its events say
+        self._responsible: dict[str, str] = {}
         self._lied_about: set[str] = set()
         self._tampered: set[str] = set()
-        self.lying = False
+        self._lying = False
+        self._lied = False
+
+    @property
+    def lying(self) -> bool:
+        """Whether a sensor does not tell the truth now."""
+        return self._lying
+
+    @lying.setter
+    def lying(self, lying: bool) -> None:
+        self._lying = lying
+        self._lied = self._lied or lying
 
     def attend(self, stage: Stage) -> None:
         """Look at this stage from now on."""
@@ -127,6 +143,12 @@ class Checker(Witness):
         assert self._remedies is not None
         self._remedies.left(person, empty_handed=not has_old and not has_new)
 
+    def inserted(self, person: str, card: str) -> None:
+        """A hand put a card into the throat."""
+        self.note(f"{person} inserts {card}")
+        assert self._remedies is not None
+        self._remedies.inserted(person, card)
+
     def guessed(self, person: str) -> None:
         """The machine compared a wrong code for somebody's number."""
         assert self._remedies is not None
@@ -155,6 +177,8 @@ class Checker(Witness):
             self.wrong(f"the office learned of event {seq}, which is not in the journal or was told before")
         elif written != (kind, json.dumps(data, sort_keys=True)):
             self.wrong(f"event {seq} is {written[0]} in the journal and {kind} at the office")
+        if kind == "lockerd.card.moved":
+            self._at_office[str(data["card_id"])] = (data["place"], data.get("slot"), data["responsible"])
 
     # --- what becomes durable ----------------------------------------------------------------------------------------
 
@@ -199,9 +223,9 @@ class Checker(Witness):
 
     async def _on_moves(self, fetch: Fetch, told: list[tuple[str, dict[str, Any]]]) -> None:
         sql = (
-            "SELECT card_move.*, intent.result, code.claim_id AS coded, code.consumed FROM card_move"
-            " LEFT JOIN intent USING (intent_id) LEFT JOIN code ON code.claim_id = card_move.card_id"
-            " WHERE move_id > ? ORDER BY move_id"
+            "SELECT card_move.*, intent.result, EXISTS"
+            " (SELECT 1 FROM code WHERE code.claim_id = card_move.card_id AND consumed IS NULL) AS opens"
+            " FROM card_move LEFT JOIN intent USING (intent_id) WHERE move_id > ? ORDER BY move_id"
         )
         for row in await fetch(sql, self._last_move):
             self._last_move = row["move_id"]
@@ -209,7 +233,7 @@ class Checker(Witness):
             wanted, card = told_with(row), row["card_id"]
             if wanted and not any(kind in wanted and data.get("card_id") == card for kind, data in told):
                 self.wrong(f"{card} came to {row['target']} in a transaction without an event that tells it")
-            if row["target"] == "exit" and row["coded"] is not None and row["consumed"] is None:
+            if row["target"] == "exit" and row["opens"]:
                 self.wrong(f"{card} is offered, and its code still opens")
 
     def _on_taken(self, data: dict[str, Any]) -> None:
@@ -225,12 +249,15 @@ class Checker(Witness):
         if before != row["origin"]:
             self.wrong(f"{card} was recorded at {before}, its chain goes on from {row['origin']}")
         self._recorded[card] = (target, slot)
+        self._responsible[card] = row["responsible"]
+        if not row["responsible"]:
+            self.wrong(f"nobody is responsible for {card} at {target}")
         assert self.machine is not None
         if row["origin"] is None and target == "throat":
             self._bound[card] = self.machine.world.card_at(Place.THROAT)
         if self.lying:
             self._lied_about.add(card)
-        elif target not in {"in_doubt", "slot"}:
+        elif target not in _INFERRED:
             self._lied_about.discard(card)
         if not self._moving(card):
             self._compare(card, target, slot, strict=False)
@@ -273,7 +300,8 @@ class Checker(Witness):
         self.full_checks += 1
         assert self._orders is not None
         assert self._remedies is not None
-        self._orders.check_totals()
+        await self._orders.check_totals(fetch, lied=self._lied)
+        self._lied = self.lying
         await self._remedies.check(fetch, lying=self.lying)
         cards = await fetch(
             "SELECT card.*, slot.slot, slot.state FROM card LEFT JOIN slot USING (card_id)"
@@ -282,6 +310,8 @@ class Checker(Witness):
         known: set[str] = set()
         for row in cards:
             card, place = row["card_id"], row["place"]
+            if not self._untold and self._at_office.get(card) != (*self._recorded[card], self._responsible[card]):
+                self.wrong(f"{card} is at {place} and at the office {self._at_office.get(card)}")
             if self._recorded.get(card, (None,))[0] != place:
                 self.wrong(f"{card} is at {place}, its chain ends at {self._recorded.get(card, (None,))[0]}")
             if place == "in_doubt" and row["slot"] is not None and row["state"] != "blocked":

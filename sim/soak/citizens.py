@@ -26,6 +26,7 @@ class Temper:
 
     name: str = "honest"
     reaction: tuple[float, float] = (0.8, 4.0)
+    look: float = LOOK_SECONDS  # between two looks at the openings while something moves
     in_the_dark: float = 240.0  # how long a dark or busy machine is waited for
     wrong_code: float = 0.0
     no_code: float = 0.0
@@ -53,8 +54,10 @@ CONFUSED = Temper(
 )
 
 
+QUICK = Temper("quick", reaction=(0.0, 0.3), look=0.1)
+ABSENT_MINDED = Temper("absent-minded", reaction=(1.0, 8.0), leaves_card=0.5, leaves_old=0.5)
 GUESSER = Temper("guesser", reaction=(0.8, 3.0), wrong_code=1.0, guesses=12)
-_CUT_WITHIN = 20  # crossings after a guess
+_CUT_WITHIN = 24  # crossings after a guess was worked out
 _PLUG_SECONDS = 10.0
 
 
@@ -93,11 +96,22 @@ class Visit:
         self._resident.visits += 1
         self._checker.note(f"{self.person} ({self._temper.name}) comes")
         until = loop.time() + LONGEST_VISIT
+        self._stage.daemon.on_hash = self._on_hash
         try:
             while loop.time() < until and not await self._act():
-                await self._stage.daemon.changed(LOOK_SECONDS)
+                page = self._stage.daemon.page
+                await self._stage.daemon.changed(self._temper.look if page and page.progress else LOOK_SECONDS)
         finally:
             self._go()
+
+    def _on_hash(self, secret: bytes) -> None:
+        """The machine works a code out: a wrong one was guessed, and whoever means harm pulls the plug before the answer."""
+        if secret != self._guess.encode():
+            return
+        self._checker.guessed(self.person)
+        if self._temper.guesses:
+            seams = self._stage.daemon.seams
+            seams.at(seams.crossings + self._random.randrange(1, _CUT_WITHIN), self._pull_the_plug)
 
     def _go(self) -> None:
         if self._world.on_reader is not None:
@@ -110,9 +124,6 @@ class Visit:
 
     async def _act(self) -> bool:
         """Do one thing; True to leave."""
-        if self._guess.encode() in self._stage.daemon.hashed:
-            self._checker.guessed(self.person)
-            self._guess = ""
         if await self._hands():
             return True
         page = self._stage.daemon.page
@@ -212,8 +223,6 @@ class Visit:
         with_card = old is not None and self._world.spots[old.card_id].place is Place.PERSON
         if self._temper.guesses:
             with_card = False
-            seams = self._stage.daemon.seams
-            seams.at(seams.crossings + self._random.randrange(1, _CUT_WITHIN), self._pull_the_plug)
         if page.notice in {"code_locked", "card_needed"} and not with_card:
             self._stage.daemon.tap("cancel")
         elif old is not None and with_card and (page.notice or not self._chance(self._temper.types_number)):
@@ -241,7 +250,7 @@ class Visit:
             self._answered = None
             return
         self._inserted, self._drawn_in = card, False
-        self._checker.note(f"{self.person} inserts {card}")
+        self._checker.inserted(self.person, card)
         self._stage.machine.changed()
 
     def _last_page(self) -> bool:

@@ -1,6 +1,7 @@
 """`python -m sim soak`: simulated days of the real daemon under fire, one seed a run; exit status 1 if a promise broke.
 
-A violation prints its seed, minute, what is wrong, the last of the story, and the command that plays it again.
+A violation prints its seed, minute, what is wrong, its story with everything left out that it does not need, and the command
+that plays that story again.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ import argparse
 import json
 import multiprocessing
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
+from sim.soak.script import Kept, read, write
+from sim.soak.shrink import shrunk
 from sim.soak.year import DAY, Report, Setting, play
 
 _TOLD_MINUTES = 20
+_LINES = 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,9 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one object")
     parser.add_argument(
         "--replay",
-        type=_moment,
-        metavar="SEED:MINUTE",
-        help=f"play one seed to that minute and tell its last {_TOLD_MINUTES} minutes; the other options as they were",
+        type=_again,
+        metavar="FILE|SEED:MINUTE",
+        help="tell a kept story again, or the last "
+        f"{_TOLD_MINUTES} minutes of a seed up to that minute with the other options as they were",
     )
 
 
@@ -42,12 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Play all seeds; returns the exit status."""
     setting = Setting(arguments.days, arguments.slots, arguments.visits, arguments.faults)
     if arguments.replay is not None:
-        seed, minute = arguments.replay
-        return _replay(seed, minute, setting)
+        return _replay(arguments.replay, setting)
     reports = []
     for report in _played(list(arguments.seeds), setting, arguments.jobs):
         reports.append(report)
         _tell(report, setting)
+    _tell_kinds(reports)
     if arguments.json:
         print(json.dumps(summary(reports)))
     return 1 if any(report.violation for report in reports) else 0
@@ -65,6 +72,7 @@ def summary(reports: list[Report]) -> dict[str, object]:
                 "faults": report.faults,
                 "trace": report.trace,
                 "peak_rss_mb": report.peak_rss_mb,
+                "kinds": report.counts,
             }
             for report in reports
         ],
@@ -95,23 +103,37 @@ def _tell(report: Report, setting: Setting) -> None:
     if report.violation is None:
         return
     minute, what = report.violation
-    print("\n".join(report.story[-40:]), file=sys.stderr)
     print(f"seed {report.seed}, minute {minute}: {what}", file=sys.stderr)
-    print(
-        f"again: python -m sim soak --replay {report.seed}:{minute} --days {setting.days:g} --slots {setting.slots}"
-        f" --visits {setting.visits:g} --faults {setting.faults:g}",
-        file=sys.stderr,
-    )
+    kept, last = shrunk(report, setting)
+    path = Path(f"soak-{report.seed}-{minute}.story")
+    write(path, kept)
+    print(f"its story, shrunk from {len(report.script)} visits and faults to {len(kept.items)}:", file=sys.stderr)
+    print("\n".join([*(f"  {item.told()}" for item in kept.items), "how it goes:"]), file=sys.stderr)
+    print("\n".join(f"  {line}" for line in last.story[-_LINES:]), file=sys.stderr)
+    print(f"again: python -m sim soak --replay {path}", file=sys.stderr)
 
 
-def _replay(seed: int, minute: int, setting: Setting) -> int:
-    begin = (minute - _TOLD_MINUTES) * 60.0
+def _tell_kinds(reports: list[Report]) -> None:
+    """What was really played, and how often."""
+    counts = sum((Counter(report.counts) for report in reports), Counter[str]())
+    print("played: " + ", ".join(f"{kind} {count}" for kind, count in sorted(counts.items())), file=sys.stderr)
+
+
+def _replay(again: Path | tuple[int, int], setting: Setting) -> int:
+    begin = 0.0
 
     def echo(line: str) -> None:
         if float(line.partition(" ")[0]) >= begin:
             print(line)
 
-    report = play(seed, setting, end=min((minute + 2) * 60.0, setting.days * DAY), echo=echo)
+    if isinstance(again, Path):
+        kept: Kept = read(again)
+        begin = max((kept.items[0].at if kept.items else 0.0) - 60.0, 0.0)
+        report = play(kept.seed, Setting(**kept.setting), end=kept.until, echo=echo, kept=kept.items)
+    else:
+        seed, minute = again
+        begin = (minute - _TOLD_MINUTES) * 60.0
+        report = play(seed, setting, end=min((minute + 2) * 60.0, setting.days * DAY), echo=echo)
     return 0 if report.violation is None else 1
 
 
@@ -123,9 +145,11 @@ def _seeds(text: str) -> range:
         raise argparse.ArgumentTypeError(f"{text} is not A..B") from None
 
 
-def _moment(text: str) -> tuple[int, int]:
+def _again(text: str) -> Path | tuple[int, int]:
     seed, _, minute = text.partition(":")
     try:
         return int(seed), int(minute)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is not SEED:MINUTE") from None
+        if not Path(text).is_file():
+            raise argparse.ArgumentTypeError(f"{text} is neither a file nor SEED:MINUTE") from None
+        return Path(text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import copy_context
@@ -32,7 +31,7 @@ from sim.virtual_time import FAMILY, Family, VirtualLoop, name_of
 
 T = TypeVar("T")
 
-PACE = Pace(idle=300.0, watched=1.0, moving=0.25)  # rarer than in the street: nearly all looks find nothing new
+PACE = Pace(idle=600.0, watched=1.0, moving=0.5, reported=60.0)  # rarer than in the street: most looks find nothing new
 RESTART_SECONDS = 10.0  # until the service manager starts a daemon again that ended by itself
 MODEL = "memory"
 KEY = bytes(range(32))
@@ -178,7 +177,9 @@ class Daemon:
         self.noise = Noise(Random(random.random()))
         self.page: Page | None = None
         self.starts = 0
-        self.hashed: deque[bytes] = deque(maxlen=20)  # secrets that were hashed last, to be compared or kept
+        self.on_hash: Callable[[bytes], None] = lambda _secret: (
+            None
+        )  # told of each secret that is hashed to be compared
         self.failures: list[str] = []  # ends of the daemon that nobody caused
         self._office = office
         self._folder = folder
@@ -305,7 +306,7 @@ class Daemon:
         return Connection(cheaper, chunk, seams=self.seams, disk=self.disk, committed=self._committed)
 
     def _hash(self, secret: bytes, salt: bytes) -> bytes:
-        self.hashed.append(secret)
+        self.on_hash(secret)
         return cheap_hash(secret, salt)
 
     def _config(self) -> config.Config:

@@ -7,6 +7,7 @@ from typing import Any
 
 from firmware_protocol.units import Opcode, UnitKind
 from sim.assembly import Machine
+from sim.soak.seams import Fetch
 from sim.world import Place
 
 _UNITS = {"dispenser": UnitKind.DISPENSER, "recycler": UnitKind.RECYCLER}
@@ -26,6 +27,7 @@ class Orders:
         self._accepted = {kind: machine.firmware[kind].record.accepted_seq for kind in _UNITS.values()}
         self._in_bin = machine.world.bin_counter
         self._in_box = 0
+        self._excess: dict[UnitKind, int] = {}  # of the ledger's count of taken cards, after a lie
         self.kept = {UnitKind.DISPENSER: 0, UnitKind.RECYCLER: 0}  # cards that really fell into box and bin
 
     def intended(self, unit: str, token: str) -> None:
@@ -66,8 +68,19 @@ class Orders:
         if motion == "present" and card is not None and self._machine.last_read.get(_EXIT_READER) != card:
             self._wrong(f"{card} goes to the gate, and nobody has read its chip")
 
-    def check_totals(self) -> None:
-        """While nothing moves: each unit has counted each card that it kept, once."""
+    async def check_totals(self, fetch: Fetch, *, lied: bool) -> None:
+        """While nothing moves: each unit has counted each card that it kept, once; the ledger has not counted more taken ones.
+
+        `lied`: a sensor may have let one count what never was.
+        """
+        for row in await fetch("SELECT unit, dispensed FROM unit_total"):
+            kind = _UNITS[row["unit"]]
+            excess = row["dispensed"] - self._machine.firmware[kind].record.dispensed
+            if excess > self._excess.get(kind, 0) and not lied:
+                self._wrong(
+                    f"the ledger has counted {row['dispensed']} cards taken from the {row['unit']}, itself fewer"
+                )
+            self._excess[kind] = max(excess, 0)
         for unit, kind in _UNITS.items():
             counted, kept = self._machine.firmware[kind].record.retained, self.kept[kind]
             if counted != kept:

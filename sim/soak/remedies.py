@@ -30,7 +30,8 @@ class Remedies:
         self._stage = stage
         self._wrong = wrong
         self.guesses: dict[str, deque[float]] = {}
-        self._binned: list[tuple[str, str]] = []  # old cards in the bin whose owner had no new one, with the new one
+        self._binned: list[tuple[str, str]] = []  # old cards in the bin whose bearer had no new one, with the new one
+        self._inserted: dict[str, str] = {}  # by card, whose hand
         self._empty_handed: dict[str, float] = {}
         self._standing: dict[
             str, tuple[int, float]
@@ -41,8 +42,10 @@ class Remedies:
         return asyncio.get_running_loop().time()
 
     def guessed(self, person: str) -> None:
-        """The machine compared a wrong code for somebody's number."""
+        """The machine compared a wrong code for somebody's number; with several claims at one moment it is one guess."""
         made = self.guesses.setdefault(person, deque(maxlen=GUESSES + 1))
+        if made and made[-1] == self._now():
+            return
         made.append(self._now())
         if len(made) > GUESSES and made[-1] - made[0] < GUESS_WINDOW:
             self._wrong(f"{len(made)} codes were compared for {person} within a day")
@@ -54,9 +57,14 @@ class Remedies:
         if empty_handed and resident is not None and resident.who.old_card is not None:
             self._empty_handed[person] = self._now()
 
+    def inserted(self, person: str, card: str) -> None:
+        """A hand put a card into the throat."""
+        self._inserted[card] = person
+
     def binned(self, old: str) -> None:
-        """An old card fell into the bin: its owner holds the new one, or was given a ticket before."""
-        new = "N" + old[1:]
+        """An old card fell into the bin: who inserted it holds the new one, or was given a ticket before."""
+        resident = self._stage.town.residents.get(self._inserted.pop(old, ""))
+        new = resident.who.new_card.card_id if resident else ""
         spot = self._stage.machine.world.spots.get(new)
         if spot is not None and spot.place is not Place.PERSON:
             self._binned.append((old, new))
@@ -66,13 +74,16 @@ class Remedies:
         binned, self._binned = self._binned, []
         for old, new in binned:
             if not await self._ticket(fetch, new):
-                self._wrong(f"{old} is in the bin, its owner has neither {new} nor a ticket")
+                self._wrong(f"{old} is in the bin, its bearer has neither {new} nor a ticket")
 
     async def check(self, fetch: Fetch, *, lying: bool) -> None:
         """While nothing moves and no intent is open."""
         page = self._stage.daemon.page
         if lying or page is None or page.screen != "code":
             return
+        open_journeys = (await fetch("SELECT count(*) AS n FROM journey WHERE ended IS NULL"))[0]["n"]
+        if open_journeys > 1:
+            self._wrong(f"{open_journeys} journeys are under way at once")
         self._check_standing()
         await self._check_empty_handed(fetch)
 

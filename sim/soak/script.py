@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 VISIT = "visit"
 
@@ -34,7 +35,8 @@ class Item:
         """One line for people: when, what, who."""
         minutes, seconds = divmod(self.at, 60.0)
         days, minutes = divmod(int(minutes), 24 * 60)
-        what = f"{self.who} comes ({self.how}{', ' + self.other if self.other else ''})" if self.who else self.kind
+        other = f", {self.other}" if self.other else ""
+        what = f"{self.who} comes ({self.how}{other})" if self.who else self.kind.replace("_", " ")
         return f"day {days} {minutes // 60:02}:{minutes % 60:02}:{seconds:04.1f}  {what}"
 
 
@@ -60,7 +62,7 @@ class Kept:
     """A story to play again: the seed and setting (name and value) that it began with, until when, and its items."""
 
     seed: int
-    setting: dict[str, float]
+    setting: dict[str, Any]
     until: float
     what: str
     items: tuple[Item, ...]

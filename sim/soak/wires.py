@@ -102,14 +102,16 @@ class BusLine:
             await self._seams.cross(Step.ORDER if order else Step.ASK)
             mishap = self._noise.next()
             answer: list[int] | ExceptionCode = []
-            if not line.silent and mishap is Mishap.LATE and order:
+            if mishap is Mishap.NONE and not line.silent:
+                answer = self._outside.run(act, line)
+            elif not line.silent and mishap is Mishap.LATE and order:
                 late = self._noise.random.uniform(ANSWER_SECONDS, QUIET_SECONDS)
                 self._outside.run(loop.call_later, late, self._late, act, line)
             elif not line.silent and mishap not in {Mishap.LOST, Mishap.LATE}:
                 answer = self._outside.run(act, line)
                 if mishap is Mishap.TWICE:
                     self._outside.run(act, line)
-            if line.silent or mishap in {Mishap.LOST, Mishap.LATE, Mishap.MUTE}:
+            if line.silent or (mishap is not Mishap.NONE and mishap in {Mishap.LOST, Mishap.LATE, Mishap.MUTE}):
                 self._quiet_until = loop.time() + QUIET_SECONDS
                 await asyncio.sleep(ANSWER_SECONDS)
                 raise NoAnswer

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 from sim.soak.checker import Checker
-from sim.soak.citizens import CONFUSED, GUESSER, HONEST, SLOW, Temper, Visit
+from sim.soak.citizens import ABSENT_MINDED, CONFUSED, GUESSER, HONEST, QUICK, SLOW, Temper, Visit
 from sim.soak.fire import Fire
 from sim.soak.script import VISIT, Item, Script, until
 from sim.soak.staff import Staff
@@ -25,27 +25,34 @@ DAY = 86400.0
 ROUND_SECONDS = DAY
 OUT_OF_SERVICE_SECONDS = 1800.0
 AGAIN_SECONDS = 4 * 3600.0
-MANNERS = {
-    "honest": 58,
-    "slow": 14,
-    "confused": 16,
-    "impostor": 4,
-    "with a foreign card": 4,
-    "guesser": 4,
+CROWDS = {
+    "town": {
+        "honest": 43,
+        "quick": 8,
+        "slow": 12,
+        "confused": 16,
+        "absent-minded": 9,
+        "impostor": 4,
+        "with a foreign card": 4,
+        "guesser": 4,
+    },
+    "hostile": {"impostor": 1, "with a foreign card": 1, "guesser": 4},
+    "careless": {"confused": 1, "absent-minded": 2},
 }
-"""Who comes how often, per hundred."""
-TEMPERS = {temper.name: temper for temper in (HONEST, SLOW, CONFUSED, GUESSER)}
+"""Who comes how often, by the name of the crowd."""
+TEMPERS = {temper.name: temper for temper in (HONEST, QUICK, SLOW, CONFUSED, ABSENT_MINDED, GUESSER)}
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a disk would sync for ever
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is simulated. `visits` and `faults` are a day's average."""
+    """What is simulated. `visits` and `faults` are a day's average; `crowd` says who comes, see CROWDS."""
 
     days: float
     slots: int = 300
     visits: float = 20.0
     faults: float = 12.0
+    crowd: str = "town"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +170,8 @@ class Year:
         random = Random(f"{self._seed}:visitor:{number}")
         who = random.choice(ready)
         others = [person for person in people if person != who]
-        (how,) = random.choices(list(MANNERS), list(MANNERS.values()))
+        crowd = CROWDS[self._setting.crowd]
+        (how,) = random.choices(list(crowd), list(crowd.values()))
         return Item(now, VISIT, number, who, how, random.choice(others) if others else "")
 
     async def _visit(self, item: Item) -> None:

@@ -140,11 +140,11 @@ BROKEN = {
     f"DELETE FROM face_template WHERE claim_id = '{STOCKED}'": "face_template N000002 is still there",
     "UPDATE message SET sent = 1": "is sent and was not erased",
     # the journal
-    "INSERT OR REPLACE INTO meta VALUES ('acked_seq', 99)": "acknowledged event 99, but the last one written is 5",
-    "DELETE FROM journal WHERE seq = 5": "the last event in the journal is 4, but the last number given is 5",
+    "INSERT OR REPLACE INTO meta VALUES ('acked_seq', 99)": "acknowledged event 99, but the last one written is 22",
+    "DELETE FROM journal WHERE seq = 22": "the last event in the journal is 21, but the last number given is 22",
     "DELETE FROM journal WHERE seq = 3": "the audit chain of journal breaks: event 3 is missing before event 4",
     "DELETE FROM journal WHERE seq < 3": "events 1 to 2 are gone, but the office has not acknowledged them",
-    "DELETE FROM journal": "events 1 to 5 are gone",
+    "DELETE FROM journal": "events 1 to 22 are gone",
     "DELETE FROM meta WHERE key = 'last_old_card'": "card old-000001 has a number that will be given again",
     # the audit chain
     'UPDATE journal SET data = \'{"claim_id":"N000009"}\' WHERE seq = 2': (
