@@ -8,11 +8,12 @@
 # make setup        .venv only
 # make picture      docs/kiosk.png again, from a real run
 # make bench-wires  the bus owner against bare pymodbus and against the wire's limit
+# make bench-codes  10,000 wrong codes: are known and unknown numbers told apart by time? 20 minutes of one core
 # make line-faults  10,000 motions over a line that loses, delays, doubles and mixes (MOTIONS=10000 LOSS=0.1 SEED=1)
 # make bench-face   lockerd's face chain against InsightFace's own, on the same models, frame and threads
 # make bench-worker the daemon's loop and memory beside a worker that works flat out, frames a second
 # make fuzz         coverage-guided fuzzing of every parser (SECONDS=60 each)
-.PHONY: setup test demo soak mutants crash-images crash-tries kills lint lock picture bench-wires line-faults fuzz conformance bench-face bench-worker
+.PHONY: setup test demo soak mutants crash-images crash-tries kills lint lock picture bench-wires bench-codes line-faults fuzz conformance bench-face bench-worker
 .DEFAULT_GOAL := demo
 
 PYTHON ?= python3
@@ -70,6 +71,9 @@ test: $(READY) lint
 
 bench-wires: $(READY)
 	$(BIN)/python -m tests.bench.wires
+
+bench-codes: $(READY)
+	$(BIN)/python -m tests.bench.codes
 
 line-faults: $(READY)
 	$(BIN)/python -m tests.bench.line_faults --motions $(or $(MOTIONS),10000) --loss $(or $(LOSS),0.1) --seed $(or $(SEED),1)

@@ -49,7 +49,7 @@ from lockerd.store.database import Database, Transaction
 from lockerd.store.housekeeping import Housekeeping
 from lockerd.store.journal import JournalOutbox, Stamp, Stamper
 from lockerd.store.retention import DAY, Retention
-from lockerd.store.vault import Vault
+from lockerd.store.vault import Sealing, Vault
 from lockerd.supervise import Standing
 from lockerd.telling import envelope, office_status, wake_link
 from lockerd.tries import Tries
@@ -57,6 +57,8 @@ from lockerd.watching import Watching
 from lockerd.web.console import console_app
 from lockerd.web.health import health_app
 from lockerd.web.kiosk import Views, kiosk_app
+
+_SEALINGS = {"aes-256-gcm": Sealing.AES_256_GCM, "sm4-gcm": Sealing.SM4_GCM}
 
 
 @asynccontextmanager
@@ -67,7 +69,7 @@ async def opened(config: Config, device_key: bytes, drivers: Drivers) -> AsyncIt
     """
     boot = drivers.random.randbytes(8).hex()
     stamp = Stamper(drivers.clock, drivers.monotonic, boot).now
-    vault = Vault(device_key, entropy=drivers.random.randbytes)
+    vault = Vault(device_key, entropy=drivers.random.randbytes, sealing=_SEALINGS[config.machine.sealing])
     ballast = Ballast(config.ballast)
     db = Database(config.database, entropy=drivers.random.randbytes, connect=drivers.connect, ballast=ballast)
     async with asyncio.TaskGroup() as storage:

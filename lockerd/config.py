@@ -54,6 +54,10 @@ class Machine(Section, frozen=True):
             " of the service, in `$CREDENTIALS_DIRECTORY`."
         ),
     ]
+    sealing: Annotated[
+        Literal["aes-256-gcm", "sm4-gcm"],
+        _key("Cipher of personal data that is stored from now on; what was stored before stays readable."),
+    ] = "aes-256-gcm"
 
 
 class Rtu(Section, frozen=True, tag="rtu", tag_field="kind"):

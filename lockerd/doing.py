@@ -151,6 +151,7 @@ class Doing:
             case IssueTicket():
                 return await self._issue_ticket(journey)
             case EndJourney():
+                self._before_gate = None
                 await self._db.transaction(
                     lambda tx: journeys.end(tx, effect.journey_id, effect.outcome, self._stamp())
                 )

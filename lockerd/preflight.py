@@ -10,6 +10,7 @@ from pathlib import Path
 from lockerd.config import Config, CrtDispenser, Tcp, host_and_port
 from lockerd.errors import ConfigError, StartFailed
 from lockerd.face.pack import load_pack
+from lockerd.store.vault import sm4_works
 
 CONNECT_SECONDS = 3.0
 
@@ -19,6 +20,8 @@ def preflight(path: Path, config: Config) -> None:
 
     Raises ConfigError for what will not heal by trying again, StartFailed for what may; both name file, key and remedy.
     """
+    if config.machine.sealing == "sm4-gcm" and not sm4_works():
+        raise ConfigError(f"{path}: key 'machine.sealing': OpenSSL here has no SM4-GCM; write aes-256-gcm")
     _bus(path, config)
     if isinstance(config.dispenser, CrtDispenser):
         _serial_port(path, "dispenser.port", config.dispenser.port)

@@ -29,6 +29,8 @@ BACK_OFF = (0.0, 1.0, 2.0, 4.0, 8.0)
 COMPARED = 3
 """Claims that a code is compared with: one's own, and those that one may collect for others; always so many comparisons."""
 
+_HASH = "SELECT CASE WHEN ?1 IS NOT NULL THEN argon2id(?1, ?2) END AS hash"
+
 
 class CodeKind(StrEnum):
     """How a code reaches the citizen; each kind has its own length, so that a typed code tells its kind."""
@@ -161,7 +163,8 @@ async def reinstate(tx: Transaction, claim_id: str) -> None:
 
 async def hashed(tx: Transaction, vault: Vault, secret: str, salt: bytes) -> bytes:
     """HMAC(device key, Argon2id(secret, salt)), worked out in the database's thread (about 40 ms)."""
-    row = await tx.one("SELECT argon2id(?, ?) AS hash", (secret.encode(), salt))
+    row = await tx.one(_HASH, (secret.encode(), salt))
+    await tx.one(_HASH, (None, None))  # SQLite keeps what was bound to a statement until it is bound anew
     assert row is not None
     return vault.peppered(row["hash"])
 
@@ -169,24 +172,25 @@ async def hashed(tx: Transaction, vault: Vault, secret: str, salt: bytes) -> byt
 async def _matching(
     tx: Transaction, vault: Vault, subject: bytes, code: str, stamp: Stamp
 ) -> tuple[str, Collector] | None:
-    """The claim that the code opens, and who the subject is to it; the work is the same whatever of it exists."""
-    rows: list[Row | None] = [
-        *await tx.all(
-            "SELECT * FROM (SELECT code.*, 'owner' AS relation, '' AS collector_id, since FROM claim JOIN code USING (claim_id)"
-            " WHERE claim.id_index = ?1 AND state = 'stocked' AND code.kind = ?3"
-            " UNION ALL SELECT code.*, relation, collector_id, since"
-            " FROM collector JOIN claim USING (claim_id) JOIN code USING (claim_id)"
-            " WHERE collector.id_index = ?1 AND state = 'stocked' AND code.kind = ?3)"
-            " ORDER BY collector_id <> '', since, claim_id LIMIT ?2",
-            (subject, COMPARED, kind_of(code)),
-        )
-    ]
+    """The claim that the code opens, and who the subject is to it; the work is the same whatever of it exists.
+
+    Where there are fewer than COMPARED codes, rows that nothing opens stand in their places.
+    """
+    rows = await tx.all(
+        "SELECT claim_id, salt, hash, expires, consumed, 'owner' AS relation, '' AS collector_id, since, 0 AS stand_in"
+        " FROM claim JOIN code USING (claim_id) WHERE claim.id_index = ?1 AND state = 'stocked' AND code.kind = ?2"
+        " UNION ALL SELECT claim_id, salt, hash, expires, consumed, relation, collector_id, since, 0"
+        " FROM collector JOIN claim USING (claim_id) JOIN code USING (claim_id)"
+        " WHERE collector.id_index = ?1 AND state = 'stocked' AND code.kind = ?2"
+        " UNION ALL SELECT 'nobody', ?3, zeroblob(32), 0.0, NULL, 'owner', '', 0.0, 1 FROM json_each(?4)"
+        " ORDER BY stand_in, collector_id, since, claim_id LIMIT ?5",
+        (subject, kind_of(code), subject[:SALT_BYTES], f"[{','.join('0' * COMPARED)}]", COMPARED),
+    )
     now = await attempts.effective_now(tx, stamp.wall)
     found = None
-    for row in rows + [None] * (COMPARED - len(rows)):
-        salt = subject[:SALT_BYTES] if row is None else row["salt"]
-        equal = hmac.compare_digest(await hashed(tx, vault, code, salt), bytes(32) if row is None else row["hash"])
-        if found is None and row is not None and equal and _lives(row, now):
+    for row in rows:
+        equal = hmac.compare_digest(await hashed(tx, vault, code, row["salt"]), row["hash"])
+        if equal and found is None and _lives(row, now):
             found = str(row["claim_id"]), Collector(Relation(row["relation"]), row["collector_id"])
     return found
 

@@ -33,7 +33,7 @@ from lockerd.model.identity import FaceReason
 from sim.clients import Page
 from sim.faces import Nuisance, Person, draw_portrait, draw_scene, encode
 from sim.harness import Harness, Setting, free_addresses
-from sim.scenarios import Scene, scene_of
+from sim.scene import Scene, scene_of
 from tests.bench.face import DATA, FRAME
 
 PROBE = Path(__file__).parent / "probe"

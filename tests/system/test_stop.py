@@ -10,7 +10,7 @@ import aiohttp
 from sim.clients import eventually
 from sim.harness import Harness, Setting, free_addresses
 from sim.robot import visit_of
-from sim.scenarios import scene_of
+from sim.scene import scene_of
 from sim.verdict import read_database
 
 

@@ -54,6 +54,7 @@ def setting(name: str, unit: str = "lockerd.service") -> str:
 
 def test_the_unit_is_in_step_with_the_daemon() -> None:
     assert setting("Type") == "notify"
+    assert setting("LimitCORE") == "0", "a core dump within a session holds its citizen"
     assert setting("RestartPreventExitStatus") == str(EX_CONFIG)
     assert float(setting("TimeoutStartSec")) > READY_WITHIN
     credential = setting("LoadCredential").split(":")[0]
