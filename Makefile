@@ -10,11 +10,7 @@
 # make bench-face   lockerd's face chain against InsightFace's own, on the same models, frame and threads
 # make bench-worker the daemon's loop and memory beside a worker that works flat out, frames a second
 # make fuzz         coverage-guided fuzzing of every parser (SECONDS=60 each)
-<<<<<<< HEAD
-.PHONY: setup test demo soak lint lock picture bench-wires line-faults fuzz conformance bench-face
-=======
-.PHONY: setup test demo soak crash-images crash-attempts lint lock picture bench-wires fuzz conformance bench-face bench-worker
->>>>>>> main
+.PHONY: setup test demo soak crash-images crash-attempts lint lock picture bench-wires line-faults fuzz conformance bench-face bench-worker
 .DEFAULT_GOAL := demo
 
 PYTHON ?= python3
