@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.float32]
 MIN_SCORE = 0.5
 _OVERLAP = 0.4
 _STRIDES = (8, 16, 32)
-_MOST_SIZES = 8  # of a camera there are one or two; files of an evaluation have any
+_MOST_SIZES = 16  # of a camera there are one or two; files of an evaluation have any
 
 
 @dataclass(frozen=True, slots=True, eq=False)

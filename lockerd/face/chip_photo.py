@@ -54,6 +54,8 @@ class ProgramDecoder:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+            assert process.stdout is not None
+            await process.stdout.read()  # to its end: the pipe is closed while there is a loop to do it
         if status or not picture or len(picture) > MAX_PICTURE_BYTES:
             raise DeviceError(_DECODER, f"gave no picture (exit status {status}, {len(picture)} bytes)")
         return picture

@@ -12,7 +12,16 @@ from pathlib import Path
 import aiohttp
 
 from lockerd.errors import ConfigError, LinkError
-from lockerd.face.pack import MANIFEST, MAX_FILE_BYTES, SIGNATURE_SUFFIX, Manifest, Model, read_checked, read_manifest
+from lockerd.face.pack import (
+    MANIFEST,
+    MAX_FILE_BYTES,
+    SIGNATURE_SUFFIX,
+    Golden,
+    Manifest,
+    Model,
+    read_checked,
+    read_manifest,
+)
 
 Progress = Callable[[str, int, int | None], None]
 """Called with a file's name, its bytes so far and its whole length, None where the server does not tell."""
@@ -31,20 +40,23 @@ async def fetch(manifest_file: Path, target: Path, *, mirror: str, progress: Pro
     another sha256, LinkError where the server gives up.
     """
     manifest = read_manifest(manifest_file)
-    addresses = {
-        model.file: f"{mirror.rstrip('/')}/{model.file}" if mirror else model.address for model in manifest.models
-    }
-    for file, address in addresses.items():
-        if not address:
+    entries: tuple[Model | Golden, ...] = (
+        *manifest.models,
+        *([manifest.golden] if manifest.golden is not None else []),
+    )
+    addresses = {entry.file: f"{mirror.rstrip('/')}/{entry.file}" if mirror else entry.address for entry in entries}
+    for entry in entries:
+        if not addresses[entry.file]:
+            source = f" ({entry.source})" if isinstance(entry, Model) else ""
             raise ConfigError(
-                f"{manifest_file.stem}: {file} has no public address; give --mirror, or get it from its source "
-                f"({next(m.source for m in manifest.models if m.file == file)}) and pair it with --models"
+                f"{manifest_file.stem}: {entry.file} has no public address; give --mirror, or get it from its source{source} "
+                "and pair it with --models"
             )
     target.mkdir(parents=True, exist_ok=True)
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
-        for model in manifest.models:
-            if not _is_there(target, model):
-                await _fetch_file(session, addresses[model.file], target, model, progress)
+        for entry in entries:
+            if not _is_there(target, entry):
+                await _fetch_file(session, addresses[entry.file], target, entry, progress)
     _put(target / MANIFEST, manifest_file.read_bytes())
     signature = manifest_file.with_name(manifest_file.name + SIGNATURE_SUFFIX)
     if signature.is_file():
@@ -52,9 +64,9 @@ async def fetch(manifest_file: Path, target: Path, *, mirror: str, progress: Pro
     return manifest
 
 
-def _is_there(target: Path, model: Model) -> bool:
+def _is_there(target: Path, entry: Model | Golden) -> bool:
     try:
-        read_checked(target, model)
+        read_checked(target, entry)
     except ConfigError:
         return False
     return True
@@ -67,27 +79,29 @@ def _put(file: Path, data: bytes) -> None:
 
 
 async def _fetch_file(
-    session: aiohttp.ClientSession, address: str, target: Path, model: Model, progress: Progress
+    session: aiohttp.ClientSession, address: str, target: Path, entry: Model | Golden, progress: Progress
 ) -> None:
-    part = target / (Path(model.file).name + ".part")
+    part = target / (Path(entry.file).name + ".part")
     for attempt in range(TRIES):
         if attempt:
             await asyncio.sleep(_PAUSE * 2 ** (attempt - 1))
         try:
-            await _continue(session, address, part, model, progress)
+            await _continue(session, address, part, entry, progress)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             failure = f"{type(error).__name__}"
             continue
         break
     else:
         raise LinkError(f"{address}: gave up after {TRIES} tries ({failure}); run the command again to go on from here")
-    if hashlib.sha256(part.read_bytes()).hexdigest() != model.sha256.lower():
+    if hashlib.sha256(part.read_bytes()).hexdigest() != entry.sha256.lower():
         part.unlink()
         raise ConfigError(f"{address}: sha256 is not the manifest's; the file was thrown away, ask for it elsewhere")
-    part.replace(target / model.file)
+    part.replace(target / entry.file)
 
 
-async def _continue(session: aiohttp.ClientSession, address: str, part: Path, model: Model, progress: Progress) -> None:
+async def _continue(
+    session: aiohttp.ClientSession, address: str, part: Path, entry: Model | Golden, progress: Progress
+) -> None:
     """Load what is missing of a file. Raises what aiohttp raises where the connection is cut."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
@@ -105,4 +119,4 @@ async def _continue(session: aiohttp.ClientSession, address: str, part: Path, mo
                 if have > MAX_FILE_BYTES:
                     raise LinkError(f"{address}: is larger than {MAX_FILE_BYTES} bytes; ask for it elsewhere")
                 file.write(chunk)
-                progress(model.file, have, whole)
+                progress(entry.file, have, whole)

@@ -103,6 +103,7 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     file: str
     sha256: str
     vector: bytes
+    address: str = ""
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -278,6 +278,8 @@ class FaceClient:
                 process.kill()
             life.inward.close()
             await process.wait()
+            with contextlib.suppress(ConnectionError):
+                await life.outward.read()  # to its end: the pipe is closed while there is a loop to do it
         return "ended"
 
     async def _serve(self, life: _Life) -> None:

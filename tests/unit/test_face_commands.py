@@ -384,6 +384,9 @@ async def test_fetch_by_the_command_line(server: Server, tmp_path: Path, capsys:
     done = await asyncio.to_thread(main, ["models", "fetch", str(known(server, tmp_path)), *packs])
     assert done == 0
     assert str(tmp_path / "packs" / "synthetic") in capsys.readouterr().out
+    whole = ["models", "fetch", str(server.folder / "manifest.json"), "--mirror", server.url, "--packs"]
+    assert await asyncio.to_thread(main, [*whole, str(tmp_path / "mirrored")]) == 0
+    assert await asyncio.to_thread(main, ["models", "verify", "--packs", str(tmp_path / "mirrored")]) == 0
     assert await asyncio.to_thread(main, ["models", "fetch", "permissive-2026", *packs]) == 78
     assert "no public address" in capsys.readouterr().err
     assert await asyncio.to_thread(main, ["models", "fetch", "nobody-knows", *packs]) == 78
