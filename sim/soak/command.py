@@ -73,6 +73,10 @@ def summary(reports: list[Report]) -> dict[str, object]:
                 "trace": report.trace,
                 "peak_rss_mb": report.peak_rss_mb,
                 "kinds": report.counts,
+                "rss_mb_by_month": [month.rss_mb for month in report.months],
+                "database_mb_by_month": [month.database_mb for month in report.months],
+                "wal_mb_by_month": [month.wal_mb for month in report.months],
+                "log_kb_a_day_by_month": [month.log_kb_a_day for month in report.months],
             }
             for report in reports
         ],
