@@ -6,10 +6,15 @@
 # make setup        .venv only
 # make picture      docs/kiosk.png again, from a real run
 # make bench-wires  the bus owner against bare pymodbus and against the wire's limit
+# make line-faults  10,000 motions over a line that loses, delays, doubles and mixes (MOTIONS=10000 LOSS=0.1 SEED=1)
 # make bench-face   lockerd's face chain against InsightFace's own, on the same models, frame and threads
 # make bench-worker the daemon's loop and memory beside a worker that works flat out, frames a second
 # make fuzz         coverage-guided fuzzing of every parser (SECONDS=60 each)
+<<<<<<< HEAD
+.PHONY: setup test demo soak lint lock picture bench-wires line-faults fuzz conformance bench-face
+=======
 .PHONY: setup test demo soak crash-images crash-attempts lint lock picture bench-wires fuzz conformance bench-face bench-worker
+>>>>>>> main
 .DEFAULT_GOAL := demo
 
 PYTHON ?= python3
@@ -60,6 +65,9 @@ test: $(READY) lint
 
 bench-wires: $(READY)
 	$(BIN)/python -m tests.bench.wires
+
+line-faults: $(READY)
+	$(BIN)/python -m tests.bench.line_faults --motions $(or $(MOTIONS),10000) --loss $(or $(LOSS),0.1) --seed $(or $(SEED),1)
 
 bench-face: $(READY)
 	@$(BIN)/python -m tests.bench.face --threads 1

@@ -1,4 +1,6 @@
-"""The command line: `lockerd --config FILE run | check | verify | staff add NAME`, `lockerd models …`, `lockerd face …`."""
+"""The command line: `lockerd --config FILE run | check | verify | report identity | staff add NAME`, `lockerd models …`,
+`lockerd face …`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from lockerd.app import make_state_dir, run
 from lockerd.config import Config, load_config, load_device_key
 from lockerd.drivers import SystemClock
@@ -19,6 +23,7 @@ from lockerd.log import configure
 from lockerd.preflight import preflight
 from lockerd.store import staff
 from lockerd.store.database import Database, Transaction
+from lockerd.store.identity_report import identity_report, in_words
 from lockerd.store.journal import Stamper
 from lockerd.store.vault import Vault
 from lockerd.store.verify import verify
@@ -40,6 +45,10 @@ def main(argv: list[str] | None = None) -> int:
         "verify", help="check the ledger of a stopped machine, or of a backup, and say what is wrong"
     )
     check.add_argument("--database", type=Path, help="database file; without it, that of the configuration")
+    reports = commands.add_parser("report", help="what the journal tells").add_subparsers(dest="report", required=True)
+    identity = reports.add_parser("identity", help="how often people were sent away wrongly; the daemon may run")
+    identity.add_argument("--json", action="store_true", help="print one JSON object")
+    identity.add_argument("--database", type=Path, help="database file; without it, that of the configuration")
     accounts = commands.add_parser("staff", help="staff accounts").add_subparsers(dest="staff_command", required=True)
     add = accounts.add_parser("add", help="make an account, or change its PIN; the PIN is read from standard input")
     add.add_argument("name")
@@ -56,6 +65,8 @@ def main(argv: list[str] | None = None) -> int:
                 return face_commands.run_face(arguments)
             case "verify":
                 return _verify(arguments.database or load_config(arguments.config).database)
+            case "report":
+                return _report(arguments.database or load_config(arguments.config).database, arguments.json)
         configure(sys.stderr)
         config = load_config(arguments.config)
         key = load_device_key(arguments.config, config, Path(os.environ.get("CREDENTIALS_DIRECTORY", "")))
@@ -100,6 +111,13 @@ def _verify(path: Path) -> int:
         print(f"unsettled: {words}")
     print(f"{path}: {len(report.wrong)} wrong, {len(report.unsettled)} unsettled" if report.wrong else f"{path}: sound")
     return EX_FAILED if report.wrong else EX_OK
+
+
+def _report(path: Path, as_json: bool) -> int:
+    """Print how often people were sent away wrongly, as far as the journal tells."""
+    report = identity_report(path)
+    print(msgspec.json.encode(report).decode() if as_json else in_words(report))
+    return EX_OK
 
 
 async def _add_staff(path: Path, config: Config, key: bytes, name: str, pin: str) -> None:

@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from firmware_protocol.units import UnitKind
 from lockerd.condition import Condition, Parts, standing
 from lockerd.config import Config, CrtDispenser
+from lockerd.custody_desk import CustodyDesk
 from lockerd.devices.crt import CrtMover
 from lockerd.devices.crt_module import CrtModule
 from lockerd.devices.crt_tally import TallyFile
@@ -30,6 +31,7 @@ from lockerd.doing import Doing, Readers
 from lockerd.drivers import MODULE, READERS, Drivers, real_drivers
 from lockerd.errors import DatabaseDamaged, StartFailed, StoreError
 from lockerd.intake import Intake, keep_templates, send_messages
+from lockerd.issuing import Issuing
 from lockerd.listening import Listener, listening
 from lockerd.loading import Loading
 from lockerd.maintenance import Maintenance
@@ -53,6 +55,7 @@ from lockerd.store.opening import set_aside
 from lockerd.store.retention import DAY, Retention
 from lockerd.store.vault import Vault
 from lockerd.supervise import Standing, Supervisor
+from lockerd.tries import Tries
 from lockerd.watching import Watching
 from lockerd.web.console import console_app
 from lockerd.web.health import HealthReport, health_app
@@ -215,6 +218,7 @@ class Assembled:
     session: Session
     views: Views
     maintenance: Maintenance
+    desk: CustodyDesk
     standing: Callable[[], Standing]
     alive: Callable[[], Awaitable[bool]]
 
@@ -239,8 +243,26 @@ def assemble(
     def new_journey_id() -> str:
         return random.randbytes(8).hex()
 
-    doing = Doing(db=db, vault=vault, motions=motions, readers=by_place, stamp=stamp, policy=config.policy)
-    stocking = Stocking(vault, stamp, partial(codes.new_code, random.randrange))
+    issuing = Issuing(
+        db=db,
+        vault=vault,
+        stamp=stamp,
+        new_code=partial(codes.new_code, random.randrange),
+        lifetimes={
+            codes.CodeKind.PICKUP: config.codes.pickup_days * DAY,
+            codes.CodeKind.LETTER: config.codes.letter_days * DAY,
+        },
+    )
+    stocking = Stocking(issuing)
+    doing = Doing(
+        db=db,
+        vault=vault,
+        motions=motions,
+        readers=by_place,
+        stamp=stamp,
+        policy=config.policy,
+        send_codes=issuing.to_holder,
+    )
     recovery = Recovery(
         db=db,
         vault=vault,
@@ -259,7 +281,7 @@ def assemble(
         Retention(**{name: days * DAY for name, days in asdict(config.retention).items()}),
         clock_is_right=lambda: link.status.clock_right,
     )
-    intake = Intake(db, vault, face, stamp)
+    intake = Intake(db, vault, face, stamp, issuing)
     link = OfficeLink(
         LinkSettings(config.office.url),
         LockerIdentity(config.machine.id, epoch, boot, {"lockerd": version("lockerd")}),
@@ -288,6 +310,7 @@ def assemble(
         changed=lambda: session.condition_changed(),  # noqa: PLW0108 the session comes after
         pace=drivers.pace,
     )
+    tries = Tries(db, stamp)
     session = Session(
         doing=doing,
         watching=Watching(motions, readers["counter"], face, config.patience.face, drivers.pace.watched),
@@ -300,9 +323,13 @@ def assemble(
         ways=lambda: replace(
             condition.ways(), no_code=config.policy.without_code, number=config.policy.names(Evidence.NUMBER)
         ),
+        tries=tries,
     )
     loading = Loading(db, vault, motions, by_place, stamp, stocking)
-    maintenance = Maintenance(db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp)
+    maintenance = Maintenance(
+        db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp, issuing=issuing
+    )
+    desk = CustodyDesk(db=db, session=session, motions=motions, stocking=stocking, stamp=stamp)
 
     async def alive() -> bool:
         await db.read(journal.position)
@@ -310,11 +337,13 @@ def assemble(
 
     registry = CollectorRegistry()
     registry.register(condition)
+    registry.register(tries)
     return Assembled(
         boot=boot,
         session=session,
         views=views,
         maintenance=maintenance,
+        desk=desk,
         standing=lambda: standing(condition.report(), session.recovered, recovery.waiting_for),
         alive=alive,
         work={
@@ -325,6 +354,7 @@ def assemble(
             "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
             "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp),
             "housekeeping": housekeeping.run,
+            "codes": issuing.watch,
             "condition": condition.run,
             "maintenance": maintenance.run,
             "session": session.run,
@@ -345,6 +375,7 @@ def assemble(
                 "console",
                 console_app(
                     maintenance=maintenance,
+                    desk=desk,
                     health=condition.report,
                     new_token=lambda: random.randbytes(32).hex(),
                     now=drivers.monotonic,

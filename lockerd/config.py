@@ -30,6 +30,7 @@ def _key(description: str) -> Meta:
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Baud = Annotated[int, Meta(ge=1200, le=921600)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
+CodeDays = Annotated[float, Meta(gt=0, le=90)]
 Span = Annotated[float, Meta(gt=0, le=10)]
 Days = Annotated[int, Meta(ge=7, le=3650)]
 
@@ -149,6 +150,13 @@ class Sms(Section, frozen=True):
     directory: Annotated[Path, _key("Folder of the messages; made with mode 0700 if it is missing.")]
 
 
+class Codes(Section, frozen=True):
+    """How long codes live, from the moment when their card can be collected."""
+
+    pickup_days: Annotated[CodeDays, _key("Days that a pickup code lives.")] = 7.0
+    letter_days: Annotated[CodeDays, _key("Days that a letter code lives; the letter travels in them.")] = 30.0
+
+
 class Kiosk(Section, frozen=True):
     """The citizen's screen."""
 
@@ -212,6 +220,7 @@ class Config(Section, frozen=True):
     health: Health
     dispenser: MailboxDispenser | CrtDispenser = MailboxDispenser()
     patience: PatienceSeconds = PatienceSeconds()
+    codes: Codes = Codes()
     retention: RetentionDays = RetentionDays()
     review: Review = Review()
     policy: Policy = Policy()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -19,6 +19,7 @@ from lockerd.pickup.state import (
     CheckCode,
     ChipRead,
     ClaimChecked,
+    CodeSent,
     Effect,
     EndJourney,
     Event,
@@ -33,6 +34,7 @@ from lockerd.pickup.state import (
     Record,
     RecordOldTaken,
     RecordTaken,
+    SendCode,
     TicketIssued,
 )
 from lockerd.ports import IdReader
@@ -91,9 +93,11 @@ class Doing:
         readers: Readers,
         stamp: Callable[[], Stamp],
         policy: Policy,
+        send_codes: Callable[[str], Awaitable[None]],
     ) -> None:
         self._db = db
         self._policy = policy
+        self._send_codes = send_codes
         self._vault = vault
         self._motions = motions
         self._readers = readers
@@ -121,6 +125,9 @@ class Doing:
                 return await self._check_code(effect, journey)
             case FindClaim():
                 return await self._find_claim(effect, journey)
+            case SendCode():
+                group.create_task(self._send_code(effect.id_number), name="send code")
+                return CodeSent()
             case Prepare():
                 group.create_task(self._prepare(journey), name="prepare")
                 return None
@@ -161,6 +168,12 @@ class Doing:
     async def _find_claim(self, effect: FindClaim, journey: Journey) -> ClaimChecked:
         claim = await self._db.read(lambda tx: claims.for_id(tx, self._vault, effect.id_number))
         return await self._answer(claim, journey, None, THE_OWNER)
+
+    async def _send_code(self, id_number: str) -> None:
+        try:
+            await self._send_codes(id_number)
+        except StoreError as error:
+            log.warning("code not sent", error=str(error))
 
     async def _answer(
         self, claim: Claim | None, journey: Journey, attempts_left: int | None, collector: Collector

@@ -11,9 +11,10 @@ from functools import partial
 import structlog
 
 from lockerd.errors import LinkError
-from lockerd.model.cards import ManifestCollector
+from lockerd.issuing import Issuing
+from lockerd.model.cards import ManifestCollector, ManifestItem
 from lockerd.model.policy import Relation
-from lockerd.office.manifest import Announced, DownItem
+from lockerd.office.manifest import Announced, CodeExtension, CodeReissue, DownItem, Withdrawn
 from lockerd.ports import FaceVerifier, SmsSender
 from lockerd.store import claims, journal, messages, templates
 from lockerd.store.collectors import Named
@@ -36,23 +37,32 @@ class Intake:
     vault: Vault
     face: FaceVerifier
     stamp: Callable[[], Stamp]
+    issuing: Issuing
 
     async def take(self, item: DownItem) -> None:
         """Make one item durable. Raises FaceUnavailable while no template can be made: the office sends it again."""
-        if not isinstance(item, Announced):
-            await self.db.transaction(lambda tx: claims.withdraw(tx, item.claim_id, self.stamp()))
-            return
-        enrolment = await self.face.enrol(item.item.photo)
+        match item:
+            case Announced():
+                await self._announced(item.item)
+            case Withdrawn():
+                await self.db.transaction(lambda tx: claims.withdraw(tx, item.claim_id, self.stamp()))
+            case CodeReissue():
+                await self.issuing.on_command(item.claim_id, item.not_after, item.letter_code)
+            case CodeExtension():
+                await self.issuing.on_command(item.claim_id, item.not_after, None)
+
+    async def _announced(self, item: ManifestItem) -> None:
+        enrolment = await self.face.enrol(item.photo)
         if enrolment.template is None:
-            log.warning("photo not usable", claim=item.item.claim_id, reason=enrolment.reason)
-        named = [await self._named(item.item.claim_id, one) for one in item.item.collectors]
-        claim_id = item.item.claim_id
+            log.warning("photo not usable", claim=item.claim_id, reason=enrolment.reason)
+        named = [await self._named(item.claim_id, one) for one in item.collectors]
 
         async def put(tx: Transaction) -> None:
             stamp = self.stamp()
-            kept = await claims.put_item(tx, self.vault, item.item, enrolment.template, stamp, named)
+            kept = await claims.put_item(tx, self.vault, item, enrolment.template, stamp, named)
+            await self.issuing.letter(tx, item.claim_id, item.letter_code)
             if kept and named:
-                data = {"claim_id": claim_id, "relations": [one.relation.value for one in named]}
+                data = {"claim_id": item.claim_id, "relations": [one.relation.value for one in named]}
                 await journal.append(tx, "lockerd.collectors.named", data, stamp=stamp)
 
         await self.db.transaction(put)

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from lockerd.doing import Readers, read_chip
-from lockerd.model.cards import Chip, Claim
+from lockerd.doing import EVENTS, Readers, read_chip
+from lockerd.model.cards import Chip, Claim, ClaimState
 from lockerd.model.custody import Motion, Order, Outcome, Place, Result, Sensor, Unit
 from lockerd.model.staffing import LoadLine, LoadReport, RejectReason
 from lockerd.motions import Motions
 from lockerd.stocking import STOCKED, Stocking
-from lockerd.store import claims, journal, ledger
+from lockerd.store import claims, codes, journal, ledger
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
@@ -30,6 +30,14 @@ def decide(chip: Chip | None, claim: Claim | None, slot: int | None) -> RejectRe
     if slot is None:
         return RejectReason.MACHINE_FULL
     return None
+
+
+async def _wanted(tx: Transaction, claim: Claim | None) -> bool:
+    """Whether a card of the claim may come from the feeder: it is awaited, or was in doubt and staff found it."""
+    if claim is None or claim.state is not ClaimState.STOCKED:
+        return claim is not None and claim.state is ClaimState.EXPECTED
+    place, _slot = await ledger.place_of(tx, claim.claim_id)
+    return place is Place.IN_DOUBT
 
 
 @dataclass(slots=True)
@@ -76,24 +84,26 @@ class Loading:
     async def _match(self, tx: Transaction, chip: Chip | None) -> tuple[Claim | None, int | None]:
         if chip is None:
             return None, None
-        claim = await claims.expected_for_chip(tx, self.vault, chip.id_number, chip.valid_from)
-        return claim, await ledger.free_slot(tx)
+        claim = await claims.for_chip(tx, self.vault, chip.id_number, chip.valid_from)
+        return claim if await _wanted(tx, claim) else None, await ledger.free_slot(tx)
 
     async def _store(self, claim: Claim, slot: int | None, staff: str) -> bool:
         claim_id = claim.claim_id
+        new = claim.state is ClaimState.EXPECTED
 
         async def before(tx: Transaction) -> None:
             await ledger.move(tx, claim_id, Place.TRANSPORT, self.stamp(), reason="chip read while loading")
 
         async def after(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
             if place is Place.SLOT and slot is not None:
+                await codes.reinstate(tx, claim_id)
                 await self.stocking.announce(tx, claim_id, slot)
 
         made = await self.motions.make(
             Order(Unit.DISPENSER, Motion.STORE, slot),
             card_id=claim_id,
-            journey_id=f"staff:{staff}",
-            event=STOCKED,
+            journey_id=f"staff:{staff}" if new else "",
+            event=STOCKED if new else EVENTS[Motion.STORE],
             before=before,
             after=after,
         )

@@ -8,15 +8,22 @@ from collections.abc import Callable
 import structlog
 
 from lockerd.errors import DeviceError, FloorTaken, StaffWorkFailed
+from lockerd.issuing import IssueResult, Issuing
 from lockerd.loading import Loading
 from lockerd.model.custody import Motion, Order, Outcome, Place, Result, SlotRecord, Unit
 from lockerd.model.staffing import BinReport, LoadReport
 from lockerd.motions import Motions
 from lockerd.session import Session
-from lockerd.store import journal, ledger, staff
+from lockerd.store import emptying, journal, ledger, lookups, staff
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
+
+_REFUSED = {
+    IssueResult.NOT_COLLECTABLE: "the card in this slot cannot be collected; ask the office",
+    IssueResult.NO_PHONE: "no telephone is known; the office can write a letter",
+    IssueResult.NO_CODE: "there is no code to extend; send a new one",
+}
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +40,7 @@ class Maintenance:
         loading: Loading,
         motions: Motions,
         stamp: Callable[[], Stamp],
+        issuing: Issuing,
     ) -> None:
         self._db = db
         self._vault = vault
@@ -40,6 +48,7 @@ class Maintenance:
         self._loading = loading
         self._motions = motions
         self._stamp = stamp
+        self._issuing = issuing
         self._trays: asyncio.Queue[tuple[str, asyncio.Future[None]]] = asyncio.Queue(maxsize=1)
 
     async def run(self) -> None:
@@ -92,7 +101,7 @@ class Maintenance:
 
         async def emptied(tx: Transaction, outcome: Outcome, _place: Place | None) -> None:
             if outcome.result is Result.DONE:
-                reports.append(BinReport(counted, await ledger.empty_bin(tx, name, counted, self._stamp())))
+                reports.append(BinReport(counted, await emptying.empty_bin(tx, name, counted, self._stamp())))
 
         async with self._session.staff_at_work():
             await self._motions.make(Order(Unit.RECYCLER, Motion.EMPTY_BIN), journey_id=f"staff:{name}", after=emptied)
@@ -100,6 +109,26 @@ class Maintenance:
             raise StaffWorkFailed("the recycler did not take the emptying; close its door and try again")
         return reports[0]
 
+    async def reissue_code(self, name: str, slot: int) -> None:
+        """Send a new pickup code to whom the card in `slot` waits for. Raises StaffWorkFailed."""
+        said(await self._issuing.reissue(await self._claim_in(slot), f"staff:{name}"))
+
+    async def extend_code(self, name: str, slot: int) -> None:
+        """Let the codes of whom the card in `slot` waits for live a whole lifetime from now. Raises StaffWorkFailed."""
+        said(await self._issuing.extend(await self._claim_in(slot), f"staff:{name}"))
+
+    async def _claim_in(self, slot: int) -> str:
+        card_id = await self._db.transaction(lambda tx: lookups.card_in(tx, slot))
+        if card_id is None:
+            raise StaffWorkFailed("no card lies in this slot; look at the slots")
+        return card_id
+
     async def settle(self) -> bool:
         """After a jam was cleared by hand: bring the card path to rest; True when pickups are served again."""
         return await self._session.settle()
+
+
+def said(result: IssueResult) -> None:
+    """Raise StaffWorkFailed with the words for a wish that was refused."""
+    if result is not IssueResult.DONE:
+        raise StaffWorkFailed(_REFUSED[result])

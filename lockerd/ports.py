@@ -80,6 +80,13 @@ class Reviewer(Protocol):
         """Ask once and wait at most `seconds`; nothing of the request is kept, and it is not repeated. Raises LinkError."""
 
 
+class ChipPhotoDecoder(Protocol):
+    """Turns the 1,024 bytes of a chip's photo (GA 490; the codec is licensed) into a picture."""
+
+    async def decode(self, photo: bytes) -> bytes:
+        """A JPEG or PNG file. Raises DeviceError where the bytes are no photo or nobody answers in time."""
+
+
 class SmsSender(Protocol):
     """Takes one message for delivery; the same `message_id` twice is delivered once."""
 

@@ -23,6 +23,7 @@ from lockerd.pickup.table import step
 from lockerd.ports import Cabinet
 from lockerd.recovery import Recovery, Resume
 from lockerd.reviewing import Reviewing
+from lockerd.tries import Tries
 from lockerd.watching import Watching
 
 log = structlog.get_logger(__name__)
@@ -57,8 +58,10 @@ class Session:
         patience: Mapping[Patience, float],
         new_journey_id: Callable[[], str],
         ways: Callable[[], Ways],
+        tries: Tries,
     ) -> None:
         self._doing = doing
+        self._tries = tries
         self._watching = watching
         self._reviewing = reviewing
         self._recovery = recovery
@@ -196,6 +199,7 @@ class Session:
     async def _decide(self, event: Event) -> tuple[Effect, ...]:
         before = self._journey
         self._journey, effects = step(before, event)
+        await self._tries.note(before, event)
         if before.stage is Stage.IDLE and self._journey.stage is not Stage.IDLE:
             self._journey = replace(self._journey, journey_id=self._new_journey_id())
             await self._doing.begin(self._journey.journey_id)

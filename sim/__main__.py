@@ -16,6 +16,7 @@ COMMANDS = {
     "office": ("sim.office", "the simulated central office"),
     "inbox": ("sim.inbox", "the simulated town's telephones"),
     "run": ("sim.run", "play scenarios against the whole and judge the end"),
+    "chip-photo": ("sim.chip_photo", "decode the photo of a simulated chip, as a licensed library would a real one"),
     "soak": ("sim.soak.command", "simulated days of the daemon in memory, under fire, with a checker"),
     "demo": ("sim.demo", "everything at once, with a dock page to play the world"),
 }

@@ -12,6 +12,7 @@ from firmware_protocol.mailbox import ExceptionCode
 from firmware_protocol.units import Light, UnitKind
 from sim.camera import Scene
 from sim.carousel import CarouselMechanism
+from sim.chip_photo import LENGTH, photo_block
 from sim.crt_dispenser import CrtDispenser, Send
 from sim.firmware import UnitFirmware
 from sim.id_reader import ChipData, SamvDevice, resident_chip
@@ -187,7 +188,9 @@ class Machine:
                 return None
             self.last_read[name] = found
             one = self._cards[found]
-            return resident_chip(one.name, one.id_number, one.valid_from, one.valid_to)
+            face = self._faces.get(one.person_id)
+            photo = bytes(LENGTH) if face is None else photo_block(face)
+            return resident_chip(one.name, one.id_number, one.valid_from, one.valid_to, photo)
 
         return chip
 

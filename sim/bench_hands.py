@@ -1,7 +1,7 @@
 """Hands and power switch of a unit that stands alone, for whoever proves it: `POST /bench {"do": NAME}` on the control port.
 
-The names say what is done at the unit and no card's name, so that a client needs to know nothing of the simulated town:
-power-off, power-on, feed-card, take-from-exit, insert-card, take-from-throat, open-door, close-door.
+The names say what is done at the unit and no card's name, so that a client needs to know nothing of the simulated town;
+an answer with status 400 lists them.
 """
 
 from __future__ import annotations
@@ -48,8 +48,20 @@ def _acts(machine: Machine) -> dict[str, Callable[[], None]]:
     def insert() -> None:
         world.insert_old(_some(machine, Place.PERSON))
 
-    def door(level: bool | None) -> None:
-        machine.units["cabinet"].stick("door_open", level)
+    def stick(part: str, sensor: str, level: bool | None) -> Callable[[], None]:
+        return lambda: machine.units[part].stick(sensor, level)
+
+    def fill(level: bool | None) -> None:
+        machine.units["dispenser"].stick("retract_full", level)
+        machine.units["recycler"].stick("bin_full", level)
+
+    def block() -> None:
+        machine.units["dispenser"].jam("present")
+        machine.units["recycler"].jam("retain")
+
+    def free() -> None:
+        for part in ("dispenser", "recycler"):
+            machine.units[part].clear_jam()
 
     return {
         "power-off": machine.cut_power,
@@ -58,8 +70,23 @@ def _acts(machine: Machine) -> dict[str, Callable[[], None]]:
         "take-from-exit": world.take_new,
         "insert-card": insert,
         "take-from-throat": world.take_old,
-        "open-door": lambda: door(True),
-        "close-door": lambda: door(None),
+        "open-door": stick("cabinet", "door_open", True),
+        "close-door": stick("cabinet", "door_open", None),
+        "open-hatch": stick("cabinet", "hatch_open", True),
+        "close-hatch": stick("cabinet", "hatch_open", None),
+        "open-tamper": stick("cabinet", "tamper", True),
+        "close-tamper": stick("cabinet", "tamper", None),
+        "key-on": stick("cabinet", "key_switch", True),
+        "key-off": stick("cabinet", "key_switch", None),
+        "mains-off": stick("cabinet", "mains", False),
+        "mains-on": stick("cabinet", "mains", None),
+        "block-path": block,
+        "free-path": free,
+        "fill-box": lambda: fill(True),
+        "empty-box": lambda: fill(None),
+        "empty-feeder": world.empty_feeder,
+        "block-exit": stick("dispenser", "exit", True),
+        "free-exit": stick("dispenser", "exit", None),
     }
 
 

@@ -93,6 +93,12 @@ class Office:
         """Let the office answer 503 for `seconds` from now on; 0 brings it back."""
         await _json(self.session, "POST", f"http://{self.address}/sim/absent", {"seconds": seconds})
 
+    async def write_letter(self, claim_id: str) -> str:
+        """Let the office write to somebody without a telephone; returns the letter code."""
+        body = {"claim_id": claim_id, "wish": "letter"}
+        letter = await _json(self.session, "POST", f"http://{self.address}/sim/code", body)
+        return str(letter["letter_code"])
+
 
 @dataclass(frozen=True, slots=True)
 class Inbox:

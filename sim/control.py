@@ -87,6 +87,12 @@ class ClearJam(Act, frozen=True):
     unit: str
 
 
+class TakeStuck(Act, frozen=True):
+    """Pull the card that got stuck in a unit's path out by hand."""
+
+    unit: str
+
+
 class StickSensor(Act, frozen=True):
     """Fix a sensor of a unit at a level, or let it see again (null)."""
 
@@ -130,6 +136,7 @@ AnyAct = (
     | EmptyRetract
     | Jam
     | ClearJam
+    | TakeStuck
     | StickSensor
     | CutPower
     | RestorePower
@@ -172,6 +179,8 @@ def perform(machine: Machine, act: AnyAct) -> None:
             _unit(machine, unit).jam(motion)
         case ClearJam(unit):
             _unit(machine, unit).clear_jam()
+        case TakeStuck(unit):
+            world.take_stuck(_unit(machine, unit).kind)
         case StickSensor(unit, sensor, level):
             _unit(machine, unit).stick(sensor, level)
         case CutPower():

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from firmware_protocol.crc import crc16
 from firmware_protocol.units import UnitKind
 from sim import wrong_firmware as wrong
+from sim import wrong_trouble as trouble
 from sim.firmware import UnitFirmware
 from sim.modbus_slave import Answer, RegisterDevice, answer
 
@@ -100,6 +101,12 @@ DEFECTS: dict[str, Defect] = {
     "claims-done-without-card": Defect(
         "says done although there was no card", wrong.ClaimsDoneWithoutCard, kinds=_MOVERS
     ),
+    "hides-jam": Defect("ends a jammed motion as done", trouble.HidesJam, kinds=_MOVERS),
+    "forgets-card": Defect("knows of no card that its sensors do not see", trouble.ForgetsCard, kinds=_MOVERS),
+    "invents-card": Defect("believes that a card came that did not", trouble.InventsCard, kinds=_DISPENSER),
+    "overfills": Defect("never looks whether its box is full", trouble.Overfills, kinds=_MOVERS),
+    "pushes-into-card": Defect("never looks whether a card is in the way", trouble.PushesIntoCard, kinds=_DISPENSER),
+    "blind-contact": Defect("has a tamper contact that does not follow", trouble.BlindContact, kinds=_CABINET),
     "counts-before-motion": Defect("counts a card when the motor starts", wrong.CountsBeforeMotion, kinds=_MOVERS),
     "counts-presented-as-taken": Defect("counts a held card as dispensed", wrong.CountsPresentedAsTaken, kinds=_MOVERS),
     "misses-taken-without-power": Defect(

@@ -235,6 +235,11 @@ class Harness:
         """End lockerd with SIGKILL."""
         await self._children["lockerd"].kill()
 
+    @property
+    def lockerd_pid(self) -> int:
+        """The process that is lockerd now. Raises ProcessDied while there is none."""
+        return self._children["lockerd"].pid
+
     async def cut_power(self) -> None:
         """Take the power from machine and daemon together; motors stop where they are."""
         await asyncio.gather(self.world.act("cut_power"), self.kill_lockerd())

@@ -22,7 +22,9 @@ class ChipData:
     added_address: str = ""
 
 
-def resident_chip(name: str, id_number: str, valid_from: str, valid_to: str) -> ChipData:
+def resident_chip(
+    name: str, id_number: str, valid_from: str, valid_to: str, photo: bytes = bytes(samv.PHOTO_LENGTH)
+) -> ChipData:
     """The chip of a resident's card; birth and sex follow from the 18-character number. Dates are YYYYMMDD or 长期."""
     return ChipData(
         ResidentText(
@@ -35,7 +37,8 @@ def resident_chip(name: str, id_number: str, valid_from: str, valid_to: str) -> 
             issuer="测试市公安局",
             valid_from=valid_from,
             valid_to=valid_to,
-        )
+        ),
+        photo,
     )
 
 

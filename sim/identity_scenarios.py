@@ -28,6 +28,27 @@ async def _wrong_person(scene: Scene) -> Expectation:
     return scene.ends(owner)
 
 
+async def _letter_code(scene: Scene) -> Expectation:
+    """The telephone is lost: the office writes a letter, and its code does what the message's would."""
+    person = renewing(scene)[0]
+    letter_code = await scene.harness.office.write_letter(person.new_card.card_id)
+
+    await event(scene, "lockerd.code.reissued")
+    await scene.comes(visit_of(person, letter_code), ends="done")
+    return scene.ends(person)
+
+
+async def _new_code(scene: Scene) -> Expectation:
+    """The message is deleted: the ID card on the reader has a new code sent, and the earlier one is worth nothing."""
+    person = renewing(scene)[0]
+    earlier = await scene.code(person)
+    await scene.comes(replace(visit_of(person, None), wants_code=True), ends="code")
+    expect_notice(scene, "code_sent")
+    await scene.comes(replace(visit_of(person, earlier), codes=(earlier, await scene.code(person))), ends="done")
+    expect_notice(scene, "code_wrong")
+    return scene.ends(person)
+
+
 async def _guardian(scene: Scene) -> Expectation:
     """A guardian collects a minor's card by the own ID card and face; strangers with the code are turned away."""
     guardian, child = renewing(scene)[:2]
@@ -69,6 +90,8 @@ def expect_notice(scene: Scene, notice: str) -> None:
 
 
 STORIES: dict[str, Story] = {
+    "letter-code": _letter_code,
+    "new-code": _new_code,
     "wrong-person": _wrong_person,
     "guardian": _guardian,
 }

@@ -2,7 +2,7 @@
 
 Lockers: `POST /v1/hello`, `POST /v1/lockers/{id}/events`, `GET /v1/lockers/{id}/down`, `PUT /v1/lockers/{id}/status`.
 The simulator's own: `GET /sim/ledger`, `GET /sim/status`, `POST /sim/announce`, `POST /sim/withdraw`, `POST /sim/absent`,
-`POST /sim/entrust`, `GET /sim/events`.
+`POST /sim/code`, `POST /sim/entrust`, `GET /sim/events`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import hashlib
 import json
 import re
 import time
@@ -33,6 +34,8 @@ MAX_WAIT = 60.0
 """Seconds that a long-poll is held at most."""
 RETRY_AFTER = 1
 """Seconds that an absent office asks to wait: it does not know for how long it will be gone."""
+COMMAND_SECONDS = 3600.0
+"""For how long a locker may carry out a command."""
 STATUS_INTERVAL = 30.0
 PEOPLE = 12
 """How many people's cards are announced at the first start."""
@@ -66,6 +69,7 @@ class Office:
                 web.post("/sim/announce", self._announce),
                 web.post("/sim/withdraw", self._withdraw),
                 web.post("/sim/absent", self._absent),
+                web.post("/sim/code", self._code),
                 web.post("/sim/entrust", self._entrust),
                 web.get("/sim/events", self._told),
             ]
@@ -176,6 +180,19 @@ class Office:
         self._wake()
         return web.json_response({"ok": True})
 
+    async def _code(self, request: web.Request) -> web.Response:
+        """Have a claim's code reissued or extended; `wish` is pickup, letter or extend. A letter is answered as it is printed."""
+        body = await _object(request)
+        claim_id, wish = body.get("claim_id"), body.get("wish")
+        if not isinstance(claim_id, str) or wish not in ("pickup", "letter", "extend"):
+            raise _refusal("claim_id and wish (pickup, letter, extend) are needed")
+        code = letter_code(claim_id) if wish == "letter" else ""
+        kind = "code.extend" if wish == "extend" else "code.reissue"
+        command: Json = {"type": kind, "claim_id": claim_id, "not_after": self._now() + COMMAND_SECONDS}
+        self._books.command({**command, "letter_code": code} if code else command)
+        self._wake()
+        return web.json_response({"letter_code": code, "qr": f"LC1{code}"} if code else {})
+
     async def _entrust(self, request: web.Request) -> web.Response:
         told = await _object(request)
         if not self._books.entrust(str(told.get("claim_id")), str(told.get("to")), str(told.get("relation"))):
@@ -218,6 +235,12 @@ def _count(body: Json, key: str) -> int:
 
 def _refusal(reason: str) -> web.HTTPBadRequest:
     return web.HTTPBadRequest(text=json.dumps({"error": reason}), content_type="application/json")
+
+
+def letter_code(claim_id: str) -> str:
+    """What the office prints for a claim: 14 digits and their check digits (ISO/IEC 7064, MOD 97-10)."""
+    digits = int.from_bytes(hashlib.sha256(f"letter {claim_id}".encode()).digest()) % 10**14
+    return f"{digits:014}{98 - digits * 100 % 97:02}"
 
 
 def manifest(seed: int, n: int) -> list[Json]:

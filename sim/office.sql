@@ -38,6 +38,13 @@ CREATE TABLE old_card (
     state TEXT NOT NULL
 ) STRICT;
 
+CREATE TABLE card (
+    card_id TEXT PRIMARY KEY,
+    place TEXT NOT NULL,
+    slot INTEGER,
+    responsible TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE down (
     cursor INTEGER PRIMARY KEY AUTOINCREMENT,
     body TEXT NOT NULL             -- JSON without the cursor

@@ -230,6 +230,11 @@ class Books:
             _send_down(db, {"type": "manifest.withdraw", "claim_id": claim_id})
             return True
 
+    def command(self, body: Json) -> None:
+        """Put a command on the down channel."""
+        with self._transaction() as db:
+            _send_down(db, body)
+
     def page(self, after: int) -> Page:
         """The items after a cursor, oldest first, at most `PAGE_ITEMS` or about `PAGE_BYTES`."""
         with self._transaction() as db:
@@ -263,6 +268,12 @@ class Books:
                     for claim_id, state, slot, locked, n in claims
                 },
                 "old_cards": dict(db.execute("SELECT claim_id, state FROM old_card ORDER BY claim_id").fetchall()),
+                "cards": {
+                    card_id: {"place": place, "slot": slot, "responsible": responsible}
+                    for card_id, place, slot, responsible in db.execute(
+                        "SELECT card_id, place, slot, responsible FROM card ORDER BY card_id"
+                    )
+                },
                 "events": events,
                 "last_seq": last,
                 **dict(db.execute("SELECT name, n FROM tally").fetchall()),
@@ -288,6 +299,8 @@ def _book(db: sqlite3.Connection, element: object) -> str | None:
     if slot is not None and (type(slot) is not int or not 0 <= slot <= _MAX_SLOT):
         return None
     claim_id = named or card_id  # a new card is called as its claim
+    if kind == "lockerd.card.moved" and not _book_card(db, data):
+        return None
     known = db.execute("UPDATE claim SET events = events + 1 WHERE claim_id = ?", (claim_id,)).rowcount == 1
     if not known:
         needed = kind in _CLAIM_STATE.keys() - _WITHOUT_CARD or named is not None
@@ -303,6 +316,17 @@ def _book(db: sqlite3.Connection, element: object) -> str | None:
     elif kind in _OLD_CARD_STATE:
         db.execute("INSERT OR REPLACE INTO old_card VALUES (?, ?)", (claim_id, _OLD_CARD_STATE[kind]))
     return kind
+
+
+def _book_card(db: sqlite3.Connection, data: Json) -> bool:
+    """Book where a card is and who is responsible for it; False for an event that does not say so."""
+    told = (data.get("card_id"), data.get("place"), data.get("responsible"))
+    if not all(isinstance(one, str) and one for one in told):
+        return False
+    db.execute(
+        "INSERT OR REPLACE INTO card (card_id, place, responsible, slot) VALUES (?, ?, ?, ?)", (*told, data.get("slot"))
+    )
+    return True
 
 
 def _is_name(value: object) -> bool:

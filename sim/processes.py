@@ -47,6 +47,13 @@ class Child:
                 start_new_session=True,
             )
 
+    @property
+    def pid(self) -> int:
+        """Its process id. Raises ProcessDied before `start` and after `stop` or `kill`."""
+        if self._process is None:
+            raise ProcessDied(f"{self.name} does not run")
+        return self._process.pid
+
     def check(self) -> None:
         """Raise ProcessDied when the process ended although nobody stopped it."""
         if self._process is not None and self._process.returncode is not None:

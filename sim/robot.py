@@ -28,6 +28,8 @@ PAGE_SECONDS = 45.0
 TAP_AGAIN = 2.0
 """Seconds after which an unanswered act is repeated."""
 
+LETTER_DIGITS = 16
+
 ANNOUNCED_SECONDS = 60.0
 """How long the office may take to announce cards that staff load already."""
 
@@ -61,9 +63,10 @@ class Body:
 class Visit:
     """What one visit brings to the machine.
 
-    `codes` are typed in turn, one per code page; none at all means "no code". `card` is held to the reader; without one the
-    citizen's number is typed. `face` is the person before the camera. `old_cards` are inserted in turn. `takes` False
-    leaves the new card standing in the exit; `leaves_at` names the page on which the citizen cancels.
+    `codes`, of SMS or letter, are typed in turn, one per code page; none at all means "no code". `card` is held to the reader;
+    without one the citizen's number is typed. `wants_code` has a new code sent instead of going on. `face` is the person before
+    the camera. `old_cards` are inserted in turn. `takes` False leaves the new card standing in the exit; `leaves_at` names the
+    page on which the citizen cancels.
     """
 
     person: Citizen
@@ -71,6 +74,7 @@ class Visit:
     codes: tuple[str, ...] = ()
     card: str | None = None
     old_cards: tuple[str, ...] = ()
+    wants_code: bool = False
     takes: bool = True
     leaves_at: str | None = None
 
@@ -117,11 +121,14 @@ class Robot:
                 case "code", "none":
                     if begun and not codes:
                         return page
-                    await self._tap(page, *(("code", codes.pop(0)) if codes else ("no_code", "")))
+                    await self._tap(page, *(_typed(codes.pop(0)) if codes else ("no_code", "")))
                     begun = True
                 case view, "none" if view == visit.leaves_at:
                     await self._tap(page, "cancel")
                 case "identify", "none":
+                    if visit.wants_code and page.notice != "card_for_code":
+                        await self._tap(page, "send_code")
+                        continue
                     await self._identify(page, visit)
                 case "face", _:
                     await self._look(visit.face)
@@ -253,6 +260,10 @@ class Robot:
         finally:
             moved_on.cancel()
         return done
+
+
+def _typed(code: str) -> tuple[str, str]:
+    return ("letter_code" if len(code) == LETTER_DIGITS else "code"), code
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,13 +67,22 @@ async def _old_card_not_inserted(scene: Scene) -> Expectation:
 
 
 async def _jam(scene: Scene) -> Expectation:
-    """The picker jams: the old card comes back with a ticket; staff clear it; the card is still collectable."""
+    """The picker jams: the old card comes back with a ticket; staff clear it; the card is still collectable.
+
+    What a bought dispenser left between two positions it does not draw in: staff take it out and load it again.
+    """
     person = renewing(scene)[0]
     world = scene.harness.world
+    by_hand = scene.harness.setting.bought
     await world.act("jam", unit="dispenser", motion="pick")
     await scene.comes(visit_of(person, await scene.code(person)), ends="fault", faults=["jam", "in_doubt"])
     with scene.body.own_time():  # the citizen waits for staff
-        await Staff(scene.harness.console, world).clear_jam("dispenser", STAFF_NAME, STAFF_PIN)
+        staff = Staff(scene.harness.console, world)
+        if by_hand:
+            await world.act("take_stuck", unit="dispenser")
+        await staff.clear_jam("dispenser", STAFF_NAME, STAFF_PIN)
+        if by_hand:
+            await staff.load([person.new_card.card_id], STAFF_NAME, STAFF_PIN)
     await scene.collects_by_card(person)
     return scene.ends(person)
 

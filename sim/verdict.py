@@ -44,11 +44,15 @@ class DaemonRecord:
     journal: int
     events: int
     blocked: frozenset[int] = frozenset()
+    cards: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class OfficeLedger:
-    """What the office booked from the events it received, `last_seq` being the last one."""
+    """What the office booked from the events it received, `last_seq` being the last one.
+
+    `cards` is, as that of the daemon, the place of each card with who is responsible for it.
+    """
 
     new: Mapping[str, str]
     kept: frozenset[str]
@@ -57,6 +61,7 @@ class OfficeLedger:
     duplicates: int
     gaps: int
     poison: int = 0
+    cards: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,10 @@ def read_database(path: Path) -> DaemonRecord:
         on_the_way = "SELECT count(*) FROM card WHERE role = 'old' AND place NOT IN ('bin', 'taken', 'removed')"
         journal = database.execute("SELECT coalesce(max(seq), 0), count(*) FROM journal").fetchone()
         blocked = database.execute("SELECT slot FROM slot WHERE state = 'blocked'").fetchall()
+        chains = database.execute(
+            "SELECT card_id, target, slot, responsible FROM card_move"
+            " WHERE move_id IN (SELECT max(move_id) FROM card_move GROUP BY card_id)"
+        ).fetchall()
         return DaemonRecord(
             new={claim_id: outside.get(place, place) for claim_id, place in new.items()},
             kept=frozenset(claim_id for (claim_id,) in kept),
@@ -118,6 +127,7 @@ def read_database(path: Path) -> DaemonRecord:
             journal=journal[0],
             events=journal[1],
             blocked=frozenset(slot for (slot,) in blocked),
+            cards={card_id: _whose(place, slot, responsible) for card_id, place, slot, responsible in chains},
         )
 
 
@@ -144,6 +154,10 @@ def read_ledger(ledger: Mapping[str, Any]) -> OfficeLedger:
         duplicates=ledger["duplicates"],
         gaps=ledger["gaps"],
         poison=ledger.get("poison", 0),
+        cards={
+            card_id: _whose(card["place"], card["slot"], card["responsible"])
+            for card_id, card in ledger.get("cards", {}).items()
+        },
     )
 
 
@@ -162,6 +176,10 @@ def disagreements(truth: PhysicalTruth, daemon: DaemonRecord, office: OfficeLedg
             f"old card of {claim_id} is kept for the {name}, but not in the bin"
             for claim_id in sorted(kept - truth.in_bin)
         ]
+    for card_id in sorted(daemon.cards.keys() | office.cards.keys()):
+        here, there = daemon.cards.get(card_id, "unknown"), office.cards.get(card_id, "unknown")
+        if here != there:
+            found.append(f"card {card_id}: {here} for the daemon, {there} for the office")
     on_the_way = sum(where not in {"bin", WITH_CITIZEN, WITH_STAFF} for where in truth.old.values())
     figures = (
         ("old cards neither kept nor out", on_the_way, "for the daemon", daemon.on_the_way),
@@ -198,6 +216,10 @@ def disappointments(
     if office.duplicates and not expected.power_lost:
         found.append(f"events sent twice to the office: {office.duplicates}, expected none")
     return tuple(found)
+
+
+def _whose(place: str, slot: int | None, responsible: str) -> str:
+    return f"{place}{'' if slot is None else f' {slot}'} ({responsible})"
 
 
 def _count(cards: Mapping[str, str], where: str) -> int:

@@ -224,9 +224,20 @@ class World:
         for card in cards:
             self._put(card, Spot(Place.LOAD))
 
+    def empty_feeder(self) -> None:
+        """Staff take all cards out of the feeder again."""
+        self._empty(Place.LOAD)
+
     def take_rejects(self) -> None:
         """Staff take all cards out of the reject lane."""
         self._empty(Place.REJECT_LANE)
+
+    def take_stuck(self, path: UnitKind) -> None:
+        """Staff pull the card that got stuck in a unit's path out by hand."""
+        card = self.card_between(path)
+        if card is None:
+            raise Impossible("no card is stuck")
+        self._put(card, Spot(Place.TRAY))
 
     def empty_bin(self) -> None:
         """Staff take all cards out of the bin; its counter stays until the unit is told."""

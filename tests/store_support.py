@@ -8,13 +8,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from lockerd.issuing import Issuing
 from lockerd.model.cards import ClaimKind, ManifestItem
 from lockerd.model.custody import Motion, Order, Outcome, Plan, Result, Unit
 from lockerd.store import ledger
+from lockerd.store.codes import CodeKind
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
 
+CODE_LIFE = 7 * 86400.0
 NOW = 1_800_000_000.0
 STAMP = Stamp(NOW, 12.5, "boot-1")
 DONE = Outcome(Result.DONE)
@@ -38,6 +41,11 @@ def item(claim_id: str = "N000001", **changes: str) -> ManifestItem:
         "phone": "+8619900000001",
     } | changes
     return ManifestItem(claim_id=claim_id, kind=ClaimKind.RENEWAL, photo=b"", **values)
+
+
+def issuing(db: Database, code: str = "20482048") -> Issuing:
+    lifetimes = {CodeKind.PICKUP: CODE_LIFE, CodeKind.LETTER: 30 * 86400.0}
+    return Issuing(db, vault(int(code) % 1000), lambda: STAMP, lambda: code, lifetimes)
 
 
 @asynccontextmanager

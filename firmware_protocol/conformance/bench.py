@@ -107,14 +107,15 @@ class Bench:
             )
         return status
 
-    def fails(self, opcode: Opcode, *faults: Fault, arg0: int = 0) -> str:
-        """One motion that the sensors forbid; what was seen. Raises Finding."""
+    def fails(self, opcode: Opcode, fault: Fault, *, arg0: int = 0, defect: Defect | None = None) -> str:
+        """One motion that the sensors forbid; what was seen. Raises Finding, with `defect` if that names it better."""
         status = self.make(opcode, arg0)
-        expected = " or ".join(fault.name for fault in faults)
         if status.result is Result.DONE:
-            raise Finding(Defect.CLAIMS_DONE_WITHOUT_CARD, f"{opcode.name} {arg0}: DONE, not {expected}")
-        if status.fault not in faults:
-            raise Finding(Defect.WRONG_MOTION, f"{opcode.name} {arg0}: fault {status.fault.name}, not {expected}")
+            raise Finding(defect or Defect.CLAIMS_DONE_WITHOUT_CARD, f"{opcode.name} {arg0}: DONE, not {fault.name}")
+        if status.fault is not fault:
+            raise Finding(
+                defect or Defect.WRONG_MOTION, f"{opcode.name} {arg0}: fault {status.fault.name}, not {fault.name}"
+            )
         return f"{opcode.name}: {status.fault.name}"
 
     def wait(self, condition: Callable[[StatusBlock], bool], seconds: float = SETTLE_SECONDS) -> StatusBlock | None:

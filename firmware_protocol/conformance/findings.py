@@ -42,6 +42,12 @@ class Defect(StrEnum):
     DONE_BEFORE_MOTION = "done-before-motion"
     CLAIMS_DONE_WITHOUT_CARD = "claims-done-without-card"
     WRONG_MOTION = "wrong-motion"
+    HIDES_JAM = "hides-jam"
+    FORGETS_CARD = "forgets-card"
+    INVENTS_CARD = "invents-card"
+    OVERFILLS = "overfills"
+    PUSHES_INTO_CARD = "pushes-into-card"
+    BLIND_CONTACT = "blind-contact"
     COUNTS_BEFORE_MOTION = "counts-before-motion"
     COUNTS_PRESENTED_AS_TAKEN = "counts-presented-as-taken"
     MISCOUNTS = "miscounts"
@@ -96,6 +102,12 @@ _MEANINGS: dict[Defect, str] = {
     Defect.DONE_BEFORE_MOTION: "A command is reported done while its motion still runs.",
     Defect.CLAIMS_DONE_WITHOUT_CARD: "A motion is reported done although there was no card to move.",
     Defect.WRONG_MOTION: "A motion ends otherwise than its opcode says, by result, position or sensors.",
+    Defect.HIDES_JAM: "A motion that was stopped on its way is not reported as a fault.",
+    Defect.FORGETS_CARD: "A card that no sensor sees is reported as if no card were in the path.",
+    Defect.INVENTS_CARD: "A card is reported in the path although none came.",
+    Defect.OVERFILLS: "A motion into a full retract position or bin is not refused with fault BIN_FULL.",
+    Defect.PUSHES_INTO_CARD: "A motion to where a card is already is not refused with fault TARGET_OCCUPIED.",
+    Defect.BLIND_CONTACT: "A contact of the cabinet does not follow what is done to it.",
     Defect.COUNTS_BEFORE_MOTION: "A total counts before the motion is over.",
     Defect.COUNTS_PRESENTED_AS_TAKEN: "A presented card is counted as dispensed before a hand took it.",
     Defect.MISCOUNTS: "A total or the bin's count is not what happened.",

@@ -27,6 +27,21 @@ class Act(StrEnum):
     TAKE_FROM_THROAT = "take-from-throat"
     OPEN_DOOR = "open-door"
     CLOSE_DOOR = "close-door"
+    OPEN_HATCH = "open-hatch"
+    CLOSE_HATCH = "close-hatch"
+    OPEN_TAMPER = "open-tamper"
+    CLOSE_TAMPER = "close-tamper"
+    KEY_ON = "key-on"
+    KEY_OFF = "key-off"
+    MAINS_OFF = "mains-off"
+    MAINS_ON = "mains-on"
+    BLOCK_PATH = "block-path"
+    FREE_PATH = "free-path"
+    FILL_BOX = "fill-box"
+    EMPTY_BOX = "empty-box"
+    EMPTY_FEEDER = "empty-feeder"
+    BLOCK_EXIT = "block-exit"
+    FREE_EXIT = "free-exit"
 
     @property
     def words(self) -> str:
@@ -43,6 +58,21 @@ _WORDS: dict[Act, str] = {
     Act.TAKE_FROM_THROAT: "Pull the card out of the throat",
     Act.OPEN_DOOR: "Open the door",
     Act.CLOSE_DOOR: "Close the door",
+    Act.OPEN_HATCH: "Open the loading hatch",
+    Act.CLOSE_HATCH: "Close the loading hatch",
+    Act.OPEN_TAMPER: "Open the tamper contact",
+    Act.CLOSE_TAMPER: "Close the tamper contact",
+    Act.KEY_ON: "Turn the key switch on",
+    Act.KEY_OFF: "Turn the key switch off",
+    Act.MAINS_OFF: "Cut the mains, and leave the battery connected",
+    Act.MAINS_ON: "Give the mains back",
+    Act.BLOCK_PATH: "Block the mechanics (pull the motor's plug, or hold a card in the path) so that the next motion gets stuck",
+    Act.FREE_PATH: "Free the mechanics again",
+    Act.FILL_BOX: "Fill the retract position or the bin, or cover its full sensor",
+    Act.EMPTY_BOX: "Make room in it again, or uncover its full sensor",
+    Act.EMPTY_FEEDER: "Take all cards out of the load feeder",
+    Act.BLOCK_EXIT: "Hold a card at the exit so that the exit's sensor sees it",
+    Act.FREE_EXIT: "Take that card away from the exit",
 }
 
 

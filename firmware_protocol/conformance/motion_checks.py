@@ -102,7 +102,7 @@ def dispenser_interlocks(bench: Bench) -> str:
 def load_store_pick(bench: Bench) -> str:
     """LOAD, STORE and PICK carry a card between feeder, transport and slot."""
     before = fed(bench)
-    refused = bench.fails(Opcode.LOAD, Fault.TARGET_OCCUPIED)
+    refused = bench.fails(Opcode.LOAD, Fault.TARGET_OCCUPIED, defect=Defect.PUSHES_INTO_CARD)
     stored_at = _stored(bench)
     bench.done(
         Opcode.PICK, stored_at, at=Position.TRANSPORT, slot=stored_at, present=Sensor.TRANSPORT, absent=Sensor.SLOT
@@ -275,10 +275,3 @@ def supply(bench: Bench) -> str:
             Defect.WRONG_STATUS, f"temperature {temperature / 10} degrees Celsius, battery {detail[CABINET_BATTERY]} %"
         )
     return f"{temperature / 10} degrees Celsius, battery {detail[CABINET_BATTERY]} %"
-
-
-def door(bench: Bench) -> str:
-    """The door's sensor follows the door."""
-    bench.after(Act.OPEN_DOOR, lambda now: bool(now.sensors & Sensor.DOOR_OPEN), "sensor DOOR_OPEN set")
-    bench.after(Act.CLOSE_DOOR, lambda now: not now.sensors & Sensor.DOOR_OPEN, "sensor DOOR_OPEN clear")
-    return "opened, closed"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from firmware_protocol.conformance import mailbox_checks as mailbox
 from firmware_protocol.conformance import motion_checks as motions
 from firmware_protocol.conformance import power_checks as power
+from firmware_protocol.conformance import trouble_checks as trouble
 from firmware_protocol.conformance import wire_checks as wires
 from firmware_protocol.conformance.bench import Bench, Wire
 from firmware_protocol.conformance.findings import Defect, Finding, Skipped
@@ -67,6 +68,7 @@ PLAN: tuple[Check, ...] = (
     Check("align", "9.1 ALIGN", motions.align, kinds=_DISPENSER),
     Check("no-card", "9.1 needs; 10.4 NO_CARD, SLOT_EMPTY", motions.dispenser_interlocks, kinds=_DISPENSER),
     Check("load-store-pick", "9.1 LOAD, STORE, PICK", motions.load_store_pick, kinds=_DISPENSER),
+    Check("empty-feeder", "9.1 needs of LOAD; 10.4 NO_CARD", trouble.empty_feeder, kinds=_DISPENSER),
     Check("present", "9.1 PRESENT, RETRACT; 7.2 taken", motions.present_retract_take, kinds=_DISPENSER),
     Check("capture", "9.1 CAPTURE; 7.3 retained", motions.capture, kinds=_DISPENSER),
     Check("reject", "9.1 REJECT", motions.reject, kinds=_DISPENSER),
@@ -78,7 +80,14 @@ PLAN: tuple[Check, ...] = (
     Check("lights", "9.3 LIGHT", motions.lights, kinds=_CABINET),
     Check("climate", "9.3 FAN, HEATER", motions.climate, kinds=_CABINET),
     Check("supply", "8.4 detail registers", motions.supply, kinds=_CABINET, moves=False),
-    Check("door", "10.6 DOOR_OPEN", motions.door, kinds=_CABINET),
+    Check("door", "10.6 DOOR_OPEN", trouble.contact("door"), kinds=_CABINET),
+    Check("hatch", "10.6 HATCH_OPEN", trouble.contact("hatch"), kinds=_CABINET),
+    Check("tamper", "10.6 TAMPER", trouble.contact("tamper"), kinds=_CABINET),
+    Check("key-switch", "10.6 KEY_SWITCH", trouble.contact("key-switch"), kinds=_CABINET),
+    Check("mains", "10.6 MAINS", trouble.mains, kinds=_CABINET),
+    Check("occupied-exit", "9.1 needs; 10.4 TARGET_OCCUPIED", trouble.occupied_exit, kinds=_DISPENSER),
+    Check("full-box", "9.1, 9.2 needs; 10.4 BIN_FULL", trouble.full_box, kinds=_MOVERS),
+    Check("jam", "7.1, 7.4, 7.5; 10.4 JAM", trouble.jam, kinds=_MOVERS),
     Check("power-idle", "6.1, 6.2, 6.4 what survives a power cut", power.idle),
     Check("power-taken", "6.3 taken while the power was off", power.taken_meanwhile, kinds=_MOVERS),
     Check("power-interrupted", "5.1 INTERRUPTED; 6.1", power.interrupted, kinds=_MOVERS),

@@ -15,6 +15,7 @@ from firmware_protocol.blocks import COMMAND, IDENTITY, STATUS, CommandBlock, Id
 from firmware_protocol.crc import crc16, crc16_of_registers
 from firmware_protocol.declaration import VERSION, Block, Flaw
 from firmware_protocol.export.card_vectors import card_texts, samv_streams
+from firmware_protocol.export.crt_vectors import crt_streams
 from firmware_protocol.line import (
     ExceptionCode,
     exception_response,
@@ -64,6 +65,7 @@ def vectors() -> str:
         "conclusions": [*_conclusions()],
         "rtu": _rtu(),
         "samv": [*samv_streams()],
+        "crt": [*crt_streams()],
         "card_texts": [*card_texts()],
     }
     return _json(document) + "\n"
@@ -79,6 +81,7 @@ _READ_ME = [
     "rtu: each `request` is sent to a unit that is as `identity` and `status` say; `response` null: the unit stays silent.",
     "samv: `stream` goes into the parser of the reader (direction request) or the host (reply); `frames` come out of it, the"
     " other bytes are dropped once the line fell silent.",
+    "crt: the same for the bought dispenser; direction request is the module's parser. A control byte is a frame of its own.",
     "card_texts: the 256 bytes of a card's text; `layout` null: it is none. `wrong_fields` hold values that no true card has.",
 ]
 

@@ -168,7 +168,7 @@ class CrtMover:
             _log.warning("module not reset", device=self._module.name, error=str(error))
             return Outcome(Result.IN_DOUBT, Fault.SILENT)
         if refusal is not None or not isinstance(look, Seen):
-            self._fault = fault_of(refusal.code if refusal is not None else str(look)) or Fault.MOTOR
+            self._fault = fault_of(refusal.code if refusal is not None else str(look)) or Fault.OTHER
             return await self._with_observation(Outcome(Result.FAILED, self._fault))
         self._fault = None
         if look.card is Card.NONE and not look.covered:

@@ -40,7 +40,7 @@ FAULTS: dict[str, Fault] = {
     ErrorCode.STACKER_EMPTY: Fault.SLOT_EMPTY,
     ErrorCode.BIN_FULL: Fault.BIN_FULL,
 }
-"""What an error code means for custody; codes that are not named say that the module does not work: MOTOR."""
+"""What an error code means for custody; codes that are not named say that the module does not work, and are OTHER."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Tally:
 
 def fault_of(code: str) -> Fault | None:
     """The fault that an error code means; None for NOT_RESET, which says only that the power was gone."""
-    return None if code == ErrorCode.NOT_RESET else FAULTS.get(code, Fault.MOTOR)
+    return None if code == ErrorCode.NOT_RESET else FAULTS.get(code, Fault.OTHER)
 
 
 def why_not(motion: Motion, seen: Seen) -> tuple[Result, Fault] | None:

@@ -120,7 +120,7 @@ class SamvReader:
         """
         async with self._turn:
             blocks = await self._read_card()
-        return None if blocks is None else self._chip(blocks.text)
+        return None if blocks is None else self._chip(blocks)
 
     async def probe(self) -> None:
         """Ask the module for its status, for health; raises DeviceError unless it says that it is well."""
@@ -148,15 +148,16 @@ class SamvReader:
             # Moved away, or broken: the next select tells.
         raise UnreadableCard(self._name, "the card stays in the field and cannot be read")
 
-    def _chip(self, block: bytes) -> Chip:
+    def _chip(self, blocks: CardBlocks) -> Chip:
         try:
-            text = cardtext.decode(block)
+            text = cardtext.decode(blocks.text)
         except CardTextError as error:
             raise UnreadableCard(self._name, f"the card's text cannot be decoded: {error}") from error
         wrong = cardtext.wrong_fields(text)
         if wrong:
             raise UnreadableCard(self._name, f"the card's text cannot be true: {', '.join(wrong)}")
-        return Chip(cardtext.display_name(text), text.id_number, text.valid_from, text.valid_to, self._name)
+        photo = blocks.photo if any(blocks.photo) else b""
+        return Chip(cardtext.display_name(text), text.id_number, text.valid_from, text.valid_to, self._name, photo)
 
     async def _ask(self, command: Command, timeout: float) -> Reply | None:
         """The successful reply; None when the reader says that no card answered. Raises DeviceError, UnreadableCard."""

@@ -33,7 +33,6 @@ from lockerd.model.custody import (
 _OPCODES = {motion: wire.Opcode[motion.name] for motion in Motion}
 _SENSORS = {wire.Sensor[sensor.name]: sensor for sensor in Sensor}
 _FAULTS = {wire.Fault[fault.name]: fault for fault in Fault if fault is not Fault.SILENT}
-_FAULTS[wire.Fault.OTHER] = Fault.MOTOR  # of a newer firmware: whatever it is, staff must look at the mechanics
 _PLACES: dict[wire.Position, Place | None] = {
     wire.Position.NONE: None,
     wire.Position.LOAD: Place.LOAD,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from lockerd.errors import ConfigError
-from lockerd.face.evaluate import Gathered, ReferenceKind, compare, threshold_at
+from lockerd.face.evaluate import Gathered, compare, threshold_at
 from lockerd.face.pack import Manifest, Threshold
+from lockerd.model.identity import ReferenceKind
 
 
 def calibrated(

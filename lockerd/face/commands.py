@@ -23,6 +23,7 @@ from lockerd.face.pack import (
     read_checked,
     read_manifest,
 )
+from lockerd.model.identity import ReferenceKind
 
 PACKS = Path("/var/lib/lockerd/packs")
 _BAR = 30
@@ -58,7 +59,13 @@ def add_face(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--models", type=Path, help="folder of the weights where it is not the pack's")
     for command in (evaluate, calibrate):
         command.add_argument("--images", type=Path, required=True, help="folder with one folder a person")
-        command.add_argument("--reference", choices=("photo", "chip"), default="photo")
+        command.add_argument(
+            "--reference",
+            type=ReferenceKind,
+            choices=list(ReferenceKind),
+            default=ReferenceKind.PHOTO,
+            help="photo or chip",
+        )
     evaluate.add_argument("--fuse", type=_natural, default=1, help="pictures fused into one comparison")
     evaluate.add_argument("--out", type=Path, help="folder for report.txt, report.json, det.svg and det.png")
     calibrate.add_argument(

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -23,14 +23,13 @@ import numpy.typing as npt
 from lockerd.errors import ConfigError
 from lockerd.face.adapters import Floats
 from lockerd.face.chip import as_chip_photo
-from lockerd.face.gates import middle_face
+from lockerd.face.gates import middle_face, reference_gates
 from lockerd.face.pack import Gates, Pack
 from lockerd.face.picture import Picture, decode
 from lockerd.face.pipeline import Pipeline, Sighting, fused, open_pipeline
-from lockerd.model.identity import FaceReason
+from lockerd.model.identity import FaceReason, ReferenceKind
 
 RATES = ("1e-2", "1e-3", "1e-4", "1e-5")
-ReferenceKind = Literal["photo", "chip"]
 _PICTURES = {".jpg", ".jpeg", ".png"}
 _LEAST_FALSE = 5  # fewer false matches than this at a rate say nothing of it
 _RESAMPLES = 1000
@@ -99,7 +98,9 @@ class Gathered:
     spent: dict[str, float] = field(default_factory=dict)
 
 
-def evaluate(pack: Pack, images: Path, *, reference: ReferenceKind = "photo", fuse: int = 1) -> tuple[Report, Scores]:
+def evaluate(
+    pack: Pack, images: Path, *, reference: ReferenceKind = ReferenceKind.PHOTO, fuse: int = 1
+) -> tuple[Report, Scores]:
     """Measure a pack. Raises ConfigError where the pack or the folder cannot be used."""
     found = gather(pack, images, reference)
     return report(pack, found, reference, fuse)
@@ -124,7 +125,7 @@ def report(pack: Pack, found: Gathered, reference: ReferenceKind, fuse: int) -> 
     ), scores
 
 
-def gather(pack: Pack, images: Path, reference: ReferenceKind = "photo") -> Gathered:
+def gather(pack: Pack, images: Path, reference: ReferenceKind = ReferenceKind.PHOTO) -> Gathered:
     """Look at every picture once. Raises ConfigError where the folder holds no people."""
     folders = sorted(f for f in images.iterdir() if f.is_dir()) if images.is_dir() else []
     if not folders:
@@ -151,8 +152,8 @@ def gather(pack: Pack, images: Path, reference: ReferenceKind = "photo") -> Gath
                 found.rejections[seen.value] += 1
             if enrols or not paired:
                 photo = seen
-                if reference == "chip" and isinstance(seen, Sighting) and picture is not None:
-                    photo = lens.look(as_chip_photo(picture, seen.box), _any_size(gates))
+                if reference is ReferenceKind.CHIP and isinstance(seen, Sighting) and picture is not None:
+                    photo = lens.look(as_chip_photo(picture, seen.box), reference_gates(gates, ReferenceKind.CHIP))
                 _count(found, photo, enrols=True)
                 # Without a paired reference the n-th reference and the n-th probe are the same picture.
                 if enrols or isinstance(seen, Sighting):
@@ -163,11 +164,6 @@ def gather(pack: Pack, images: Path, reference: ReferenceKind = "photo") -> Gath
                     person.probes.append(seen.vector)
         found.people.append(person)
     return found
-
-
-def _any_size(gates: Gates) -> Gates:
-    """Gates for a picture that was made as small and soft as a chip holds it."""
-    return msgspec.structs.replace(gates, eye_distance=0.0, sharpness=0.0)
 
 
 def _count(found: Gathered, seen: Sighting | FaceReason, *, enrols: bool) -> None:

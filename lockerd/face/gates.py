@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import cv2
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from lockerd.face.adapters import Face
 from lockerd.face.pack import NO_COVERING_GATE, Gates
 from lockerd.face.picture import Picture
-from lockerd.model.identity import FaceReason
+from lockerd.model.identity import FaceReason, ReferenceKind
 
 _LEAST_CHROMA = 10.0  # skin that is greyer tells nothing
 _PASSER_BY = 0.5  # a face narrower than this share of the nearest one is somebody in the street
+
+
+def reference_gates(gates: Gates, kind: ReferenceKind) -> Gates:
+    """The gates for references of a kind: a chip's photo is as small and soft as its kilobyte makes it."""
+    return gates if kind is ReferenceKind.PHOTO else msgspec.structs.replace(gates, eye_distance=0.0, sharpness=0.0)
 
 
 def one_face(_picture: Picture, faces: Sequence[Face]) -> Face | FaceReason:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from lockerd.model.identity import FaceReason, FaceVerdict, Presence
+from lockerd.model.identity import FaceReason, FaceVerdict, Presence, ReferenceKind
 
 MAX_PICTURE_BYTES = 16 * 1024 * 1024
 MAX_MESSAGE_BYTES = 24 * 1024 * 1024
@@ -19,12 +19,18 @@ BEAT_EVERY = 0.5  # seconds between signs of life
 class SourceSettings:
     """Where pictures come from: a camera's index, path or stream address, or a file's path.
 
-    `reference_kind` names the threshold that its pictures are compared at.
+    `reference_kind` names the threshold that its pictures are compared at with an office's photo.
     """
 
     kind: Literal["camera", "file"]
     address: str
     reference_kind: str = "photo"
+
+    def threshold_kind(self, kind: ReferenceKind) -> str:
+        """The threshold's name in the manifest for a reference of this kind: "chip", of an infrared camera say "ir-chip"."""
+        if kind is ReferenceKind.PHOTO:
+            return self.reference_kind
+        return kind.value if self.reference_kind == ReferenceKind.PHOTO else f"{self.reference_kind}-{kind}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +63,11 @@ class Start(msgspec.Struct, frozen=True, tag=True):
 
 
 class Enrol(msgspec.Struct, frozen=True, tag=True):
-    """Make a template of a JPEG or PNG file."""
+    """Make a template of a JPEG or PNG file, by the gates for references of this kind."""
 
     id: int
     picture: bytes
+    kind: ReferenceKind = ReferenceKind.PHOTO
 
 
 class Verify(msgspec.Struct, frozen=True, tag=True):
@@ -70,6 +77,7 @@ class Verify(msgspec.Struct, frozen=True, tag=True):
     model_id: str
     vector: bytes
     timeout: float
+    kind: ReferenceKind = ReferenceKind.PHOTO
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -85,10 +93,14 @@ class Preview(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """Models are loaded, warm and tested."""
+    """Models are loaded, warm and tested; `thresholds` are the first source's by kind of reference, for those calibrated.
+
+    `dimension` is how many numbers a vector has.
+    """
 
     model_id: str
-    threshold_id: str
+    thresholds: dict[ReferenceKind, str]
+    dimension: int
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):

@@ -25,10 +25,10 @@ from lockerd.face.adapters import (
     open_models,
     surroundings,
 )
-from lockerd.face.gates import eye_distance, gate_crop, gate_geometry, one_face, turn
+from lockerd.face.gates import eye_distance, gate_crop, gate_geometry, one_face, reference_gates, turn
 from lockerd.face.pack import Gates, Pack
 from lockerd.face.picture import Picture, checked, decode
-from lockerd.model.identity import Enrolment, FaceReason, FaceTemplate
+from lockerd.model.identity import Enrolment, FaceReason, FaceTemplate, ReferenceKind
 
 WARM_UP = 8
 _GOLDEN_COSINE = 0.98
@@ -102,13 +102,18 @@ class Pipeline:
             for face in self.detect(picture[top:bottom, left:right], _NEAR_SIZE)
         ]
 
-    def enrol(self, data: bytes) -> Enrolment:
+    def enrol(self, data: bytes, kind: ReferenceKind = ReferenceKind.PHOTO) -> Enrolment:
         """The template of the one face in a JPEG or PNG file, or why there is none; never raises."""
         picture = decode(data)
-        seen = picture if isinstance(picture, FaceReason) else self.look(picture, self.gates_reference)
+        gates = reference_gates(self.gates_reference, kind)
+        seen = picture if isinstance(picture, FaceReason) else self.look(picture, gates)
+        if not isinstance(picture, FaceReason):
+            picture.fill(0)
         if isinstance(seen, FaceReason):
             return Enrolment(None, seen)
-        return Enrolment(FaceTemplate(self.model_id, seen.vector.astype("<f4").tobytes()), FaceReason.MATCH)
+        template = FaceTemplate(self.model_id, seen.vector.astype("<f4").tobytes(), kind)
+        seen.vector.fill(0.0)
+        return Enrolment(template, FaceReason.MATCH)
 
 
 def open_pipeline(pack: Pack, threads: int = 1) -> Pipeline:

@@ -92,8 +92,13 @@ class Transaction:
     _searched: float = float("-inf")
 
     def near(self, now: float) -> Floats | None:
-        """Where to look in the next frame: around the track's last face; None where the whole frame is due."""
-        if self._box is not None and now - self._searched < WHOLE_EVERY:
+        """Where to look in the next frame: around the track's last face; None where the whole frame is due.
+
+        The frame that completes a track is searched whole: nobody else is beside the face then. A challenge is measured by
+        frames that are looked at alike.
+        """
+        enough = len(self._sightings) + 1 >= self.frames and now - self._began >= self.span
+        if self._box is not None and now - self._searched < WHOLE_EVERY and (self.asking or not enough):
             return self._box
         self._searched = now
         return None

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import struct
 import sys
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
@@ -37,7 +39,7 @@ from lockerd.face.messages import (
     pack_message,
     read_reply,
 )
-from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, FaceVerdict
+from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, FaceVerdict, ReferenceKind
 
 _log = structlog.get_logger(__name__)
 
@@ -46,6 +48,7 @@ STUCK_AFTER = 3.0  # seconds without a sign of life until a worker is killed
 ENROL_WITHIN = 5.0  # seconds for one reference picture
 _GRACE = 2.0  # seconds beyond a transaction's own deadline
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0  # seconds before a worker is started again
+_LENGTH_TOLERANCE = 1e-3
 _STEADY = 60.0  # a worker that lived this long starts the pauses anew
 
 
@@ -68,7 +71,8 @@ class _Life:
     inward: asyncio.StreamWriter
     outward: asyncio.StreamReader
     model_id: str = ""
-    threshold_id: str = ""
+    thresholds: dict[ReferenceKind, str] = field(default_factory=dict)
+    dimension: int = 0
     camera_up: bool = False
     frames: int = 0
     enrolments: dict[int, asyncio.Future[Enrolled]] = field(default_factory=dict)
@@ -76,6 +80,14 @@ class _Life:
 
     def send(self, message: Request) -> None:
         self.inward.write(pack_message(message))
+
+
+def is_unit_vector(data: bytes, dimension: int) -> bool:
+    """Whether the bytes are `dimension` finite little-endian float32 of length 1."""
+    if len(data) != 4 * dimension or not dimension:
+        return False
+    numbers = struct.unpack(f"<{dimension}f", data)
+    return all(map(math.isfinite, numbers)) and abs(math.hypot(*numbers) - 1.0) < _LENGTH_TOLERANCE
 
 
 class FaceClient:
@@ -123,7 +135,7 @@ class FaceClient:
         except TimeoutError:
             raise FaceUnavailable(self._refused or "the face worker is not ready") from None
 
-    async def enrol(self, picture: bytes) -> Enrolment:
+    async def enrol(self, picture: bytes, kind: ReferenceKind = ReferenceKind.PHOTO) -> Enrolment:
         """The template of the one face in a JPEG or PNG file, or the reason why there is none.
 
         Raises FaceUnavailable where the worker gives no answer: try again later.
@@ -136,14 +148,26 @@ class FaceClient:
         life.enrolments[number] = answer
         try:
             async with asyncio.timeout(ENROL_WITHIN):
-                life.send(Enrol(number, picture))
+                life.send(Enrol(number, picture, kind))
                 enrolled = await answer
         except TimeoutError:
             raise FaceUnavailable("the face worker gave no answer in time") from None
         finally:
             life.enrolments.pop(number, None)
-        template = FaceTemplate(life.model_id, enrolled.vector) if enrolled.vector else None
+        template = FaceTemplate(life.model_id, enrolled.vector, kind) if enrolled.vector else None
         return Enrolment(template, enrolled.reason)
+
+    def admit(self, template: FaceTemplate) -> Enrolment:
+        """A template that was made elsewhere, where this worker can compare it; else WRONG_MODEL or UNREADABLE_TEMPLATE.
+
+        Raises FaceUnavailable while no worker says which models it runs.
+        """
+        life = self._living()
+        if template.model_id != life.model_id:
+            return Enrolment(None, FaceReason.WRONG_MODEL)
+        if not is_unit_vector(template.vector, life.dimension):
+            return Enrolment(None, FaceReason.UNREADABLE_TEMPLATE)
+        return Enrolment(template, FaceReason.MATCH)
 
     async def verify(
         self, template: FaceTemplate, *, timeout: float, on_prompt: Callable[[FaceReason], None]
@@ -159,13 +183,16 @@ class FaceClient:
             if life is None or not self._ready.is_set():
                 return FaceResult(FaceVerdict.UNAVAILABLE, FaceReason.WORKER_DOWN, "", "")
             if template.model_id != life.model_id:
-                return self._result(life, FaceVerdict.NOT_VERIFIED, FaceReason.WRONG_MODEL)
+                return FaceResult(FaceVerdict.NOT_VERIFIED, FaceReason.WRONG_MODEL, life.model_id, "")
+            threshold_id = life.thresholds.get(template.kind)
+            if threshold_id is None:
+                return FaceResult(FaceVerdict.NOT_VERIFIED, FaceReason.NOT_CALIBRATED, life.model_id, "")
             number = self._next()
             answers: asyncio.Queue[Prompt | Decided | None] = asyncio.Queue()
             life.transactions[number] = answers
             decided: Decided | None = None
             try:
-                life.send(Verify(number, template.model_id, template.vector, timeout))
+                life.send(Verify(number, template.model_id, template.vector, timeout, template.kind))
                 async with asyncio.timeout(timeout + _GRACE):
                     while decided is None:
                         match await answers.get():
@@ -182,9 +209,9 @@ class FaceClient:
                 if decided is None:
                     life.send(Cancel(number))
             if decided is None:
-                return self._result(life, FaceVerdict.UNAVAILABLE, FaceReason.WORKER_DOWN)
+                return FaceResult(FaceVerdict.UNAVAILABLE, FaceReason.WORKER_DOWN, life.model_id, threshold_id)
             return FaceResult(
-                decided.verdict, decided.reason, life.model_id, life.threshold_id, decided.bucket, decided.presence
+                decided.verdict, decided.reason, life.model_id, threshold_id, decided.bucket, decided.presence
             )
 
     def latest_preview(self) -> bytes | None:
@@ -216,10 +243,6 @@ class FaceClient:
     def _next(self) -> int:
         self._number += 1
         return self._number
-
-    @staticmethod
-    def _result(life: _Life, verdict: FaceVerdict, reason: FaceReason) -> FaceResult:
-        return FaceResult(verdict, reason, life.model_id, life.threshold_id)
 
     async def _live(self) -> str:
         """Start a worker and serve its messages until it ends or is stuck; returns why."""
@@ -273,7 +296,7 @@ class FaceClient:
     def _take(self, life: _Life, reply: Reply) -> None:
         match reply:
             case Ready():
-                life.model_id, life.threshold_id = reply.model_id, reply.threshold_id
+                life.model_id, life.thresholds, life.dimension = reply.model_id, reply.thresholds, reply.dimension
                 self._refused = ""
                 self._ready.set()
                 if self._viewers:

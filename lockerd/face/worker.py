@@ -6,7 +6,9 @@ nothing: what it knows goes to the daemon.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
 import select
 import signal
 import sys
@@ -41,15 +43,17 @@ from lockerd.face.messages import (
     pack_message,
     read_request,
 )
-from lockerd.face.pack import Pack, load_pack
+from lockerd.face.pack import Pack, Threshold, load_pack
 from lockerd.face.picture import Picture
 from lockerd.face.pipeline import Pipeline, open_pipeline, self_test, stored_vector
 from lockerd.face.source import FrameSource, open_source
 from lockerd.face.transaction import Agreement, Decision, Transaction, draw_challenge
-from lockerd.model.identity import FaceReason, FaceVerdict
+from lockerd.model.identity import FaceReason, FaceVerdict, ReferenceKind
 
 EX_CONFIG = 78
 EX_PROTOCOL = 76
+MOST_MEMORY = 1 << 30  # bytes of data; a pack in use takes a quarter of it
+_PR_SET_DUMPABLE = 4  # prctl(2): then neither a core file nor a debugger sees the memory
 _IDLE = 0.25  # seconds between looks at an idle camera
 _BUSY = 0.01  # seconds between looks for a new frame while somebody waits for it
 _PREVIEW_EVERY = 0.1
@@ -115,7 +119,7 @@ class Worker:
     ) -> None:
         self._wire = wire
         self._settings = settings
-        self._thresholds = [pack.threshold(kind.reference_kind).value for kind in source_settings(settings)]
+        self._thresholds = calibrated_for(pack, settings)
         self._limits = pack.manifest.liveness
         self._pipeline = pipeline
         self._sources = sources
@@ -153,7 +157,7 @@ class Worker:
     def _take(self, request: Request) -> None:
         match request:
             case Enrol():
-                enrolment = self._pipeline.enrol(request.picture)
+                enrolment = self._pipeline.enrol(request.picture, request.kind)
                 self._pipeline.inputs.wipe()
                 vector = enrolment.template.vector if enrolment.template else b""
                 self._wire.send(Enrolled(request.id, vector, enrolment.reason))
@@ -173,12 +177,16 @@ class Worker:
         if request.model_id != self._pipeline.model_id or reference is None:
             self._wire.send(Decided(request.id, FaceVerdict.NOT_VERIFIED, FaceReason.WRONG_MODEL, None))
             return
+        thresholds = self._thresholds.get(request.kind)
+        if thresholds is None:
+            self._wire.send(Decided(request.id, FaceVerdict.NOT_VERIFIED, FaceReason.NOT_CALIBRATED, None))
+            return
         deadline = time.monotonic() + request.timeout
         challenge = draw_challenge(self._settings.challenges, self._random)
         parts = tuple(
             Transaction(
                 reference=reference,
-                threshold=threshold,
+                threshold=threshold.value,
                 frames=self._settings.frames,
                 span=self._settings.span,
                 deadline=deadline,
@@ -186,7 +194,7 @@ class Worker:
                 limits=self._limits if first else None,
                 challenge=challenge if first else None,
             )
-            for first, threshold in zip((True, False), self._thresholds, strict=False)
+            for first, threshold in zip((True, False), thresholds, strict=False)
         )
         self._running = (request.id, Agreement(parts))
         self._prompted = None
@@ -238,9 +246,28 @@ def source_settings(settings: FaceSettings) -> tuple[SourceSettings, ...]:
     return (settings.source,) if settings.second is None else (settings.source, settings.second)
 
 
+def calibrated_for(pack: Pack, settings: FaceSettings) -> dict[ReferenceKind, tuple[Threshold, ...]]:
+    """The kinds of reference that the pack has a threshold for at every source, with these, the colour camera's first."""
+    by_name = {threshold.reference_kind: threshold for threshold in pack.manifest.thresholds}
+    found = {}
+    for kind in ReferenceKind:
+        names = [source.threshold_kind(kind) for source in source_settings(settings)]
+        if all(name in by_name for name in names):
+            found[kind] = tuple(by_name[name] for name in names)
+    return found
+
+
+def confine() -> None:
+    """No more memory than a pack may want, and none of it in a core file: faces are in it."""
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def main() -> int:
     """Run until the daemon closes stdin. Exit status 78 where the pack cannot be used."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon ends this process
+    confine()
     cv2.setNumThreads(1)
     outward = os.dup(1)
     os.dup2(2, 1)  # what a library prints must not fall between messages
@@ -256,7 +283,8 @@ def main() -> int:
             models=Path(settings.models) if settings.models else None,
             signed_by=settings.signed_by,
         )
-        thresholds = [pack.threshold(kind.reference_kind) for kind in source_settings(settings)]
+        for source_setting in source_settings(settings):
+            pack.threshold(source_setting.reference_kind)
         pipeline = open_pipeline(pack, settings.threads)
         self_test(pack, pipeline)
     except ConfigError as error:
@@ -267,7 +295,8 @@ def main() -> int:
         for source in sources:
             source.newest()
         wire.send(Beat(all(source.is_up() for source in sources)))
-        wire.send(Ready(pack.model_id, thresholds[0].id))
+        names = {kind: thresholds[0].id for kind, thresholds in calibrated_for(pack, settings).items()}
+        wire.send(Ready(pack.model_id, names, pack.model("embedder").dimension))
         Worker(wire, settings, pack, pipeline, sources, SystemRandom()).serve()
     finally:
         for source in sources:

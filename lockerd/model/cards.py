@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -45,8 +45,9 @@ class ManifestItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One announced card, as the office sends it.
 
     `claim_id` is the production number of the new card. Dates are YYYYMMDD, `valid_to` may be 长期. `photo` is the
-    application photo (JPEG), base64 on the wire. `phone` is E.164. Announced again, a stocked card keeps all but its
-    templates and its collectors.
+    application photo (JPEG), base64 on the wire. `phone` is E.164, empty only where the office writes a letter instead, whose
+    code is `letter_code` (`lockerd.model.lettercode`). Announced again, a stocked card keeps all
+    but its templates and its collectors.
     """
 
     claim_id: str
@@ -58,6 +59,7 @@ class ManifestItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     phone: str
     photo: bytes
     collectors: tuple[ManifestCollector, ...] = ()
+    letter_code: str = ""
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -84,13 +86,17 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """What a reader saw on a resident ID card's chip. `reader` is the reader's name in the configuration."""
+    """What a reader saw on a resident ID card's chip. `reader` is the reader's name in the configuration.
+
+    `photo` is 1,024 bytes that a decoder can read, empty where the chip holds none; it is never kept.
+    """
 
     name: str
     id_number: str
     valid_from: str
     valid_to: str
     reader: str
+    photo: bytes = field(default=b"", repr=False, compare=False)
 
 
 def masked_name(name: str) -> str:

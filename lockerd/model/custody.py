@@ -96,6 +96,7 @@ class Fault(StrEnum):
     GATE_BLOCKED = "gate_blocked"
     BIN_FULL = "bin_full"
     DOOR_OPEN = "door_open"
+    OTHER = "other"  # one that this side has no word for: of a newer firmware, or of a bought module
     SILENT = "silent"  # the unit does not answer
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -32,10 +32,19 @@ class FaceReason(StrEnum):
     TURN_RIGHT = "turn_right"
     NOT_LIVE = "not_live"
     UNREADABLE_PICTURE = "unreadable_picture"
+    UNREADABLE_TEMPLATE = "unreadable_template"
     WRONG_MODEL = "wrong_model"
+    NOT_CALIBRATED = "not_calibrated"
     TIMED_OUT = "timed_out"
     WORKER_DOWN = "worker_down"
     CAMERA_DOWN = "camera_down"
+
+
+class ReferenceKind(StrEnum):
+    """What picture a template was made of; a pack has a threshold for each kind that it was calibrated for."""
+
+    PHOTO = "photo"  # the office's application photo
+    CHIP = "chip"  # the small photo on a resident ID card's chip
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,8 @@ class FaceTemplate:
     """
 
     model_id: str
-    vector: bytes
+    vector: bytes = field(repr=False)
+    kind: ReferenceKind = ReferenceKind.PHOTO
 
 
 @dataclass(frozen=True, slots=True)

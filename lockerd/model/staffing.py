@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lockerd.model.custody import Place
+
 
 class RejectReason(StrEnum):
     """Why a card of a tray goes back to the staff."""
@@ -43,3 +45,90 @@ class BinReport:
     def agreed(self) -> bool:
         """Whether both say the same."""
         return self.counted == self.expected
+
+
+class Grounds(StrEnum):
+    """How a member of staff knows where a card is. No free words: they might name a person."""
+
+    SEEN = "seen"  # with the eyes, in the machine
+    CHIP = "chip"  # its chip was read at the counter
+    COUNT = "count"  # all cards were counted
+    RECORDING = "recording"  # of a camera
+
+
+WHERE_FOUND: dict[str, tuple[Place, ...]] = {
+    "new": (Place.SLOT, Place.RETRACT, Place.REMOVED, Place.TAKEN),
+    "old": (Place.BIN, Place.REMOVED, Place.TAKEN),
+}
+"""Where staff may find a card in doubt, by its role: elsewhere the machine itself sees it when it settles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Where a member of staff found a card that is in doubt; `slot` is set exactly for SLOT."""
+
+    card_id: str
+    place: Place
+    slot: int | None
+    grounds: Grounds
+
+
+class Ruling(StrEnum):
+    """What became of a finding: it waits for that of another person, contradicts it, or both agree and the doubt is over."""
+
+    AWAITS = "awaits"
+    DIFFERS = "differs"
+    DECIDED = "decided"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedSlot:
+    """A slot that staff have to look into: why it is blocked, since when (UTC seconds), and the card recorded there."""
+
+    slot: int
+    reason: str
+    card_id: str | None
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtfulCard:
+    """A card in doubt: its kind ("new" or "old"), the slot it may be in, and who has found it somewhere already."""
+
+    card_id: str
+    role: str
+    slot: int | None
+    since: float
+    found_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenMatters:
+    """What only staff can end."""
+
+    doubtful: tuple[DoubtfulCard, ...] = ()
+    blocked: tuple[BlockedSlot, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CardFile:
+    """All that the ledger knows of one card, without its owner; `chain` has the oldest link first."""
+
+    card_id: str
+    role: str
+    place: Place
+    slot: int | None
+    responsible: str
+    chain: tuple[ChainLink, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLink:
+    """One link of a card's chain: when (UTC seconds), from where to where, why, and who is responsible from then on."""
+
+    at: float
+    origin: Place | None
+    target: Place
+    slot: int | None
+    reason: str
+    responsible: str

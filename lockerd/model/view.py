@@ -45,6 +45,8 @@ class Notice(StrEnum):
     """Why the page is shown again, or what the citizen should know; the text is in the catalogue, per language."""
 
     CODE_WRONG = "code_wrong"  # also for an unknown card: same words
+    CODE_SENT = "code_sent"  # where a card waits for this ID card and a phone is known: said in any case
+    CARD_FOR_CODE = "card_for_code"  # show the card to have a code sent
     CODE_LOCKED = "code_locked"  # ID card and face still work
     CODE_LOCKED_COUNTER = "code_locked_counter"  # nothing opens without the code
     NUMBER_WRONG = "number_wrong"
@@ -146,9 +148,11 @@ class View:
 
 
 class Action(StrEnum):
-    """What a tap says. CODE and NUMBER carry a value, LANGUAGE carries "zh" or "en"."""
+    """What a tap says. CODE, LETTER_CODE and NUMBER carry a value, LANGUAGE carries "zh" or "en"."""
 
     CODE = "code"
+    LETTER_CODE = "letter_code"  # typed, or read from the letter's QR code by a scanner
+    SEND_CODE = "send_code"  # have a new pickup code sent to the telephone that is known
     NO_CODE = "no_code"  # go on with the ID card and the face
     NUMBER = "number"
     CONFIRM = "confirm"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import msgspec
 
 from firmware_protocol import idnumber
+from lockerd.model import lettercode
 from lockerd.model.cards import ManifestItem
 
 MAX_COLLECTORS = 4
@@ -42,7 +43,27 @@ class Withdrawn:
     claim_id: str
 
 
-DownItem = Announced | Withdrawn
+@dataclass(frozen=True, slots=True)
+class CodeReissue:
+    """The office wants another code for a claim: a pickup code by SMS, or the letter code of a letter that it writes.
+
+    `not_after` is UTC seconds. `repr` hides the code.
+    """
+
+    claim_id: str
+    not_after: float
+    letter_code: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CodeExtension:
+    """The office wants the codes of a claim to live longer. `not_after` is UTC seconds."""
+
+    claim_id: str
+    not_after: float
+
+
+DownItem = Announced | Withdrawn | CodeReissue | CodeExtension
 
 
 class Refusal(StrEnum):
@@ -55,6 +76,7 @@ class Refusal(StrEnum):
     ID_NUMBER = "id_number"
     DATES = "dates"
     PHONE = "phone"
+    LETTER_CODE = "letter_code"
     PHOTO = "photo"
     PHOTO_SIZE = "photo_size"
     COLLECTORS = "collectors"  # too many, one twice, or with a number or photo that cannot be
@@ -83,6 +105,8 @@ class _Envelope(msgspec.Struct, frozen=True):
     type: str
     item: msgspec.Raw = msgspec.Raw(b"null")
     claim_id: str = ""
+    not_after: float = 0.0
+    letter_code: str = ""
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -103,11 +127,22 @@ def decode(raw: bytes) -> tuple[int | None, DownItem | Refused]:
     match envelope.type:
         case "manifest.item":
             return envelope.cursor, _announced(envelope.item)
-        case "manifest.withdraw":
-            if not _CLAIM_ID.fullmatch(envelope.claim_id):
-                return envelope.cursor, Refused(None, Refusal.CLAIM_ID)
-            return envelope.cursor, Withdrawn(envelope.claim_id)
+        case "manifest.withdraw" | "code.reissue" | "code.extend":
+            return envelope.cursor, _command(envelope)
     return envelope.cursor, Refused(None, Refusal.UNKNOWN_TYPE)
+
+
+def _command(envelope: _Envelope) -> DownItem | Refused:
+    claim_id = envelope.claim_id
+    if not _CLAIM_ID.fullmatch(claim_id):
+        return Refused(None, Refusal.CLAIM_ID)
+    if envelope.type == "manifest.withdraw":
+        return Withdrawn(claim_id)
+    if envelope.type == "code.extend":
+        return CodeExtension(claim_id, envelope.not_after)
+    if envelope.letter_code and not lettercode.is_valid(envelope.letter_code):
+        return Refused(claim_id, Refusal.LETTER_CODE)
+    return CodeReissue(claim_id, envelope.not_after, envelope.letter_code)
 
 
 def _announced(raw: msgspec.Raw) -> Announced | Refused:
@@ -131,8 +166,10 @@ def refusal(item: ManifestItem) -> Refusal | None:
         return Refusal.ID_NUMBER
     if not idnumber.is_date(item.valid_from) or not (item.valid_to == LONG_TERM or idnumber.is_date(item.valid_to)):
         return Refusal.DATES
-    if not _PHONE.fullmatch(item.phone):
+    if not _PHONE.fullmatch(item.phone) and (item.phone or not item.letter_code):
         return Refusal.PHONE
+    if item.letter_code and not lettercode.is_valid(item.letter_code):
+        return Refusal.LETTER_CODE
     if len(item.photo) > MAX_PHOTO:
         return Refusal.PHOTO_SIZE
     if not item.photo.startswith(_JPEG):

@@ -35,9 +35,17 @@ def pickup_text(code: str, expires: float, kind: ClaimKind) -> str:
     `expires` is UTC seconds; the text gives the minute in which it lies, China time.
     """
     bring = "请携带旧证领取" if kind is ClaimKind.RENEWAL else "请本人前来领取"
+    return f"{SIGNATURE}您的新身份证已到自助柜，取件码{grouped(code)}，{_until(expires)}前有效。{bring}，勿告知他人。"
+
+
+def extended_text(expires: float) -> str:
+    """The SMS that says how long the code of an earlier one lives now, in one part; names nobody and no code."""
+    return f"{SIGNATURE}您的新身份证仍在自助柜，原取件码有效期延长到{_until(expires)}。"
+
+
+def _until(expires: float) -> str:
     end = datetime.fromtimestamp(expires, CHINA)
-    until = f"{end.month}月{end.day}日{end:%H:%M}"
-    return f"{SIGNATURE}您的新身份证已到自助柜，取件码{grouped(code)}，{until}前有效。{bring}，勿告知他人。"
+    return f"{end.month}月{end.day}日{end:%H:%M}"
 
 
 class _Message(msgspec.Struct, frozen=True):

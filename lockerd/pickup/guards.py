@@ -26,6 +26,7 @@ from lockerd.pickup.state import (
     MotionEnded,
     Move,
     RecordOldTaken,
+    SendCode,
     Stage,
     Tapped,
     TicketIssued,
@@ -33,6 +34,7 @@ from lockerd.pickup.state import (
 
 FACE_TRIES = 3  # transactions, then another way (ISO/IEC 19795: attempts within one transaction are the worker's)
 OLD_CARD_TRIES = 3
+CODES = frozenset({Action.CODE, Action.LETTER_CODE})
 RECYCLER_MOTIONS = frozenset({Motion.OPEN, Motion.CLOSE, Motion.ACCEPT, Motion.RETURN, Motion.RETAIN, Motion.EMPTY_BIN})
 
 Guard = Callable[[Journey, Event], bool]
@@ -176,8 +178,28 @@ def compared(journey: Journey, event: Event) -> tuple[Effect, ...]:
 
 def begun(_journey: Journey, event: Event) -> Journey:
     """A fresh journey, with the code where one was typed."""
-    code = event.tap.value if isinstance(event, Tapped) and event.tap.action is Action.CODE else None
+    code = event.tap.value if isinstance(event, Tapped) and event.tap.action in CODES else None
     return Journey(visit=_journey.visit, code=code)
+
+
+def wants_code(journey: Journey, _event: Event) -> bool:
+    """The citizen wants a code sent."""
+    return journey.wants_code
+
+
+def without_code(journey: Journey, _event: Event) -> bool:
+    """The citizen gave no code."""
+    return journey.code is None
+
+
+def send_code(_journey: Journey, event: Event) -> tuple[Effect, ...]:
+    """Have a code sent to the holder of the card that was shown."""
+    return (SendCode(event.chip.id_number),) if isinstance(event, CardSeen) else ()
+
+
+def begun_for_code(journey: Journey, _event: Event) -> Journey:
+    """A fresh journey to have a code sent."""
+    return Journey(visit=journey.visit, wants_code=True, notice=Notice.CARD_FOR_CODE)
 
 
 def by_card(journey: Journey, event: Event) -> Journey:
@@ -212,9 +234,10 @@ def verdict(wanted: FaceVerdict) -> Guard:
 
 
 def face_unavailable(_journey: Journey, event: Event) -> bool:
-    """Nobody could compare: no worker, no camera, or a template of another model pack. Trying again would not help."""
+    """Nobody could compare: no worker, no camera, a template of another model or of a kind without threshold. No try helps."""
     return isinstance(event, FaceDecided) and (
-        event.result.verdict is FaceVerdict.UNAVAILABLE or event.result.reason is FaceReason.WRONG_MODEL
+        event.result.verdict is FaceVerdict.UNAVAILABLE
+        or event.result.reason in {FaceReason.WRONG_MODEL, FaceReason.NOT_CALIBRATED}
     )
 
 

@@ -25,6 +25,7 @@ class StageRule:
 STAGES: dict[Stage, StageRule] = {
     Stage.IDLE: StageRule(Screen.CODE),
     Stage.IDENTIFY: StageRule(Screen.IDENTIFY, patience=Patience.ANSWER, watch=Watch.READER, light="reader"),
+    Stage.SENDING: StageRule(Screen.IDENTIFY, Progress.CHECKING),
     Stage.CHECKING: StageRule(Screen.IDENTIFY, Progress.CHECKING),
     Stage.FACE: StageRule(Screen.FACE, Progress.LOOKING, watch=Watch.FACE, light="camera"),
     Stage.CONSENT: StageRule(Screen.REVIEW, patience=Patience.ANSWER, light="camera"),

@@ -18,6 +18,7 @@ class Stage(StrEnum):
 
     IDLE = "idle"
     IDENTIFY = "identify"
+    SENDING = "sending"
     CHECKING = "checking"
     FACE = "face"
     CONSENT = "consent"
@@ -75,11 +76,11 @@ class Journey:
     """All that is known about the one journey at the machine; a fresh one is IDLE.
 
     `visit` grows with each entry of a stage, so that answers meant for an earlier stage are told apart. `code` is never
-    shown. `old_card_id` names the old card that this journey entered in the ledger; `old_place` and `new_place` are the
-    recorded places of the two cards as far as this journey moved them, None for untouched. `old_accepted` says that the card
-    in escrow is the claim's predecessor. `shown` is the evidence shown so far; `opens` are the combinations of the policy that
-    can still open, the first of which is being asked for; `wanted` is the policy's own first, for the page that says what
-    is missing.
+    shown; `wants_code` says that the ID card is shown to have a code sent, nothing else. `old_card_id` names the old card that
+    this journey entered in the ledger; `old_place` and `new_place` are the recorded places of the two cards as far as this
+    journey moved them, None for untouched. `old_accepted` says that the card in escrow is the claim's predecessor. `shown` is
+    the evidence shown so far; `opens` are the combinations of the policy that can still open, the first of which is being
+    asked for; `wanted` is the policy's own first, for the page that says what is missing.
     """
 
     journey_id: str = ""
@@ -89,6 +90,7 @@ class Journey:
     claim: Claim | None = field(default=None, repr=False)
     collector: Collector = THE_OWNER
     by_card: bool = False
+    wants_code: bool = False
     shown: frozenset[Evidence] = frozenset()
     opens: Combinations = ()
     wanted: Combination = ()
@@ -138,6 +140,11 @@ class ClaimChecked:
     locked: bool = False
     attempts_left: int | None = None
     failed: bool = False  # the store could not tell; nothing was compared
+
+
+@dataclass(frozen=True, slots=True)
+class CodeSent:
+    """The wish for a code was taken; nobody here learns what becomes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +217,7 @@ Event = (
     | CardSeen
     | CardFailed
     | ClaimChecked
+    | CodeSent
     | FacePrompted
     | FaceDecided
     | ReviewDecided
@@ -243,6 +251,13 @@ class CheckCode:
 @dataclass(frozen=True, slots=True)
 class FindClaim:
     """Look for a claim of the holder of this ID card; answered by ClaimChecked."""
+
+    id_number: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SendCode:
+    """Send a new pickup code to the holder of this ID card, where a card waits; not waited for, answered by CodeSent."""
 
     id_number: str = field(repr=False)
 
@@ -296,5 +311,15 @@ class EndJourney:
 
 
 Effect = (
-    CheckCode | FindClaim | Prepare | Move | ReadOld | ReadNew | RecordTaken | RecordOldTaken | IssueTicket | EndJourney
+    CheckCode
+    | FindClaim
+    | SendCode
+    | Prepare
+    | Move
+    | ReadOld
+    | ReadNew
+    | RecordTaken
+    | RecordOldTaken
+    | IssueTicket
+    | EndJourney
 )

@@ -22,6 +22,7 @@ from lockerd.pickup.guards import (
     always,
     asks,
     begun,
+    begun_for_code,
     by_card,
     check_failed,
     compared,
@@ -49,16 +50,20 @@ from lockerd.pickup.guards import (
     prompted,
     refused,
     seen_at,
+    send_code,
     setting,
     tapped,
     verdict,
+    wants_code,
     with_code,
+    without_code,
 )
 from lockerd.pickup.state import (
     CardFailed,
     CardSeen,
     ChipRead,
     ClaimChecked,
+    CodeSent,
     Effect,
     Event,
     ExitCleared,
@@ -91,9 +96,15 @@ _S = Stage
 TABLE: tuple[Row, ...] = (
     # code: the attract page
     Row(_S.IDLE, Tapped, _S.IDENTIFY, "code entered", tapped(Action.CODE), begun),
+    Row(_S.IDLE, Tapped, _S.IDENTIFY, "letter code entered", tapped(Action.LETTER_CODE), begun),
     Row(_S.IDLE, Tapped, _S.IDENTIFY, "no code", tapped(Action.NO_CODE), begun),
+    Row(_S.IDLE, Tapped, _S.IDENTIFY, "code wanted", tapped(Action.SEND_CODE), begun_for_code),
     Row(_S.IDLE, TimedOut, None, "forget the notice", change=setting(notice=None, attempts_left=None)),
     # identity first, then the code is compared against that one record
+    Row(_S.IDENTIFY, Tapped, None, "code wanted", all_of(tapped(Action.SEND_CODE), without_code),
+        setting(wants_code=True, notice=Notice.CARD_FOR_CODE)),
+    Row(_S.IDENTIFY, CardSeen, _S.SENDING, "card read, code wanted", wants_code, by_card, send_code),
+    Row(_S.SENDING, CodeSent, _S.IDLE, "code asked for", change=setting(notice=Notice.CODE_SENT), do=ends("code_sent")),
     Row(_S.IDENTIFY, CardSeen, _S.CHECKING, "card read", change=by_card, do=compared),
     Row(_S.IDENTIFY, CardFailed, None, "reader silent", lambda _j, e: isinstance(e, CardFailed) and e.silent,
         setting(notice=Notice.READER_DOWN)),
@@ -266,8 +277,8 @@ def step(journey: Journey, event: Event) -> tuple[Journey, tuple[Effect, ...]]:
 
 
 def _fresh(journey: Journey) -> Journey:
-    """What the next citizen's page inherits: nothing but the answer to a wrong code."""
-    if journey.notice is not Notice.CODE_WRONG:
+    """What the next citizen's page inherits: nothing but the answer to a wrong code or to the wish for one."""
+    if journey.notice not in (Notice.CODE_WRONG, Notice.CODE_SENT):
         return Journey(visit=journey.visit)
     return Journey(visit=journey.visit, notice=journey.notice, attempts_left=journey.attempts_left)
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from lockerd.store.database import Transaction
 
+KEPT = 90 * 86400.0
+"""Seconds for which wrong tries in a row are remembered after the latest of them."""
+
 
 async def effective_now(tx: Transaction, now: float) -> float:
     """The later of `now` and the latest wall time ever seen here (UTC seconds); kept, so a clock set back gains nothing."""
@@ -35,11 +38,30 @@ async def record(tx: Transaction, subject: bytes, now: float, *, limit: int, win
     return int(added["attempt_id"]), limit - int(row["made"]) - 1
 
 
-async def forgive(tx: Transaction, attempt_id: int) -> None:
-    """Take one try back: it was right. Earlier wrong ones stay counted."""
+async def in_a_row(tx: Transaction, subject: bytes, now: float) -> int:
+    """Count one more try as wrong until it is forgiven, whatever window it lies in: how many are in a row with it."""
+    row = await tx.one(
+        "INSERT INTO wrong_in_a_row (subject, tries, latest) VALUES (?, 1, ?)"
+        " ON CONFLICT (subject) DO UPDATE SET tries = tries + 1, latest = excluded.latest RETURNING tries",
+        (subject, now),
+    )
+    assert row is not None
+    return int(row["tries"])
+
+
+async def forgive(tx: Transaction, attempt_id: int, subject: bytes) -> None:
+    """Take one try back: it was right, and the row of wrong ones ends. Those of the window stay counted."""
     await tx.execute("DELETE FROM attempt WHERE attempt_id = ?", (attempt_id,))
+    await tx.execute("DELETE FROM wrong_in_a_row WHERE subject = ?", (subject,))
 
 
-async def prune(tx: Transaction, older_than: float) -> None:
-    """Delete tries made before `older_than` (UTC seconds); keep at least the longest window that counts."""
-    await tx.execute("DELETE FROM attempt WHERE at < ?", (older_than,))
+async def erase(tx: Transaction, subject: bytes) -> None:
+    """Keep nothing of a subject."""
+    await tx.execute("DELETE FROM attempt WHERE subject = ?", (subject,))
+    await tx.execute("DELETE FROM wrong_in_a_row WHERE subject = ?", (subject,))
+
+
+async def prune(tx: Transaction, now: float, window: float) -> None:
+    """Delete what counts no more at `now` (UTC seconds): tries older than the longest `window`, rows older than KEPT."""
+    await tx.execute("DELETE FROM attempt WHERE at < ?", (now - window,))
+    await tx.execute("DELETE FROM wrong_in_a_row WHERE latest < ?", (now - KEPT,))

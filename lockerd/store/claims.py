@@ -1,6 +1,6 @@
 """Claims: who may collect which card, encrypted at rest and found by a keyed hash of the ID number.
 
-All functions work within the caller's transaction and tell the office nothing; the journey appends its own events.
+All functions work within the caller's transaction; the journey appends its own events.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from lockerd.errors import StoreError
 from lockerd.model.cards import Claim, ClaimKind, ClaimState, ManifestItem, Person
 from lockerd.model.custody import Place
 from lockerd.model.identity import FaceTemplate
-from lockerd.store import collectors, ledger
+from lockerd.store import attempts, collectors, ledger
 from lockerd.store.collectors import Named
 from lockerd.store.database import Row, Transaction
 from lockerd.store.journal import Stamp
@@ -67,7 +67,7 @@ async def put_item(
     if template is not None:
         await _put_template(tx, vault, item.claim_id, template)
     await collectors.put(tx, vault, item.claim_id, named)
-    await ledger.add_new_card(tx, item.claim_id)
+    await ledger.add_new_card(tx, item.claim_id, stamp)
     return True
 
 
@@ -105,14 +105,6 @@ async def withdraw(tx: Transaction, claim_id: str, stamp: Stamp) -> bool:
     return True
 
 
-async def expected_for_chip(tx: Transaction, vault: Vault, id_number: str, valid_from: str) -> Claim | None:
-    """The announced claim of a card whose chip says this number and begin of validity (YYYYMMDD)."""
-    for claim in await _found(tx, vault, id_number, ClaimState.EXPECTED):
-        if claim.valid_from == valid_from:
-            return claim
-    return None
-
-
 async def for_chip(tx: Transaction, vault: Vault, id_number: str, valid_from: str) -> Claim | None:
     """The claim of a new card that is found inside the machine, by its chip: announced, stocked or withdrawn.
 
@@ -138,8 +130,13 @@ async def stocked(tx: Transaction, claim_id: str, slot: int, stamp: Stamp) -> No
 
 async def for_id(tx: Transaction, vault: Vault, id_number: str) -> Claim | None:
     """The collectable claim of an ID number, the oldest first; None also for a number nobody has."""
-    found = await _found(tx, vault, id_number, ClaimState.STOCKED)
+    found = await all_for_id(tx, vault, id_number)
     return found[0] if found else None
+
+
+async def all_for_id(tx: Transaction, vault: Vault, id_number: str) -> Sequence[Claim]:
+    """The collectable claims of an ID number, the oldest first."""
+    return await _found(tx, vault, id_number, ClaimState.STOCKED)
 
 
 async def by_id(tx: Transaction, vault: Vault, claim_id: str) -> Claim | None:
@@ -182,7 +179,8 @@ async def erase_collected(tx: Transaction, older_than: float) -> int:
     Call `Database.truncate_wal` after it, so that the destroyed keys leave the disk.
     """
     rows = await tx.all(
-        "SELECT claim_id FROM claim WHERE state IN ('collected', 'withdrawn') AND since < ? AND person IS NOT NULL",
+        "SELECT claim_id, id_index FROM claim"
+        " WHERE state IN ('collected', 'withdrawn') AND since < ? AND person IS NOT NULL",
         (older_than,),
     )
     for row in rows:
@@ -190,6 +188,8 @@ async def erase_collected(tx: Transaction, older_than: float) -> int:
         await _erase_template(tx, row["claim_id"])
         await collectors.forget(tx, row["claim_id"])
         await tx.execute("UPDATE claim SET person = NULL, id_index = NULL WHERE claim_id = ?", (row["claim_id"],))
+        if await tx.one("SELECT 1 FROM claim WHERE id_index = ?", (row["id_index"],)) is None:
+            await attempts.erase(tx, row["id_index"])
     return len(rows)
 
 

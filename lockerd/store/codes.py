@@ -1,12 +1,13 @@
-"""Pickup codes: look-up secrets bound to one claim, salted, memory-hard, keyed, and tried at most five times a day.
+"""Pickup and letter codes: look-up secrets bound to one claim, salted, memory-hard, keyed, tried at most five times a day.
 
 Source: NIST SP 800-63B-4, 3.1.2 (look-up secrets) and 3.2.2 (rate limiting).
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -19,11 +20,21 @@ from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
 
 DIGITS = 8
-LIFETIME = 7 * 86400.0  # seconds
 TRIES = 5
 WINDOW = 86400.0  # seconds
+MOST_IN_A_ROW = 100
+"""Wrong tries in a row after which no code opens anything for this number any more; a new code does not set them back."""
+BACK_OFF = (0.0, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between a try and its comparison, by the number of wrong tries within the window before it."""
 COMPARED = 3
 """Claims that a code is compared with: one's own, and those that one may collect for others; always so many comparisons."""
+
+
+class CodeKind(StrEnum):
+    """How a code reaches the citizen; each kind has its own length, so that a typed code tells its kind."""
+
+    PICKUP = "pickup"  # made here, sent by SMS
+    LETTER = "letter"  # made by the office, printed in a letter
 
 
 class CodeResult(StrEnum):
@@ -49,45 +60,87 @@ def new_code(randbelow: Callable[[int], int]) -> str:
     return f"{randbelow(10**DIGITS):0{DIGITS}}"
 
 
-async def issue(tx: Transaction, vault: Vault, claim_id: str, code: str, stamp: Stamp) -> float:
-    """Bind a code to a claim in place of an earlier one and give its end (UTC seconds).
+def kind_of(code: str) -> CodeKind:
+    """The kind of a typed code, by its length."""
+    return CodeKind.PICKUP if len(code) == DIGITS else CodeKind.LETTER
+
+
+async def issue(tx: Transaction, vault: Vault, claim_id: str, code: str, expires: float | None) -> None:
+    """Bind a code to a claim in place of an earlier one of its kind; `expires` is UTC seconds, None for not yet begun.
 
     Tries already made stay counted. Raises StoreError for an unknown claim.
     """
-    expires = await attempts.effective_now(tx, stamp.wall) + LIFETIME
+    kind = kind_of(code)
     salt = vault.entropy(SALT_BYTES)
     await tx.execute(
-        "INSERT INTO code (claim_id, algorithm, salt, hash, expires) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (claim_id) DO UPDATE SET algorithm = excluded.algorithm, salt = excluded.salt,"
-        " hash = excluded.hash, expires = excluded.expires, consumed = NULL",
-        (claim_id, ALGORITHM, salt, await hashed(tx, vault, code, salt), expires),
+        "INSERT INTO code (claim_id, kind, algorithm, salt, hash, expires) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (claim_id, kind) DO UPDATE SET algorithm = excluded.algorithm, salt = excluded.salt,"
+        " hash = excluded.hash, expires = excluded.expires, consumed = NULL, end_told = 0",
+        (claim_id, kind, ALGORITHM, salt, await hashed(tx, vault, code, salt), expires),
     )
-    return expires
 
 
-async def check(db: Database, vault: Vault, id_number: str, code: str, stamp: Stamp) -> CodeCheck:
+async def forget(tx: Transaction, claim_id: str, kind: CodeKind) -> None:
+    """Let the claim have no code of this kind."""
+    await tx.execute("DELETE FROM code WHERE claim_id = ? AND kind = ?", (claim_id, kind))
+
+
+async def extend(tx: Transaction, claim_id: str, kind: CodeKind, expires: float) -> float | None:
+    """Let a claim's code live until `expires` (UTC seconds), never shorter, also one that has expired or not yet begun.
+
+    Gives its end, None where the claim has no code of this kind.
+    """
+    row = await tx.one(
+        "UPDATE code SET expires = max(coalesce(expires, 0), ?), end_told = 0 WHERE claim_id = ? AND kind = ?"
+        " RETURNING expires",
+        (expires, claim_id, kind),
+    )
+    return None if row is None else float(row["expires"])
+
+
+async def ended(tx: Transaction, now: float) -> list[tuple[str, CodeKind]]:
+    """Codes of collectable claims that expired before `now` (UTC seconds) since this was last asked, each once."""
+    rows = await tx.all(
+        "UPDATE code SET end_told = 1 WHERE expires <= ? AND end_told = 0"
+        " AND claim_id IN (SELECT claim_id FROM claim WHERE state = 'stocked') RETURNING claim_id, kind",
+        (await attempts.effective_now(tx, now),),
+    )
+    return sorted((row["claim_id"], CodeKind(row["kind"])) for row in rows)
+
+
+async def check(
+    db: Database,
+    vault: Vault,
+    id_number: str,
+    code: str,
+    stamp: Stamp,
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> CodeCheck:
     """Try a code for whoever has this ID number: for their own claim, or one that they may collect.
 
-    The try is durable before the comparison. An unknown number costs the same work and gets the same answer. Raises
-    StoreError.
+    The try is durable before the comparison, and after wrong ones `pause` waits between the two. An unknown number costs the
+    same work and gets the same answer. Raises StoreError.
     """
     subject = vault.blind(id_number)
 
     async def begin(tx: Transaction) -> tuple[int, int] | None:
-        return await attempts.record(
-            tx, subject, await attempts.effective_now(tx, stamp.wall), limit=TRIES, window=WINDOW
-        )
+        now = await attempts.effective_now(tx, stamp.wall)
+        recorded = await attempts.record(tx, subject, now, limit=TRIES, window=WINDOW)
+        if recorded is None or await attempts.in_a_row(tx, subject, now) > MOST_IN_A_ROW:
+            return None
+        return recorded
 
     begun = await db.transaction(begin)
     if begun is None:
         return CodeCheck(CodeResult.LOCKED, None, 0)
     attempt_id, left = begun
+    await pause(BACK_OFF[TRIES - left - 1])
 
     async def compare(tx: Transaction) -> tuple[Claim | None, Collector]:
         found = await _matching(tx, vault, subject, code, stamp)
         if found is None:
             return None, THE_OWNER
-        await attempts.forgive(tx, attempt_id)
+        await attempts.forgive(tx, attempt_id, subject)
         return await claims.by_id(tx, vault, found[0]), found[1]
 
     claim, collector = await db.transaction(compare)
@@ -97,12 +150,12 @@ async def check(db: Database, vault: Vault, id_number: str, code: str, stamp: St
 
 
 async def consume(tx: Transaction, claim_id: str, stamp: Stamp) -> None:
-    """Let a claim's code open nothing more, in the transaction of the dispense intent; nothing happens without a code."""
+    """Let a claim's codes open nothing more, in the transaction of the dispense intent; nothing happens without a code."""
     await tx.execute("UPDATE code SET consumed = ? WHERE claim_id = ?", (stamp.wall, claim_id))
 
 
 async def reinstate(tx: Transaction, claim_id: str) -> None:
-    """Let a consumed code open its claim again until its end: the card is back in a slot. Tries stay counted."""
+    """Let consumed codes open their claim again until their end: the card is back in a slot. Tries stay counted."""
     await tx.execute("UPDATE code SET consumed = NULL WHERE claim_id = ?", (claim_id,))
 
 
@@ -120,12 +173,12 @@ async def _matching(
     rows: list[Row | None] = [
         *await tx.all(
             "SELECT * FROM (SELECT code.*, 'owner' AS relation, '' AS collector_id, since FROM claim JOIN code USING (claim_id)"
-            " WHERE claim.id_index = ?1 AND state = 'stocked'"
+            " WHERE claim.id_index = ?1 AND state = 'stocked' AND code.kind = ?3"
             " UNION ALL SELECT code.*, relation, collector_id, since"
             " FROM collector JOIN claim USING (claim_id) JOIN code USING (claim_id)"
-            " WHERE collector.id_index = ?1 AND state = 'stocked')"
+            " WHERE collector.id_index = ?1 AND state = 'stocked' AND code.kind = ?3)"
             " ORDER BY collector_id <> '', since, claim_id LIMIT ?2",
-            (subject, COMPARED),
+            (subject, COMPARED, kind_of(code)),
         )
     ]
     now = await attempts.effective_now(tx, stamp.wall)
@@ -133,6 +186,10 @@ async def _matching(
     for row in rows + [None] * (COMPARED - len(rows)):
         salt = subject[:SALT_BYTES] if row is None else row["salt"]
         equal = hmac.compare_digest(await hashed(tx, vault, code, salt), bytes(32) if row is None else row["hash"])
-        if row is not None and equal and row["consumed"] is None and now < row["expires"] and found is None:
+        if found is None and row is not None and equal and _lives(row, now):
             found = str(row["claim_id"]), Collector(Relation(row["relation"]), row["collector_id"])
     return found
+
+
+def _lives(row: Row, now: float) -> bool:
+    return row["consumed"] is None and row["expires"] is not None and bool(now < row["expires"])

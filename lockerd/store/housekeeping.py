@@ -94,7 +94,7 @@ async def tidy(db: Database, now: float) -> int:
     """
 
     async def work(tx: Transaction) -> int:
-        await attempts.prune(tx, now - codes.WINDOW)
+        await attempts.prune(tx, now, codes.WINDOW)
         return await claims.erase_collected(tx, now - PERSONAL_DATA_KEPT)
 
     erased = await db.transaction(work)

@@ -172,7 +172,7 @@ async def settle_intent(
 
 async def open_intents(tx: Transaction) -> list[Intent]:
     """Intents whose outcome is not written down, oldest first."""
-    found = await tx.all("SELECT * FROM intent WHERE result IS NULL ORDER BY intent_id")
+    found = await tx.all("SELECT * FROM intent WHERE result IS NULL ORDER BY +intent_id")
     return [
         Intent(
             row["intent_id"],
@@ -187,22 +187,25 @@ async def open_intents(tx: Transaction) -> list[Intent]:
 # --- cards
 
 
-async def add_new_card(tx: Transaction, claim_id: str) -> None:
+async def add_new_card(tx: Transaction, claim_id: str, stamp: Stamp) -> None:
     """Begin the chain of a claim's new card at TRAY; its card id is the claim id. A known card changes nothing.
 
     Raises StoreError for an unknown claim. `claims.put_item` calls this.
     """
-    claim = await tx.one("SELECT since FROM claim WHERE claim_id = ?", (claim_id,))
-    if claim is None:
+    if await tx.one("SELECT 1 FROM claim WHERE claim_id = ?", (claim_id,)) is None:
         raise StoreError(f"no claim {claim_id} for a new card")
     added = await tx.one(
         "INSERT INTO card (card_id, role, claim_id, place, since) VALUES (?, 'new', ?, 'tray', ?)"
         " ON CONFLICT (card_id) DO NOTHING RETURNING card_id",
-        (claim_id, claim_id, claim["since"]),
+        (claim_id, claim_id, stamp.wall),
     )
     if added is not None:
-        await rows.link(
-            tx, claim_id, CardMove(None, Place.TRAY, None, "announced", None, None, claim["since"], "office")
+        await _begin(
+            tx,
+            claim_id,
+            claim_id,
+            CardMove(None, Place.TRAY, None, "announced", None, None, stamp.wall, "office"),
+            stamp,
         )
 
 
@@ -223,7 +226,8 @@ async def add_old_card(tx: Transaction, claim_id: str | None, journey_id: str, s
         (card_id, claim_id, stamp.wall),
     )
     whose = rows.responsible(journey_id, stamp)
-    await rows.link(tx, card_id, CardMove(None, Place.THROAT, None, "inserted", None, journey_id, stamp.wall, whose))
+    step = CardMove(None, Place.THROAT, None, "inserted", None, journey_id, stamp.wall, whose)
+    await _begin(tx, card_id, claim_id, step, stamp)
     return card_id
 
 
@@ -288,7 +292,7 @@ async def move(
         await _tell_doubt(tx, card, reason, stamp, journey_id)
 
 
-# --- totals and the bin
+# --- totals
 
 
 async def note_totals(tx: Transaction, seen: Observation) -> None:
@@ -316,25 +320,12 @@ async def totals(tx: Transaction, unit: Unit) -> Totals | None:
     return None if row is None else Totals(row["dispensed"], row["retained"])
 
 
-async def empty_bin(tx: Transaction, staff: str, counted: int, stamp: Stamp) -> int:
-    """Record that staff took out the bin's cards and counted them; gives the number that the ledger expected.
-
-    Tells the office both numbers (lockerd.bin.emptied).
-    """
-    cards = await cards_at(tx, Place.BIN)
-    for card in cards:
-        await rows.relocate(tx, card.card_id, Place.REMOVED, None, "bin_emptied", stamp)
-    data: dict[str, journal.JSON] = {
-        "staff": staff,
-        "counted": counted,
-        "expected": len(cards),
-        "agreed": counted == len(cards),
-    }
-    await journal.append(tx, "lockerd.bin.emptied", data, stamp=stamp)
-    return len(cards)
-
-
 # --- within
+
+
+async def _begin(tx: Transaction, card_id: str, claim_id: str | None, step: CardMove, stamp: Stamp) -> None:
+    await rows.link(tx, card_id, step)
+    await rows.tell(tx, card_id, claim_id, step, stamp)
 
 
 async def _check_motion(tx: Transaction, order: Order, card_id: str) -> None:

@@ -7,9 +7,13 @@ from typing import NamedTuple
 
 from lockerd.errors import StoreError
 from lockerd.model.custody import Intent, Place, SlotState
+from lockerd.store import journal
 from lockerd.store.custody_rules import IN_DOUBT
 from lockerd.store.database import Row, Transaction
 from lockerd.store.journal import Stamp
+
+MOVED = "lockerd.card.moved"
+"""The office's event for each link of a chain: where the card is now, and who is responsible."""
 
 
 class CardAt(NamedTuple):
@@ -107,6 +111,20 @@ async def relocate(
     whose = journey_id if intent is None else intent.journey_id
     step = CardMove(moved.place, place, named, reason, intent_id, whose, stamp.wall, responsible(whose, stamp))
     await link(tx, card_id, step)
+    await tell(tx, card_id, moved.claim_id, step, stamp)
+
+
+async def tell(tx: Transaction, card_id: str, claim_id: str | None, step: CardMove, stamp: Stamp) -> None:
+    """Tell the office of a link (lockerd.card.moved), so that its ledger is this one."""
+    data: dict[str, journal.JSON] = {
+        "card_id": card_id,
+        "claim_id": claim_id,
+        "place": step.target,
+        "slot": step.slot,
+        "reason": step.reason,
+        "responsible": step.responsible,
+    }
+    await journal.append(tx, MOVED, {key: value for key, value in data.items() if value is not None}, stamp=stamp)
 
 
 async def _leave_slot(tx: Transaction, moved: CardAt, place: Place, number: int | None, stamp: Stamp) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from lockerd.model.custody import MOVES, Motion, Place, SlotState, Unit
+from lockerd.model.staffing import CardFile, ChainLink
 from lockerd.store import ledger_rows as rows
 from lockerd.store.database import Transaction
 from lockerd.store.ledger_rows import CardMove
@@ -13,6 +14,12 @@ from lockerd.store.ledger_rows import CardMove
 async def slot_state(tx: Transaction, slot: int) -> SlotState:
     """The state of one slot. Raises StoreError when there is no such slot."""
     return SlotState((await rows.slot(tx, slot))["state"])
+
+
+async def card_in(tx: Transaction, slot: int) -> str | None:
+    """The card that the ledger has in a slot; None for an empty one and for a slot that there is not."""
+    row = await tx.one("SELECT card_id FROM slot WHERE slot = ?", (slot,))
+    return None if row is None else row["card_id"]
 
 
 async def slot_counts(tx: Transaction) -> dict[SlotState, int]:
@@ -54,3 +61,25 @@ async def chain(tx: Transaction, card_id: str) -> list[CardMove]:
         )
         for row in found
     ]
+
+
+async def card_file(tx: Transaction, wanted: str) -> CardFile | None:
+    """All about one card: by its id, or by the number of the slot that names it. None when there is none."""
+    found = await tx.one(
+        "SELECT card.*, slot.slot FROM card LEFT JOIN slot USING (card_id)"
+        " WHERE card_id = ?1 OR slot.slot = CAST(?2 AS INTEGER) ORDER BY card_id = ?1 DESC LIMIT 1",
+        (wanted, wanted if wanted.isdecimal() and len(wanted) < 6 else None),
+    )
+    if found is None:
+        return None
+    links = await chain(tx, found["card_id"])
+    return CardFile(
+        found["card_id"],
+        found["role"],
+        Place(found["place"]),
+        found["slot"],
+        links[-1].responsible,
+        tuple(
+            ChainLink(link.wall, link.origin, link.target, link.slot, link.reason, link.responsible) for link in links
+        ),
+    )

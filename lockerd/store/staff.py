@@ -63,7 +63,7 @@ async def check_pin(db: Database, vault: Vault, name: str, pin: str, now: float)
         equal = hmac.compare_digest(await codes.hashed(tx, vault, pin, salt), b"" if row is None else row["hash"])
         if row is None or not equal:
             return None
-        await attempts.forgive(tx, begun[0])
+        await attempts.forgive(tx, begun[0], subject)
         return StaffMember(row["name"], row["role"])
 
     return await db.transaction(compare)

@@ -19,7 +19,7 @@ from pathlib import Path
 from lockerd.errors import StoreError
 from lockerd.store.verify_audit import audit, checkpoints
 
-SCHEMA = 3
+SCHEMA = 4
 """The schema version (PRAGMA user_version) whose invariants these are."""
 
 _APPLICATION_ID = 0x4C4B5244
@@ -278,7 +278,8 @@ def _claims(db: sqlite3.Connection) -> Words:
     """What a claim says and where its card is belong together; what was collected left no secret behind."""
     for row in db.execute(
         "SELECT claim.claim_id, claim.state, person IS NOT NULL AS known, card.place, card.claim_id AS owner,"
-        " EXISTS (SELECT 1 FROM code WHERE code.claim_id = claim.claim_id) AS code,"
+        " EXISTS (SELECT 1 FROM code WHERE code.claim_id = claim.claim_id"
+        " AND NOT (code.kind = 'letter' AND claim.state = 'expected')) AS code,"
         " EXISTS (SELECT 1 FROM face_template WHERE face_template.claim_id = claim.claim_id) AS template,"
         " EXISTS (SELECT 1 FROM collector WHERE collector.claim_id = claim.claim_id) AS collectors"
         " FROM claim LEFT JOIN card ON card.card_id = claim.claim_id ORDER BY claim.claim_id"
@@ -301,7 +302,7 @@ def _claim(row: sqlite3.Row) -> Words:
     elif state == "expected" and place in ("slot", "exit"):
         yield f"is expected, but its card is recorded at {place}: nobody was told to collect it"
     if row["code"] and state != "stocked":
-        yield f"is {state}, but has a pickup code"
+        yield f"is {state}, but has a code"
     if row["template"] and state == "collected":
         yield "is collected, but its face template is still there"
     if row["collectors"] and state == "collected":

@@ -14,8 +14,17 @@ from aiohttp.typedefs import Handler
 from lockerd.errors import LockerError
 from lockerd.model.custody import SlotRecord
 from lockerd.model.staffing import BinReport, LoadReport
-from lockerd.web.catalogue import DEFAULT_LANGUAGE, LANGUAGES
+from lockerd.web.catalogue import DEFAULT_LANGUAGE
 from lockerd.web.common import STATIC, read_json, secure
+from lockerd.web.console_answers import (
+    TOKEN_COOKIE,
+    html_answer,
+    json_answer,
+    language_of,
+    staff,
+    staff_of_page,
+)
+from lockerd.web.console_custody import CountBody, Desk, custody_routes
 from lockerd.web.console_pages import Page, render_login, render_page, render_part, said
 from lockerd.web.health import HealthReport
 from lockerd.web.logins import Logins
@@ -25,10 +34,6 @@ log = structlog.get_logger(__name__)
 MAX_BODY_BYTES: Final = 1024
 MOST_TRIES: Final = 3
 """So many log-ins are tried at once: each costs the machine a memory-hard hash."""
-
-TOKEN_COOKIE: Final = "staff"  # noqa: S105 the name of a cookie, no password
-LANGUAGE_COOKIE: Final = "language"
-YEAR_SECONDS: Final = 365 * 24 * 3600
 
 T = TypeVar("T")
 
@@ -52,6 +57,12 @@ class StaffWork(Protocol):
     async def empty_bin(self, name: str, counted: int) -> BinReport:
         """Record that the bin was emptied."""
 
+    async def reissue_code(self, name: str, slot: int) -> None:
+        """Send a new pickup code for the card in a slot."""
+
+    async def extend_code(self, name: str, slot: int) -> None:
+        """Let the codes for the card in a slot live longer."""
+
     async def settle(self) -> bool:
         """Bring the card path to rest; True when pickups are served again."""
 
@@ -63,10 +74,10 @@ class LoginBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pin: Annotated[str, msgspec.Meta(max_length=64)]
 
 
-class CountBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of POST /api/bin/empty: cards that a person counted."""
+class SlotBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /api/code/…: the slot of the card."""
 
-    counted: Annotated[int, msgspec.Meta(ge=0, le=9999)]
+    slot: Annotated[int, msgspec.Meta(ge=0, le=9999)]
 
 
 class NoBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,6 +87,7 @@ class NoBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def console_app(
     *,
     maintenance: StaffWork,
+    desk: Desk,
     health: Callable[[], HealthReport],
     new_token: Callable[[], str],
     now: Callable[[], float],
@@ -85,7 +97,8 @@ def console_app(
     `health` answers at once from what is already known; `new_token` gives an unguessable string; `now` is a clock in
     seconds that never goes back. The console is reached by an IP address or as localhost, never by another name.
     """
-    console = _Console(maintenance, health, Logins(new_token, now))
+    logins = Logins(new_token, now)
+    console = _Console(maintenance, health, logins)
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_answer_in_words, _refuse_foreign_host])
     secure(app)
     app.add_routes(
@@ -96,9 +109,12 @@ def console_app(
             web.get("/api/load", console.load_report),
             web.get("/api/slots", console.slots),
             web.post("/api/bin/empty", console.empty_bin),
+            web.post("/api/code/reissue", console.reissue_code),
+            web.post("/api/code/extend", console.extend_code),
             web.post("/api/settle", console.settle),
+            *custody_routes(desk, logins),
             web.get("/login", console.login_page),
-            *(web.get(page.path, console.page) for page in Page),
+            *(web.get(page.path, console.page) for page in Page if page is not Page.CUSTODY),
             web.get(f"/part/{{page:{'|'.join(Page)}}}", console.part),
             web.static("/static", STATIC),
         ]
@@ -158,40 +174,48 @@ class _Console:
             }
             for line in report.lines
         ]
-        return _json({"running": report.running, "lines": lines, "total": len(lines), "fault": report.fault})
+        return json_answer({"running": report.running, "lines": lines, "total": len(lines), "fault": report.fault})
 
     async def slots(self, request: web.Request) -> web.Response:
         self._looked(request)
         found = await self._maintenance.slots()
-        return _json([{"slot": slot.slot, "state": slot.state, "since": slot.since} for slot in found])
+        return json_answer([{"slot": slot.slot, "state": slot.state, "since": slot.since} for slot in found])
 
     async def empty_bin(self, request: web.Request) -> web.Response:
         name, body = await self._ordered(request, CountBody)
         report = await self._maintenance.empty_bin(name, body.counted)
-        return _json({"counted": report.counted, "expected": report.expected, "agreed": report.agreed})
+        return json_answer({"counted": report.counted, "expected": report.expected, "agreed": report.agreed})
+
+    async def reissue_code(self, request: web.Request) -> web.Response:
+        name, body = await self._ordered(request, SlotBody)
+        await self._maintenance.reissue_code(name, body.slot)
+        return json_answer({"reissue": True})
+
+    async def extend_code(self, request: web.Request) -> web.Response:
+        name, body = await self._ordered(request, SlotBody)
+        await self._maintenance.extend_code(name, body.slot)
+        return json_answer({"extend": True})
 
     async def settle(self, request: web.Request) -> web.Response:
         await self._ordered(request, NoBody)
-        return _json({"serving": await self._maintenance.settle()})
+        return json_answer({"serving": await self._maintenance.settle()})
 
     # --- pages
 
     async def login_page(self, request: web.Request) -> web.Response:
-        language = _language(request, DEFAULT_LANGUAGE)
-        return _html(render_login(language, ended="ended" in request.query), language)
+        language = language_of(request, DEFAULT_LANGUAGE)
+        return html_answer(render_login(language, ended="ended" in request.query), language)
 
     async def page(self, request: web.Request) -> web.Response:
-        name = self._logins.name_of(request.cookies.get(TOKEN_COOKIE), use=True)
-        if name is None:
-            raise web.HTTPSeeOther("/login")
-        language = _language(request, DEFAULT_LANGUAGE)
+        name = staff_of_page(self._logins, request)
+        language = language_of(request, DEFAULT_LANGUAGE)
         page = next(page for page in Page if page.path == request.path)
-        return _html(render_page(page, language, name, await self._part(page, language)), language)
+        return html_answer(render_page(page, language, name, await self._part(page, language)), language)
 
     async def part(self, request: web.Request) -> web.Response:
         self._looked(request)
-        language = _language(request, DEFAULT_LANGUAGE)
-        return _html(await self._part(Page(request.match_info["page"]), language), language)
+        language = language_of(request, DEFAULT_LANGUAGE)
+        return html_answer(await self._part(Page(request.match_info["page"]), language), language)
 
     async def _part(self, page: Page, language: str) -> str:
         slots = await self._maintenance.slots() if page is Page.SLOTS else ()
@@ -202,17 +226,11 @@ class _Console:
 
     async def _ordered(self, request: web.Request, kind: type[T]) -> tuple[str, T]:
         """Who orders work, and the body. Raises HTTPUnauthorized and what `read_json` raises."""
-        return self._staff(request, use=True), await read_json(request, kind, limit=MAX_BODY_BYTES)
+        return staff(self._logins, request, use=True), await read_json(request, kind, limit=MAX_BODY_BYTES)
 
     def _looked(self, request: web.Request) -> None:
         """Let a page look. It does so by itself, so only looking at a load that runs puts the end of the login off."""
-        self._staff(request, use=self._maintenance.load_report.running)
-
-    def _staff(self, request: web.Request, *, use: bool) -> str:
-        name = self._logins.name_of(request.cookies.get(TOKEN_COOKIE), use=use)
-        if name is None:
-            raise web.HTTPUnauthorized(text="log in first")
-        return name
+        staff(self._logins, request, use=self._maintenance.load_report.running)
 
 
 @web.middleware
@@ -223,13 +241,13 @@ async def _answer_in_words(request: web.Request, handler: Handler) -> web.Stream
     except LockerError as error:
         log.info("staff work refused", error=str(error))
         if not request.path.startswith("/api/"):
-            return web.Response(status=503, text=said(_language(request, DEFAULT_LANGUAGE), str(error)))
+            return web.Response(status=503, text=said(language_of(request, DEFAULT_LANGUAGE), str(error)))
         status, words = 409, str(error)
     except web.HTTPException as error:
         if error.status < 400 or not request.path.startswith("/api/"):
             raise
         status, words = error.status, error.text or error.reason
-    return _json({"error": said(_language(request, "en"), words)}, status)
+    return json_answer({"error": said(language_of(request, "en"), words)}, status)
 
 
 @web.middleware
@@ -242,20 +260,3 @@ async def _refuse_foreign_host(request: web.Request, handler: Handler) -> web.St
     except ValueError:
         raise web.HTTPForbidden(text="use the machine's IP address") from None
     return await handler(request)
-
-
-def _language(request: web.Request, default: str) -> str:
-    for wish in (request.query.get("language"), request.cookies.get(LANGUAGE_COOKIE)):
-        if wish in LANGUAGES:
-            return wish
-    return default
-
-
-def _json(content: object, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(content), status=status, content_type="application/json")
-
-
-def _html(text: str, language: str) -> web.Response:
-    response = web.Response(text=text, content_type="text/html")
-    response.set_cookie(LANGUAGE_COOKIE, language, max_age=YEAR_SECONDS, httponly=True, samesite="Strict", path="/")
-    return response

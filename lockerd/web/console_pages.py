@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from lockerd.model.custody import SlotRecord, SlotState
-from lockerd.model.staffing import LoadReport
+from lockerd.model.staffing import WHERE_FOUND, CardFile, Grounds, LoadReport, OpenMatters
 from lockerd.web.catalogue import LANGUAGES, catalogue
 from lockerd.web.health import HealthReport, Status
 from lockerd.web.render import environment
@@ -26,6 +26,7 @@ class Page(StrEnum):
     OVERVIEW = "overview"
     LOAD = "load"
     SLOTS = "slots"
+    CUSTODY = "custody"
     BIN = "bin"
 
     @property
@@ -83,6 +84,22 @@ def render_part(
         states=list(SlotState),
         counts=Counter(slot.state for slot in slots),
         blocked=[slot for slot in slots if slot.state is SlotState.BLOCKED],
+    )
+
+
+def render_custody(language: str, name: str, *, wanted: str, card: CardFile | None, matters: OpenMatters) -> str:
+    """The custody page: the card that was asked for by `wanted`, and what only staff can end."""
+    return _render(
+        "custody.html",
+        language,
+        page=Page.CUSTODY,
+        pages=list(Page),
+        name=name,
+        wanted=wanted,
+        card=card,
+        matters=matters,
+        places=WHERE_FOUND,
+        grounds=list(Grounds),
     )
 
 

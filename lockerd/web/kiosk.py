@@ -13,6 +13,7 @@ from aiohttp import web
 
 from firmware_protocol.idnumber import is_valid
 from lockerd.errors import FaceUnavailable
+from lockerd.model import lettercode
 from lockerd.model.view import Action, Screen, Tap, View
 from lockerd.web.catalogue import DEFAULT_LANGUAGE, LANGUAGES
 from lockerd.web.common import STATIC, Changes, read_json, secure, send_events
@@ -22,6 +23,7 @@ MAX_TAP_BYTES: Final = 1024
 
 VALUES: Final[Mapping[Action, Callable[[str], object]]] = {
     Action.CODE: re.compile(r"[0-9]{8}").fullmatch,
+    Action.LETTER_CODE: lettercode.is_valid,
     Action.NUMBER: is_valid,
     Action.LANGUAGE: LANGUAGES.__contains__,
 }

@@ -13,6 +13,7 @@ import segno
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from lockerd.model import lettercode
 from lockerd.model.view import FaultKind, Notice, Progress, Screen, View
 from lockerd.web.catalogue import LANGUAGES, Catalogue, catalogue
 from lockerd.web.common import STATIC, TEMPLATES
@@ -59,6 +60,7 @@ def compose(view: View, language: str, text: Catalogue) -> Message:
         other=next(code for code in LANGUAGES if code != language),
         steps=steps if now in STEPS else [],
         waiting=is_waiting(view),
+        qr_prefix=lettercode.QR_PREFIX,
         qr=qr_svg(view.ticket) if view.ticket else None,
     )
     return Message(

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from sim.faces.attacks import write_samples
-from sim.faces.measure import PACK, calibrate, contact_sheet, evaluate
+from sim.faces.measure import PACK, calibrate, calibrate_chip, contact_sheet, evaluate
 
 VERSION = "1"
 
@@ -29,9 +29,13 @@ def main(arguments: list[str] | None = None) -> int:
     trainer.add_argument("--detector-steps", type=int, default=1500)
     trainer.add_argument("--embedder-steps", type=int, default=2500)
     trainer.add_argument("--people", type=int, default=3000)
-    for name, help_ in (("calibrate", "set the threshold again"), ("evaluate", "measure on unseen people")):
+    for name, help_ in (
+        ("calibrate", "set the threshold for application photos again"),
+        ("calibrate-chip", "set the threshold for chip-like photos again"),
+        ("evaluate", "measure on unseen people"),
+    ):
         commands.add_parser(name, help=help_).add_argument("--people", type=int, help="fewer people, quicker")
-    for command in ("train", "calibrate", "evaluate"):
+    for command in ("train", "calibrate", "calibrate-chip", "evaluate"):
         commands.choices[command].add_argument("--out", type=Path, default=PACK, help="folder of the pack")
     options = parser.parse_args(arguments)
     match options.command:
@@ -52,8 +56,11 @@ def main(arguments: list[str] | None = None) -> int:
             )
             print(f"trained in {time.monotonic() - began:.0f} s")
             print(json.dumps(calibrate(options.out, VERSION), indent=2))
+            print(json.dumps(calibrate_chip(options.out), indent=2))
         case "calibrate":
             print(json.dumps(calibrate(options.out, VERSION, people=options.people), indent=2))
+        case "calibrate-chip":
+            print(json.dumps(calibrate_chip(options.out, people=options.people), indent=2))
         case "evaluate":
             print(json.dumps(evaluate(options.out, options.people), indent=2))
     return 0

@@ -43,9 +43,9 @@ def draw_people(folder: Path, seeds: tuple[int, int], *, frames: int = FRAMES, s
             (home / f"frame-{index:02d}.jpg").write_bytes(encode(frame))
 
 
-def run_report(pack: Path, images: Path, fuse: int) -> dict[str, Any]:
+def run_report(pack: Path, images: Path, fuse: int, reference: str = "photo") -> dict[str, Any]:
     """The report of lockerd's own evaluation."""
-    command = [sys.executable, "-m", "lockerd", "face", "evaluate", "--json"]
+    command = [sys.executable, "-m", "lockerd", "face", "evaluate", "--json", "--reference", reference]
     command += ["--pack", str(pack), "--images", str(images), "--fuse", str(fuse)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     report: dict[str, Any] = json.loads(done.stdout)
@@ -113,6 +113,27 @@ def calibrate(pack: Path, version: str, *, rate: str = "1e-4", people: int | Non
         "comparisons": report["impostor"],
     }
     write_manifest(pack, version, threshold, date)
+    return report
+
+
+def calibrate_chip(pack: Path, *, rate: str = "1e-4", people: int | None = None) -> dict[str, Any]:
+    """Set the threshold of fused transactions against chip-like photos, and nothing else; returns its report."""
+    file = pack / "manifest.json"
+    manifest = json.loads(file.read_text())
+    seeds = (CALIBRATED[0], CALIBRATED[0] + people) if people else CALIBRATED
+    with tempfile.TemporaryDirectory() as folder:
+        draw_people(Path(folder), seeds)
+        report = run_report(pack, Path(folder), 5, "chip")
+    threshold = {
+        "reference_kind": "chip",
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "data_set": f"drawn people {seeds[0]} to {seeds[1] - 1}, chip-like photos, 5 frames fused, FMR {rate}",
+        "comparisons": report["impostor"],
+        "value": round(report["fnmr_at_fmr"][rate]["threshold"], 4),
+        "id": f"chip-fused5-fmr{rate}",
+    }
+    others = [found for found in manifest["thresholds"] if found["reference_kind"] != "chip"]
+    file.write_text(json.dumps(manifest | {"thresholds": [*others, threshold]}, indent=2) + "\n")
     return report
 
 

@@ -49,6 +49,7 @@ SELECT (SELECT value FROM meta WHERE key = 'last_seq') AS event,
 """
 """How far the database has come, in one look."""
 
+_LEFT = frozenset({"taken", "removed"})
 _OUTSIDE = frozenset({Place.TRAY, Place.PERSON, Place.REJECT_LANE, Place.LOAD})
 _UNLOADED = frozenset({Place.TRANSPORT, Place.BETWEEN})  # a card of a tray that nobody has read yet
 
@@ -78,6 +79,8 @@ class Checker(Witness):
         self._bound: dict[str, str | None] = {}  # old card of the ledger -> the physical one
         self._untold: dict[int, tuple[str, str]] = {}
         self._collected = Ended()
+        self._at_office: dict[str, tuple[object, object, object]] = {}  # by what its events say
+        self._responsible: dict[str, str] = {}
         self._lied_about: set[str] = set()
         self._tampered: set[str] = set()
         self._lying = False
@@ -174,6 +177,12 @@ class Checker(Witness):
             self.wrong(f"the office learned of event {seq}, which is not in the journal or was told before")
         elif written != (kind, json.dumps(data, sort_keys=True)):
             self.wrong(f"event {seq} is {written[0]} in the journal and {kind} at the office")
+        if kind == "lockerd.card.moved":
+            card = str(data["card_id"])
+            if data["place"] in _LEFT:
+                self._at_office.pop(card, None)
+            else:
+                self._at_office[card] = (data["place"], data.get("slot"), data["responsible"])
 
     # --- what becomes durable ----------------------------------------------------------------------------------------
 
@@ -244,6 +253,9 @@ class Checker(Witness):
         if before != row["origin"]:
             self.wrong(f"{card} was recorded at {before}, its chain goes on from {row['origin']}")
         self._recorded[card] = (target, slot)
+        self._responsible[card] = row["responsible"]
+        if not row["responsible"]:
+            self.wrong(f"nobody is responsible for {card} at {target}")
         assert self.machine is not None
         if row["origin"] is None and target == "throat":
             self._bound[card] = self.machine.world.card_at(Place.THROAT)
@@ -253,10 +265,9 @@ class Checker(Witness):
             self._lied_about.discard(card)
         if not self._moving(card):
             self._compare(card, target, slot, strict=False)
-        outside = target in {"taken", "removed"}
-        self._ended.keep(card, target if outside else "")
-        if outside:
-            del self._recorded[card]
+        self._ended.keep(card, target if target in _LEFT else "")
+        if target in _LEFT:
+            del self._recorded[card], self._responsible[card]
             self._bound.pop(card, None)
 
     def _place_of(self, card: str) -> str | None:
@@ -311,6 +322,8 @@ class Checker(Witness):
         known: set[str] = set()
         for row in cards:
             card, place = row["card_id"], row["place"]
+            if not self._untold and self._at_office.get(card) != (*self._recorded[card], self._responsible[card]):
+                self.wrong(f"{card} is at {place} and at the office {self._at_office.get(card)}")
             if self._place_of(card) != place:
                 self.wrong(f"{card} is at {place}, its chain ends at {self._place_of(card)}")
             if place == "in_doubt" and row["slot"] is not None and row["state"] != "blocked":

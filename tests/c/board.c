@@ -4,7 +4,8 @@
  *
  * FOLDER keeps what survives a power cut: `memory` is the board's non-volatile memory, `world` is where the cards really
  * are. Lines on standard input are hands: "feed CARD" puts a card into the load throat, "take" takes the one at the exit,
- * "jam" stops the next motion midway. Each change of the world is told on standard output. SIGKILL is a power cut; `board
+ * "jam" stops the next motion midway, "free" undoes that, "empty" takes all cards out of the load throat, "full 1" and "exit 1"
+ * hold the sensor of the retract position and of the exit as if a card were there, with 0 no longer. Each change of the world is told on standard output. SIGKILL is a power cut; `board
  * hand` is a hand while the power is off.
  */
 #define _POSIX_C_SOURCE 200809L
@@ -57,6 +58,7 @@ static uint32_t boot_id;
 static uint16_t state;
 static uint16_t step;
 static int jam_next;
+static int hold_full, hold_exit; /* sensors that a hand covers */
 static long long due; /* when the running motion takes its next step, ms */
 static int moving;    /* index of the card that the motion carries, -1 for none */
 
@@ -150,7 +152,8 @@ static uint32_t sensors(void)
     uint32_t seen = LK_SENSOR_HOME;
     seen |= card_at(LOAD) >= 0 ? LK_SENSOR_LOAD : 0u;
     seen |= card_at(TRANSPORT) >= 0 ? LK_SENSOR_TRANSPORT : 0u;
-    seen |= card_at(EXIT) >= 0 ? LK_SENSOR_EXIT : 0u;
+    seen |= card_at(EXIT) >= 0 || hold_exit ? LK_SENSOR_EXIT : 0u;
+    seen |= hold_full ? LK_SENSOR_RETRACT_FULL : 0u;
     seen |= real.gate_open ? LK_SENSOR_GATE_OPEN : 0u;
     seen |= real.turned >= 0 && card_in((uint16_t)real.turned) >= 0 ? LK_SENSOR_SLOT : 0u;
     return seen;
@@ -172,7 +175,7 @@ static uint16_t position(uint32_t seen)
 /* A held card that is gone, while nothing moves, was taken by a hand. */
 static void look_for_hands(void)
 {
-    const int out = card_at(EXIT) >= 0;
+    const int out = (sensors() & LK_SENSOR_EXIT) != 0u;
     if (state == LK_STATE_RUNNING || nv.held == out) {
         return;
     }
@@ -370,7 +373,13 @@ static void hands(const char *line)
         real.cards[out].at = OUTSIDE;
     } else if (strncmp(line, "jam", 3) == 0) {
         jam_next = 1;
-    } else {
+    } else if (strncmp(line, "free", 4) == 0) {
+        jam_next = 0;
+    } else if (strncmp(line, "empty", 5) == 0) {
+        for (i = 0; i < real.count; i++) {
+            real.cards[i].at = real.cards[i].at == LOAD ? OUTSIDE : real.cards[i].at;
+        }
+    } else if (sscanf(line, "full %d", &hold_full) != 1 && sscanf(line, "exit %d", &hold_exit) != 1) {
         fprintf(stderr, "board: no hand can do: %s\n", line);
         exit(2);
     }

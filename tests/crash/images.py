@@ -116,6 +116,16 @@ def moments(ops: Sequence[Op]) -> Iterator[tuple[Op, Moment]]:
             )
 
 
+def _digests(connection: sqlite3.Connection) -> tuple[str, str]:
+    """Of all rows, and of all but the database's random name."""
+    whole, bare = Digest(), Digest()
+    for (table,) in connection.execute(TABLES).fetchall():
+        rows = [tuple(row) for row in connection.execute(f'SELECT * FROM "{table}"').fetchall()]
+        whole.add(table, rows)
+        bare.add(table, [row for row in rows if row[0] != "epoch"])
+    return whole.text(), bare.text()
+
+
 class Bench:
     """Opens images in one folder, one after the other, and counts what is wrong."""
 
@@ -125,6 +135,10 @@ class Bench:
         self._tally = tally
         self._town = population(seed, PEOPLE)
         self._number = {digest: number for number, digest in enumerate(commits, start=1)}
+        connection, lock = open_database(self._path, Random(0).randbytes)
+        with closing(connection):
+            self._fresh = _digests(connection)[1]
+        os.close(lock)
 
     def check(self, image: Files, moment: Moment, random: Random, where: str, *, wholly: bool) -> None:
         """Open one image, and with `wholly` start the daemon on it."""
@@ -156,28 +170,23 @@ class Bench:
             return "unopened", str(error)
         try:
             with closing(connection):
-                digest, rows = Digest(), 0
-                for (table,) in connection.execute(TABLES).fetchall():
-                    found = connection.execute(f'SELECT * FROM "{table}"').fetchall()
-                    rows += len(found)
-                    digest.add(table, found)
+                digest, bare = _digests(connection)
         finally:
             os.close(lock)
-        said = self._judged(digest.text(), rows, moment)
-        if said is None and digest.text() not in self._tally.states:
-            self._tally.states.add(digest.text())
+        said = self._judged(digest, bare, moment)
+        if said is None and digest not in self._tally.states:
+            self._tally.states.add(digest)
             report = verify(self._path)
             said = ("unsound", "; ".join(report.wrong)) if report.wrong else None
         return said
 
-    def _judged(self, digest: str, rows: int, moment: Moment) -> tuple[str, str] | None:
+    def _judged(self, digest: str, bare: str, moment: Moment) -> tuple[str, str] | None:
         last, coming = moment.acknowledged, moment.under_way
         if digest in {one.digest for one in (last, coming) if one is not None}:
             return None
-        fresh = rows <= 1  # nothing, or the new database's name
-        if last is None and fresh:
+        if last is None and bare == self._fresh:
             return None
-        number = 0 if fresh else self._number.get(digest)
+        number = 0 if bare == self._fresh else self._number.get(digest)
         if number is None:
             return "torn", "the rows are those of no commit"
         return "lost", f"commit {last.number if last else 0} was acknowledged, found is commit {number}"

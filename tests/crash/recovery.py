@@ -13,11 +13,11 @@ from typing import Any
 
 from sim.assembly import Machine
 from sim.people import Citizen
-from sim.soak.harness import Daemon, quiet
+from sim.soak.harness import Daemon
 from sim.soak.office import Office
 from sim.soak.seams import Fetch
 from sim.soak.senses import Clock
-from sim.soak.stage import BEGAN, FIRMWARE_LOOK_SECONDS, MemoryKept
+from sim.soak.stage import BEGAN, FIRMWARE_LOOK_SECONDS, MemoryKept, quiet
 from sim.virtual_time import run
 from sim.world import World
 from tests.crash.truth import contradictions, doubts, hands

@@ -14,6 +14,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,10 +22,9 @@ from typing import Any
 from lockerd.store import database, opening
 from sim.soak.checker import Checker
 from sim.soak.citizens import CONFUSED, HONEST, Temper, Visit
-from sim.soak.harness import quiet
 from sim.soak.seams import Fetch
 from sim.soak.staff import Staff
-from sim.soak.stage import Stage, staged
+from sim.soak.stage import Stage, quiet, staged
 from sim.virtual_time import run
 
 SLOTS = 6
@@ -91,13 +91,14 @@ async def _visits(stage: Stage, checker: Checker, random: Random, *tempers: tupl
         await asyncio.sleep(120.0)
 
 
-def _power_back(stage: Stage) -> None:
-    if not stage.machine.world.powered:
-        stage.power_on()
+def _power_off(stage: Stage) -> None:
+    """Without what the soak does to an unsynced file: here the disk is the harness's."""
+    stage.machine.cut_power()
+    stage.daemon.stop()
 
 
 async def _power_cut(stage: Stage) -> None:
-    stage.power_off()
+    _power_off(stage)
     await asyncio.sleep(20.0)
     stage.power_on()
     await asyncio.sleep(60.0)
@@ -109,7 +110,7 @@ async def play(folder: Path, seed: int, marks: int, days: int) -> None:
     marker = Marker(loop.time, marks)
     random = Random(f"{seed}:story")
     async with staged(folder, seed, slots=SLOTS, witness=marker) as stage:
-        marker.machine = stage.machine
+        marker.attend(stage)
         marker.kept = stage.machine._kept
         staff = Staff(stage, Random(f"{seed}:staff"), marker)
         if not days:
@@ -126,8 +127,8 @@ async def play(folder: Path, seed: int, marks: int, days: int) -> None:
             await staff.load()
             await asyncio.sleep(60.0)
             await _visits(stage, marker, random, (first, HONEST), (first + 1, BOLD), (first + 2, CONFUSED))
-            stage.daemon.seams.cut_after_motion(random.randrange(1, 12), stage.power_off)
-            loop.call_later(400.0, _power_back, stage)
+            stage.daemon.seams.cut_after_motion(random.randrange(1, 12), partial(_power_off, stage))
+            loop.call_later(400.0, stage.power_on)
             await _visits(stage, marker, random, (first + 3, HONEST))
             await asyncio.sleep(HOUR)
             await _visits(stage, marker, random, (first + 1, HONEST), (first + 3, HONEST), (first + 4, HONEST))

@@ -1,7 +1,8 @@
 """`python -m tests.mutants`: every mutant against the simulation, which has to notice it and to let the daemon as it is pass.
 
 Each mutant is one child process that imports mutated source and plays seed after seed until a violation is reported or its
-time is over (seconds of the processor's: others may use it too). The exit status is 1 if a mutant survives or the daemon as it is does not pass the same seeds.
+time is over (seconds of the processor's: others may use it too). The exit status is 1 if a mutant survives or the daemon as
+it is does not pass the same seeds.
 """
 
 from __future__ import annotations

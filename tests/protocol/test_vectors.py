@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from firmware_protocol import cardtext, samv
+from firmware_protocol import cardtext, crt, samv
 from firmware_protocol.__main__ import main
 from firmware_protocol.blocks import (
     COMMAND_ADDRESS,
@@ -24,6 +24,7 @@ from firmware_protocol.blocks import (
 from firmware_protocol.crc import crc16
 from firmware_protocol.declaration import BlockError, Flaw
 from firmware_protocol.export import exports
+from firmware_protocol.framing import Parser
 from firmware_protocol.mailbox import Conclusion, ExceptionCode, Verdict, conclude, judge
 from firmware_protocol.units import State, UnitKind
 from sim.modbus_slave import RtuSlave
@@ -161,6 +162,26 @@ def test_samv_stream(vector: dict[str, Any]) -> None:
         replies = samv.reply_parser()
         answers = [samv.Reply(one["status"], bytes.fromhex(one["data"]), one["card_status"]) for one in told]
         assert [*replies.feed(stream), *replies.flush()] == answers
+
+
+@each("crt")
+def test_crt_stream(vector: dict[str, Any]) -> None:
+    stream = bytes.fromhex(vector["stream"])
+    parser: Parser[Any] = crt.request_parser() if vector["direction"] == "request" else crt.reply_parser()
+    assert [*map(crt_frame, [*parser.feed(stream), *parser.flush()])] == vector["frames"]
+
+
+def crt_frame(found: crt.Control | crt.Request | crt.Reply) -> dict[str, Any]:
+    if isinstance(found, crt.Control):
+        return {"control": found.name}
+    told = {"cm": f"{found.cm:02x}", "pm": f"{found.pm:02x}", "data": found.data.hex(), "address": found.address}
+    match found:
+        case crt.Done():
+            return told | {"status": found.status.hex()}
+        case crt.Refusal():
+            return told | {"code": found.code, "head": f"{found.head:02x}"}
+        case _:
+            return told
 
 
 @each("card_texts")

@@ -51,11 +51,12 @@ class Scene:
         return self.stage.machine.world.spots[card.card_id].place
 
     def told(self, person: str) -> list[str]:
-        """The types of the journal's events about a person's new card, without their prefix."""
+        """The types of the journal's events about a person's new card, without their prefix and the mere moves."""
         claim = self.resident(person).who.new_card.card_id
-        return [
+        told = [
             line.split()[3].removeprefix("lockerd.") for line in self.checker.story if f'"claim_id":"{claim}"' in line
         ]
+        return [kind for kind in told if kind != "card.moved"]
 
 
 Story = Callable[[Scene], Awaitable[None]]

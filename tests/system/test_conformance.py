@@ -16,7 +16,7 @@ from firmware_protocol.units import UnitKind
 from sim.defects import DEFECTS
 from sim.processes import ROOT
 
-AT_ONCE = 8
+AT_ONCE = 12  # most of a run is waiting
 SPEED = "10"
 ADDRESSES = {"dispenser": "1", "recycler": "2", "cabinet": "3"}
 
@@ -44,14 +44,16 @@ class Ended:
 
 
 RIGHT = [Run(part, wire) for part in ADDRESSES for wire in ("tcp", "pty")]
-WRONG = [
-    Run("dispenser" if UnitKind.DISPENSER in defect.kinds else "cabinet", "pty" if defect.serial else "tcp", name)
+WRONG = [  # whatever a cabinet can have is shown on one: it has the fewest checks, and they are those of all units
+    Run("cabinet" if UnitKind.CABINET in defect.kinds else "dispenser", "pty" if defect.serial else "tcp", name)
     for name, defect in DEFECTS.items()
 ] + [
     Run("recycler", "tcp", "counts-before-motion"),
+    Run("recycler", "tcp", "overfills"),
     Run("recycler", "tcp", "misses-taken-without-power"),
     Run("recycler", "tcp", "resumes-after-power-cut"),
-    Run("cabinet", "tcp", "executes-repeat"),
+    Run("dispenser", "tcp", "executes-repeat"),
+    Run("dispenser", "tcp", "seq-reset-after-boot"),
 ]
 
 

@@ -35,6 +35,20 @@ async def bench(board: CBoard, stack: AsyncExitStack) -> str:
                 await board.power_on()
             case "feed-card":
                 await board.hand(f"feed C{next(cards)}")
+            case "empty-feeder":
+                await board.hand("empty")
+            case "block-path":
+                await board.hand("jam")
+            case "free-path":
+                await board.hand("free")
+            case "fill-box":
+                await board.hand("full 1")
+            case "empty-box":
+                await board.hand("full 0")
+            case "block-exit":
+                await board.hand("exit 1")
+            case "free-exit":
+                await board.hand("exit 0")
             case "take-from-exit":
                 await board.hand("take")
             case _:

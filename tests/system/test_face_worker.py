@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -165,8 +166,12 @@ async def test_a_template_of_another_model(client: FaceClient) -> None:
     other = FaceTemplate("other/1/000000000000", np.ones(128, "<f4").tobytes())
     result = await client.verify(other, timeout=5.0, on_prompt=ignore)
     assert (result.verdict, result.reason) == (FaceVerdict.NOT_VERIFIED, FaceReason.WRONG_MODEL)
+    assert client.admit(other).reason is FaceReason.WRONG_MODEL
+    own = await template(client, ALICE)
+    assert client.admit(own).template == own
     for vector in (b"", b"123", np.full(128, np.nan, "<f4").tobytes()):
         broken = FaceTemplate(client.status.model_id, vector)
+        assert client.admit(broken).reason is FaceReason.UNREADABLE_TEMPLATE
         result = await client.verify(broken, timeout=5.0, on_prompt=ignore)
         assert (result.verdict, result.reason) == (FaceVerdict.NOT_VERIFIED, FaceReason.WRONG_MODEL)
 
@@ -217,6 +222,24 @@ async def test_a_camera_that_goes_is_said_and_returns(client: FaceClient, scene:
     scene.on = True
     await until(lambda: client.status.camera_up)
     assert (await client.verify(reference, timeout=10.0, on_prompt=ignore)).verdict is FaceVerdict.VERIFIED
+
+
+async def test_a_camera_unplugged_in_mid_verification(client: FaceClient, scene: Scene) -> None:
+    reference = await template(client, ALICE)
+    asked = asyncio.Event()
+    scene.pictures = shots(None)
+    verification = asyncio.ensure_future(client.verify(reference, timeout=20.0, on_prompt=lambda _: asked.set()))
+    await asyncio.wait_for(asked.wait(), 10.0)
+    scene.on = False
+    scene.file.unlink()
+    result = await asyncio.wait_for(verification, 10.0)
+    assert (result.verdict, result.reason) == (FaceVerdict.UNAVAILABLE, FaceReason.CAMERA_DOWN)
+
+
+async def test_no_core_file_holds_a_face(client: FaceClient) -> None:
+    limits = await asyncio.to_thread(Path(f"/proc/{worker_pid()}/limits").read_text)
+    assert re.search(r"Max core file size +0 +0 ", limits), limits
+    assert client.status.worker_up
 
 
 async def test_the_loop_is_never_blocked_and_cancelling_ends_the_transaction(client: FaceClient, scene: Scene) -> None:

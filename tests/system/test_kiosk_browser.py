@@ -30,6 +30,7 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "wcag2aaa"]
 SCREENSHOTS = Path(os.environ.get("LOCKERD_SCREENSHOTS", "screenshots"))
 NUMBER = "990101199003071237"
 
+LETTER = "0427123404271245"
 TICKET = "A-0427"
 BOTH = (Whereabouts.NEW_SAFE_INSIDE, Whereabouts.OLD_WITH_YOU)
 MASKED = {"masked_name": "欧阳*明", "masked_number": "9901**********1237"}
@@ -42,6 +43,8 @@ VIEWS: dict[str, View] = {
     "2-identify-checking": View(Screen.IDENTIFY, progress=Progress.CHECKING),
     "2-identify-locked": View(Screen.IDENTIFY, notice=Notice.CODE_LOCKED, number_allowed=False),
     "2-identify-no-code": View(Screen.IDENTIFY, number_allowed=False),
+    "1-code-sent": View(Screen.CODE, notice=Notice.CODE_SENT),
+    "2-identify-card-for-code": View(Screen.IDENTIFY, number_allowed=False, notice=Notice.CARD_FOR_CODE),
     "2-identify-card-needed": View(Screen.IDENTIFY, number_allowed=False, notice=Notice.CARD_NEEDED),
     "2-identify-no-way": View(Screen.IDENTIFY, number_allowed=False, reader_available=False),
     "2-identify-unreadable": View(Screen.IDENTIFY, notice=Notice.CARD_UNREADABLE, attempts_left=2),
@@ -301,15 +304,49 @@ async def test_the_judges_see_a_bad_page(chromium: Browser) -> None:
     assert kinds >= {"outside", "small target", "small text"}
 
 
+@pytest.mark.parametrize(("size", "language"), [(LANDSCAPE, "en"), (PORTRAIT, "zh")], ids=["landscape", "portrait"])
+async def test_a_letter_code_is_typed_or_scanned(chromium: Browser, size: dict[str, int], language: str) -> None:
+    async with machine(View(Screen.CODE, notice=Notice.CODE_WRONG, attempts_left=4)) as locker:
+        page = await opened(chromium, locker.address, size)
+        await shown(page, locker.views)
+        await speak(page, language)
+        await page.locator('[data-choose="letter"]').click()
+        await page.screenshot(
+            path=folder(f"{size['width']}x{size['height']}") / f"1-letter-{language}.png", scale="css"
+        )
+        assert await page.evaluate(CHECK_BOXES) == []
+        hint = page.locator("[data-choice=letter] [data-hint]")
+        await page.keyboard.type(LETTER[:15])
+        await expect(hint).to_have_class("hint more")
+        await page.keyboard.type("1")
+        await expect(hint).to_have_class("hint check")
+        await expect(page.locator('[data-action="letter_code"]')).to_be_disabled()
+        await page.keyboard.press("Backspace")
+        await page.keyboard.type(LETTER[-1])
+        await page.locator('[data-action="letter_code"]').click()
+        await until(lambda: locker.taps == [Tap(Action.LETTER_CODE, LETTER)])
+        locker.views.publish(View(Screen.IDENTIFY))
+        await shown(page, locker.views)
+        await page.keyboard.type(f"LC1{LETTER}\n")  # a scan elsewhere is no code
+
+        locker.views.publish(View(Screen.CODE))
+        await shown(page, locker.views)
+        await page.keyboard.type("12")
+        for other in ("LC2" + LETTER, "HTTP://EXAMPLE.ORG/", "LC1" + LETTER):
+            await page.keyboard.type(f"{other}\n")
+        await until(lambda: len(locker.taps) == 2)
+        assert locker.taps[1] == Tap(Action.LETTER_CODE, LETTER)
+
+
 async def test_a_citizen_taps_through_the_first_pages(chromium: Browser) -> None:
     async with machine(View(Screen.CODE)) as locker:
         page = await opened(chromium, locker.address, LANDSCAPE)
         ok = page.locator('[data-action="code"]')
         await shown(page, locker.views)
         for digit in "4821773":
-            await page.locator(f'[data-key="{digit}"]').click()
+            await page.locator(f'[data-key="{digit}"]:visible').click()
         await expect(ok).to_be_disabled()
-        await page.locator('[data-key="0"]').click()
+        await page.locator('[data-key="0"]:visible').click()
         await expect(page.locator(".entry.code")).to_have_text("4821 7730")
         sent: list[str] = []
         page.on("request", lambda request: sent.append(request.url))

@@ -88,7 +88,7 @@ class Fingers:
         await self.sees("code")
         await self.photographs("code")
         for digit in await self.street.code(self.person):
-            await self.page.locator(f'[data-key="{digit}"]').tap()
+            await self.page.locator(f'[data-key="{digit}"]:visible').tap()
         await self.photographs("code-typed")
         await self.button("code").tap()
 

@@ -35,7 +35,7 @@ def test_scenario_ends_as_it_should(name: str) -> None:
     assert report["retained"] == (0 if name == "lost-card" else 1)
 
 
-@pytest.mark.parametrize("name", ["not-taken", "power-cut"])
+@pytest.mark.parametrize("name", ["not-taken", "power-cut", "jam"])
 def test_a_bought_dispenser_serves_as_well(name: str) -> None:
     report = _played(name, "--dispenser", "crt")
     assert (report["dispensed"], report["retained"]) == (1, 1)

@@ -244,7 +244,7 @@ async def test_a_backup_that_is_put_back_ends_it(db: Database, tmp_path: Path) -
     set_aside(path, NOW)
     made.rename(path)
     async with opened(path) as again:
-        assert (await again.transaction(journal.position)).last_seq == 2
+        assert (await again.transaction(journal.position)).last_seq == 8
 
 
 async def test_a_database_in_use_is_not_set_aside(db: Database, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from lockerd.face.messages import (
     read_reply,
     read_request,
 )
-from lockerd.model.identity import FaceReason, FaceVerdict
+from lockerd.model.identity import FaceReason, FaceVerdict, ReferenceKind
 
 
 @given(st.binary(max_size=200))
@@ -42,7 +42,12 @@ def test_messages_come_back() -> None:
     for request in (start, Enrol(1, b"\xff"), Cancel(2)):
         assert read_request(pack_message(request)[HEADER_BYTES:]) == request
     decided = Decided(3, FaceVerdict.NOT_VERIFIED, FaceReason.NO_MATCH, 4)
-    for reply in (decided, Ready("m", "t"), Beat(camera_up=True), Prompt(1, FaceReason.TOO_FAR)):
+    for reply in (
+        decided,
+        Ready("m", {ReferenceKind.PHOTO: "t"}, 128),
+        Beat(camera_up=True),
+        Prompt(1, FaceReason.TOO_FAR),
+    ):
         assert read_reply(pack_message(reply)[HEADER_BYTES:]) == reply
 
 

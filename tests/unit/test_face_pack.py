@@ -170,5 +170,5 @@ def test_templates_of_other_weights_are_another_model(copy: Path) -> None:
 
 
 def test_an_uncalibrated_kind_of_reference() -> None:
-    with pytest.raises(ConfigError, match="chip"):
-        load_pack(PACK, production=False).threshold("chip")
+    with pytest.raises(ConfigError, match="infrared"):
+        load_pack(PACK, production=False).threshold("infrared")

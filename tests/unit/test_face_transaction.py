@@ -212,6 +212,15 @@ def test_one_source_that_sees_nobody_lets_time_run_out(both: Agreement) -> None:
     assert both.overdue(10.0) == Decision(FaceVerdict.NOT_VERIFIED, FaceReason.TIMED_OUT)
 
 
+def test_the_frame_that_decides_is_searched_whole(transaction: Transaction) -> None:
+    transaction.near(0.0)
+    transaction.add(seen(1), 0.0)
+    for now, whole in ((0.1, False), (0.31, True), (0.49, False), (0.5, True)):
+        assert (transaction.near(now) is None) is whole, now
+        decision = transaction.add(seen(1), now)
+    assert decision is not None
+
+
 def test_a_face_is_followed_but_the_whole_frame_is_searched_again_soon(transaction: Transaction) -> None:
     transaction.frames, transaction.span = 99, 99.0
     whole = []

@@ -28,6 +28,8 @@ RULES: dict[str, tuple[str, ...]] = {
     "lockerd.web": (*VALUES, "firmware_protocol.idnumber"),
     "lockerd.motions": (*VALUES, "lockerd.store"),
     "lockerd.watching": (*VALUES, "lockerd.motions", "lockerd.pickup"),
+    "lockerd.tries": (*VALUES, "lockerd.pickup", "lockerd.store"),
+    "lockerd.issuing": (*VALUES, "lockerd.store", "lockerd.office.sms"),
     "lockerd.reviewing": (*VALUES, "lockerd.pickup", "lockerd.store"),
     "lockerd.doing": (*VALUES, "lockerd.motions", "lockerd.pickup", "lockerd.store"),
     "lockerd.recovery": (
@@ -43,6 +45,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "lockerd.pickup",
         "lockerd.doing",
         "lockerd.recovery",
+        "lockerd.tries",
         "lockerd.reviewing",
         "lockerd.watching",
     ),

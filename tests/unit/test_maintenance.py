@@ -41,7 +41,7 @@ class Trays:
 @pytest.mark.parametrize("refuse", [False, True])
 async def test_a_caller_that_went_away_does_not_end_the_loading_of_later_trays(refuse: bool) -> None:
     floor, trays = Floor(), Trays()
-    parts: dict[str, Any] = {"db": None, "vault": None, "motions": None, "stamp": None}
+    parts: dict[str, Any] = dict.fromkeys(("db", "vault", "motions", "stamp", "issuing"))
     staff = Maintenance(session=cast(Any, floor), loading=cast(Any, trays), **parts)
     running = asyncio.create_task(staff.run())
     first = asyncio.create_task(staff.load("li.wei"))

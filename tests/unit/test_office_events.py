@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from lockerd.office.events import batch, cloud_event
 from lockerd.office.exchange import RETRY_AFTER_LIMIT, retry_after
-from lockerd.office.manifest import MAX_PHOTO, Announced, Refusal, Refused, Withdrawn, decode
+from lockerd.office.manifest import (
+    MAX_PHOTO,
+    Announced,
+    CodeExtension,
+    CodeReissue,
+    Refusal,
+    Refused,
+    Withdrawn,
+    decode,
+)
 from tests.office_parts import claim, event
 
 
@@ -71,6 +80,8 @@ BAD: list[tuple[dict[str, Any], Refusal]] = [
     ({"valid_from": "长期"}, Refusal.DATES),
     ({"valid_to": "soon"}, Refusal.DATES),
     ({"phone": "19900000001"}, Refusal.PHONE),
+    ({"phone": ""}, Refusal.PHONE),
+    ({"letter_code": "0000000000000002"}, Refusal.LETTER_CODE),
     ({"photo": ""}, Refusal.PHOTO),
     ({"photo": "AAAA"}, Refusal.PHOTO),
     ({"photo": "/9j/" + "AAAA" * (MAX_PHOTO // 3)}, Refusal.PHOTO_SIZE),
@@ -91,6 +102,24 @@ def test_a_claim_id_that_is_no_name_is_not_repeated(claim_id: str) -> None:
 
 def test_a_withdrawal() -> None:
     assert decode(b'{"cursor":5,"type":"manifest.withdraw","claim_id":"N1"}') == (5, Withdrawn("N1"))
+
+
+def test_somebody_without_a_telephone_has_a_letter_code() -> None:
+    found = decode(sent(claim("N1", phone="", letter_code="0000000000000001")))[1]
+    assert isinstance(found, Announced)
+    assert "0000000000000001" not in repr(found)
+
+
+def test_codes_are_reissued_and_extended_until_a_moment() -> None:
+    def command(kind: str, **more: object) -> object:
+        return decode(json.dumps({"cursor": 5, "type": kind, "claim_id": "N1", "not_after": 9, **more}).encode())[1]
+
+    letter = command("code.reissue", letter_code="0000000000000001")
+    assert letter == CodeReissue("N1", 9.0, "0000000000000001")
+    assert "0000000000000001" not in repr(letter)
+    assert command("code.reissue") == CodeReissue("N1", 9.0)
+    assert command("code.reissue", letter_code="1") == Refused("N1", Refusal.LETTER_CODE)
+    assert command("code.extend") == CodeExtension("N1", 9.0)
 
 
 @pytest.mark.parametrize("raw", [b"", b"7", b"{}", b'{"cursor":"1"}', b"\xff", b"[" * 100_000])

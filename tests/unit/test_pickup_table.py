@@ -24,6 +24,7 @@ from lockerd.pickup.state import (
     CheckCode,
     ChipRead,
     ClaimChecked,
+    CodeSent,
     EndJourney,
     Event,
     ExitCleared,
@@ -39,6 +40,7 @@ from lockerd.pickup.state import (
     RecordOldTaken,
     RecordTaken,
     ReviewDecided,
+    SendCode,
     Stage,
     Tapped,
     ThroatCleared,
@@ -169,6 +171,24 @@ def test_only_the_code_way_locks() -> None:
     _, asked = walk(CardSeen(OLD_CHIP), start=journey)
     assert asked == [FindClaim(NUMBER)]
     assert walk(tap(Action.NUMBER, NUMBER), start=journey)[0].notice is Notice.CARD_NEEDED
+
+
+def test_a_letter_code_goes_the_way_of_a_code() -> None:
+    journey, asked = walk(tap(Action.LETTER_CODE, "0000000000000001"), CardSeen(OLD_CHIP))
+    assert asked[-1] == CheckCode(NUMBER, "0000000000000001")
+    assert journey.stage is Stage.CHECKING
+
+
+def test_a_code_is_sent_to_the_holder_of_a_card_and_nobody_is_told_what_became_of_it() -> None:
+    journey, _ = walk(tap(Action.NO_CODE), tap(Action.SEND_CODE))
+    assert (journey.stage, journey.notice) == (Stage.IDENTIFY, Notice.CARD_FOR_CODE)
+    assert walk(tap(Action.NUMBER, NUMBER), start=journey)[0].stage is Stage.IDENTIFY
+    journey, asked = walk(CardSeen(OLD_CHIP), start=journey)
+    assert asked == [SendCode(NUMBER)]
+    journey, asked = walk(CodeSent(), start=journey)
+    assert (journey.stage, journey.notice, journey.wants_code) == (Stage.IDLE, Notice.CODE_SENT, False)
+    assert any(isinstance(effect, EndJourney) for effect in asked)
+    assert walk(tap(Action.CODE, "12345678"), tap(Action.SEND_CODE))[0].wants_code is False
 
 
 @pytest.mark.parametrize("number", [NUMBER[:-1] + ("1" if NUMBER[-1] != "1" else "2"), "", "1" * 18])
@@ -417,7 +437,7 @@ def test_every_stage_that_waits_for_a_person_has_a_time_out_row_or_a_watch_that_
         if rule.patience is not Patience.ENDLESS:
             assert any(row.on is TimedOut and row.to is not None for row in rows), stage
         elif stage is not Stage.IDLE and rule.watch not in (Watch.FACE, Watch.REVIEW):
-            assert any(row.on in (MotionEnded, ChipRead, ClaimChecked) for row in rows), stage
+            assert any(row.on in (MotionEnded, ChipRead, ClaimChecked, CodeSent) for row in rows), stage
 
 
 def test_every_way_out_of_a_motion_is_decided() -> None:
@@ -443,9 +463,10 @@ def _done_leaves(stage: Stage, motion: Motion) -> bool:
 def test_a_page_offers_exactly_the_taps_that_are_answered(stage: Stage) -> None:
     """No dead button, and no way out that is kept from the citizen."""
     journey = Journey(stage=stage, claim=CLAIM, code="12345678", fault=FaultKind.JAM, ticket="A-0001")
-    view = view_of(journey, seconds_left=None, warn=False, ways=Ways())
-    offered = {Action(name) for name in re.findall(r'data-action="(\w+)"', render(view, "en").html)} - {Action.LANGUAGE}
-    values = {Action.NUMBER: NUMBER, Action.CODE: "12345678"}
+    views = [view_of(journey, seconds_left=None, warn=False, ways=Ways(no_code=allowed)) for allowed in (True, False)]
+    pages = "".join(render(view, "en").html for view in views)
+    offered = {Action(name) for name in re.findall(r'data-action="(\w+)"', pages)} - {Action.LANGUAGE}
+    values = {Action.NUMBER: NUMBER, Action.CODE: "12345678", Action.LETTER_CODE: "0000000000000001"}
     assert offered == {
         action for action in Action if step(journey, tap(action, values.get(action, ""))) != (journey, ())
     }

@@ -11,7 +11,7 @@ from lockerd.recovery import Recovery
 from lockerd.stocking import Stocking
 from lockerd.store import claims, codes, ledger, messages
 from lockerd.store.database import Database, Transaction
-from tests.store_support import DONE, NOW, STAMP, item, opened, plan, vault
+from tests.store_support import DONE, NOW, STAMP, issuing, item, opened, plan, vault
 
 CODE = "20482048"
 
@@ -36,7 +36,7 @@ async def interrupted_store(db: Database) -> Intent:
 
 
 def recovery(db: Database) -> Recovery:
-    stocking = Stocking(vault(), lambda: STAMP, lambda: CODE)
+    stocking = Stocking(issuing(db, CODE))
     parts: dict[str, Any] = dict.fromkeys(("motions", "readers", "new_journey_id"))
     units = cast(Any, {Unit.DISPENSER: StoredIt()})
     return Recovery(db=db, vault=vault(), units=units, stamp=lambda: STAMP, stocking=stocking, **parts)
@@ -62,7 +62,7 @@ async def test_a_store_settled_after_a_restart_makes_its_claim_collectable(tmp_p
 async def test_a_claim_that_is_stocked_already_gets_no_second_code(tmp_path: Path) -> None:
     async with opened(tmp_path / "lockerd.db") as db:
         await recovery(db)._settle(await interrupted_store(db))
-        again = Stocking(vault(), lambda: STAMP, lambda: "11111111")
+        again = Stocking(issuing(db, "11111111"))
         await db.transaction(lambda tx: again.announce(tx, "N000001", 2))
         checked = await codes.check(db, vault(), item().id_number, CODE, STAMP)
         assert checked.result is codes.CodeResult.MATCH

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lockerd.errors import StoreError
-from lockerd.store import journal
+from lockerd.store import journal, opening
 from lockerd.store.database import Database, Transaction
 from tests.store_support import opened
 
@@ -325,7 +325,7 @@ async def test_a_failing_migration_leaves_nothing(tmp_path: Path, monkeypatch: p
     path = tmp_path / "lockerd.db"
     async with opened(path):
         pass
-    scripts = ["", "", "CREATE TABLE halfway (a INTEGER) STRICT; SELECT no_such_function();"]
+    scripts = [*opening._migrations(), "CREATE TABLE halfway (a INTEGER) STRICT; SELECT no_such_function();"]
     with monkeypatch.context() as patched:
         patched.setattr("lockerd.store.opening._migrations", lambda: scripts)
         assert "no_such_function" in await refused(path)
@@ -335,6 +335,26 @@ async def test_a_failing_migration_leaves_nothing(tmp_path: Path, monkeypatch: p
             return {row["name"] for row in await tx.all("SELECT name FROM sqlite_schema")}
 
         assert "halfway" not in await db.transaction(tables)
+
+
+async def test_codes_of_the_first_schema_are_pickup_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lockerd.db"
+    first = opening._migrations()[:1]
+    with monkeypatch.context() as patched:
+        patched.setattr("lockerd.store.opening._migrations", lambda: first)
+        async with opened(path) as db:
+
+            async def before(tx: Transaction) -> None:
+                await tx.execute(
+                    "INSERT INTO claim (claim_id, kind, state, since) VALUES ('C1', 'renewal', 'stocked', 0)"
+                )
+                await tx.execute("INSERT INTO code VALUES ('C1', 'a', x'01', x'02', 9.0, NULL)")
+
+            await db.transaction(before)
+    async with opened(path) as db:
+        row = await db.transaction(lambda tx: tx.one("SELECT * FROM code"))
+    assert row is not None
+    assert tuple(row) == ("C1", "pickup", "a", b"\x01", b"\x02", 9.0, None, 0)
 
 
 async def test_every_table_is_strict(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from lockerd.model.custody import Motion, Place
 from lockerd.model.identity import FaceTemplate
 from lockerd.model.policy import THE_OWNER, Collector, Relation
 from lockerd.store import claims, codes, collectors, hashing, housekeeping, journeys, ledger, lookups, messages, staff
-from lockerd.store.codes import CodeResult
+from lockerd.store.codes import CodeKind, CodeResult
 from lockerd.store.collectors import Named
 from lockerd.store.database import Database, Transaction
 from lockerd.store.vault import Vault, erase
-from tests.store_support import NOW, STAMP, carry, item, opened, stamp, vault
+from tests.store_support import CODE_LIFE, NOW, STAMP, carry, item, opened, stamp, vault
 
 CLAIM, NUMBER, UNKNOWN, CODE = "N000001", "990101199001010018", "990101199001010026", "04271234"
 TEMPLATE = FaceTemplate("simulator-1", b"\x01\x02\x03\x04" * 128)
@@ -47,7 +47,7 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
         async def prepare(tx: Transaction) -> None:
             await ledger.configure_slots(tx, 3)
             await stock(tx)
-            await codes.issue(tx, vault(), CLAIM, CODE, STAMP)
+            await codes.issue(tx, vault(), CLAIM, CODE, NOW + CODE_LIFE)
 
         await database.transaction(prepare)
         yield database
@@ -57,8 +57,12 @@ def everything_in(folder: Path) -> bytes:
     return b"".join(file.read_bytes() for file in folder.iterdir())
 
 
+async def no_pause(_seconds: float) -> None:
+    """Time is the test's."""
+
+
 async def try_code(db: Database, code: str, wall: float = NOW, number: str = NUMBER) -> tuple[CodeResult, int]:
-    answer = await codes.check(db, vault(), number, code, stamp(wall))
+    answer = await codes.check(db, vault(), number, code, stamp(wall), no_pause)
     assert (answer.claim is not None) == (answer.result is CodeResult.MATCH)
     return answer.result, answer.attempts_left
 
@@ -121,11 +125,10 @@ async def test_an_expected_claim_is_found_by_its_chip_only(db: Database) -> None
     async def work(tx: Transaction) -> None:
         await claims.put_item(tx, vault(), item("N000002", id_number="99010119900101003X"), None, STAMP)
         assert await claims.for_id(tx, vault(), "99010119900101003X") is None
-        found = await claims.expected_for_chip(tx, vault(), "99010119900101003x", "20260101")
+        found = await claims.for_chip(tx, vault(), "99010119900101003x", "20260101")
         assert found is not None
         assert found.claim_id == "N000002"
-        assert await claims.expected_for_chip(tx, vault(), "99010119900101003X", "20160101") is None
-        assert await claims.expected_for_chip(tx, vault(), NUMBER, "20260101") is None
+        assert await claims.for_chip(tx, vault(), "99010119900101003X", "20160101") is None
         inside = await claims.for_chip(tx, vault(), NUMBER, "20260101")
         assert inside is not None
         assert inside.claim_id == CLAIM
@@ -182,6 +185,7 @@ async def test_states_follow_custody(db: Database) -> None:
 
 
 async def test_personal_data_is_gone_within_a_day(db: Database) -> None:
+    await try_code(db, "00000000")
     await db.transaction(lambda tx: hand_out(tx, NOW))
     assert await housekeeping.tidy(db, NOW + HOUR) == 0
     assert await housekeeping.tidy(db, NOW + DAY) == 1
@@ -190,6 +194,7 @@ async def test_personal_data_is_gone_within_a_day(db: Database) -> None:
     async def look(tx: Transaction) -> None:
         assert await claims.by_id(tx, vault(), CLAIM) is None
         assert await tx.all("SELECT * FROM data_key") == []
+        assert await tx.all("SELECT * FROM wrong_in_a_row") == []
         row = await tx.one("SELECT id_index, person FROM claim")
         assert row is not None
         assert tuple(row) == (None, None)
@@ -202,7 +207,7 @@ async def test_nothing_personal_is_in_the_bytes(tmp_path: Path) -> None:
     async with opened(tmp_path / "lockerd.db") as db:
         await db.transaction(lambda tx: ledger.configure_slots(tx, 1))
         await db.transaction(stock)
-        await db.transaction(lambda tx: codes.issue(tx, vault(), CLAIM, CODE, STAMP))
+        await db.transaction(lambda tx: codes.issue(tx, vault(), CLAIM, CODE, NOW + CODE_LIFE))
         await db.transaction(lambda tx: messages.queue(tx, vault(), "m1", "+8619900000001", f"取件码 {CODE}"))
         await db.transaction(lambda tx: staff.add(tx, vault(), "li", "secret-pin", STAMP))
         await codes.check(db, vault(), NUMBER, CODE, STAMP)
@@ -252,7 +257,7 @@ async def test_five_wrong_tries_lock_for_a_day(db: Database) -> None:
     for left in (4, 3, 2, 1, 0):
         assert await try_code(db, "00000000") == (CodeResult.WRONG, left)
     assert await try_code(db, CODE) == (CodeResult.LOCKED, 0)
-    await db.transaction(lambda tx: codes.issue(tx, vault(), CLAIM, "55556666", STAMP))
+    await db.transaction(lambda tx: codes.issue(tx, vault(), CLAIM, "55556666", NOW + CODE_LIFE))
     assert await try_code(db, "55556666", NOW + DAY - 1) == (CodeResult.LOCKED, 0)
     assert await try_code(db, "55556666", NOW + DAY) == (CodeResult.MATCH, 5)
 
@@ -294,7 +299,7 @@ def guardian(template: FaceTemplate | None = TEMPLATE) -> Named:
 async def test_a_guardian_opens_the_minors_card_and_their_own_with_its_own_code_only(db: Database) -> None:
     async def prepare(tx: Transaction) -> None:
         await stock(tx, ANOTHER, 1, id_number=GUARDIAN)
-        await codes.issue(tx, vault(), ANOTHER, "11112222", STAMP)
+        await codes.issue(tx, vault(), ANOTHER, "11112222", NOW + CODE_LIFE)
         assert await claims.put_item(tx, vault(), item(CLAIM), None, STAMP, [guardian()])
 
     await db.transaction(prepare)
@@ -354,10 +359,78 @@ async def test_a_card_may_be_made_because_the_old_one_was_damaged(db: Database) 
 
 
 async def test_a_code_ends_and_a_clock_set_back_does_not_extend_it(db: Database) -> None:
-    end = NOW + codes.LIFETIME
+    end = NOW + CODE_LIFE
     assert await try_code(db, CODE, end - 1) == (CodeResult.MATCH, 5)
     assert await try_code(db, CODE, end) == (CodeResult.WRONG, 4)
     assert await try_code(db, CODE, NOW) == (CodeResult.WRONG, 3)
+
+
+async def test_each_wrong_try_makes_the_next_wait_longer_also_for_an_unknown_number(db: Database) -> None:
+    for number in (NUMBER, UNKNOWN):
+        waited: list[float] = []
+
+        async def pause(seconds: float, waited: list[float] = waited) -> None:
+            waited.append(seconds)
+
+        for _ in range(6):
+            await codes.check(db, vault(), number, "00000000", STAMP, pause)
+        assert waited == [0, 1, 2, 4, 8]
+
+
+async def test_a_hundred_wrong_tries_in_a_row_close_the_code_way_and_a_new_code_does_not_open_it(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codes, "MOST_IN_A_ROW", 6)
+    for day in (0, 1):
+        for _ in range(3):
+            assert (await try_code(db, "00000000", NOW + day * DAY))[0] is CodeResult.WRONG
+    await db.transaction(lambda tx: codes.issue(tx, vault(), CLAIM, CODE, NOW + 9 * DAY))
+    assert await try_code(db, CODE, NOW + 2 * DAY) == (CodeResult.LOCKED, 0)
+    await housekeeping.tidy(db, NOW + 89 * DAY)
+    assert await try_code(db, CODE, NOW + 3 * DAY) == (CodeResult.LOCKED, 0)
+    await housekeeping.tidy(db, NOW + 200 * DAY)
+    assert (await try_code(db, CODE, NOW + 200 * DAY))[0] is CodeResult.WRONG, "expired, but tried again"
+
+
+async def test_a_right_code_ends_the_row_of_wrong_ones(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codes, "MOST_IN_A_ROW", 3)
+    for code in ("00000000", "00000000", CODE, "00000000", "00000000", CODE):
+        assert (await try_code(db, code))[0] is not CodeResult.LOCKED
+
+
+async def test_of_two_cards_each_is_opened_by_its_own_code(db: Database) -> None:
+    other = "22223333"
+    await db.transaction(lambda tx: stock(tx, "N000002", 1, valid_from="20270101"))
+    await db.transaction(lambda tx: codes.issue(tx, vault(5), "N000002", other, NOW + CODE_LIFE))
+    for code, claim_id in ((CODE, CLAIM), (other, "N000002")):
+        answer = await codes.check(db, vault(), NUMBER, code, STAMP)
+        assert answer.claim is not None
+        assert answer.claim.claim_id == claim_id
+    await db.transaction(lambda tx: codes.consume(tx, CLAIM, STAMP))
+    assert (await try_code(db, CODE))[0] is CodeResult.WRONG
+    assert (await try_code(db, other))[0] is CodeResult.MATCH
+
+
+async def test_a_letter_code_stands_beside_the_pickup_code(db: Database) -> None:
+    letter = "0000000000000097"[:-2] + "01"
+    await db.transaction(lambda tx: codes.issue(tx, vault(), CLAIM, letter, None))
+    assert (await try_code(db, letter))[0] is CodeResult.WRONG, "not begun"
+    await db.transaction(lambda tx: codes.extend(tx, CLAIM, CodeKind.LETTER, NOW + HOUR))
+    assert (await try_code(db, letter))[0] is CodeResult.MATCH
+    assert (await try_code(db, CODE))[0] is CodeResult.MATCH
+    assert await db.transaction(lambda tx: codes.extend(tx, CLAIM, CodeKind.LETTER, NOW)) == NOW + HOUR
+    await db.transaction(lambda tx: codes.forget(tx, CLAIM, CodeKind.LETTER))
+    assert (await try_code(db, letter))[0] is CodeResult.WRONG
+
+
+async def test_an_expired_code_is_told_once_and_opens_again_when_it_is_extended(db: Database) -> None:
+    end = NOW + CODE_LIFE
+    assert await db.transaction(lambda tx: codes.ended(tx, end - 1)) == []
+    assert await db.transaction(lambda tx: codes.ended(tx, end)) == [(CLAIM, CodeKind.PICKUP)]
+    assert await db.transaction(lambda tx: codes.ended(tx, end)) == []
+    assert (await try_code(db, CODE, end))[0] is CodeResult.WRONG
+    await db.transaction(lambda tx: codes.extend(tx, CLAIM, CodeKind.PICKUP, end + DAY))
+    assert (await try_code(db, CODE, end))[0] is CodeResult.MATCH
 
 
 async def test_a_clock_set_back_does_not_shorten_the_lock(db: Database) -> None:
@@ -381,7 +454,7 @@ async def test_the_try_is_durable_before_the_comparison(db: Database, monkeypatc
 
 async def test_a_code_of_an_unknown_claim_is_refused(db: Database) -> None:
     with pytest.raises(StoreError, match="rule of the database"):
-        await db.transaction(lambda tx: codes.issue(tx, vault(), "N000009", CODE, STAMP))
+        await db.transaction(lambda tx: codes.issue(tx, vault(), "N000009", CODE, NOW + CODE_LIFE))
 
 
 async def test_hashing_leaves_the_event_loop_free(db: Database) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from lockerd.errors import StoreError
 from lockerd.model.custody import Fault, Intent, Motion, Observation, Outcome, Place, Result, Sensor, SlotState, Unit
-from lockerd.store import claims, ledger, lookups
+from lockerd.store import claims, emptying, ledger, lookups
 from lockerd.store.database import Database, Transaction
 from lockerd.store.ledger import Totals
 from tests.store_support import DONE, NOW, STAMP, carry, item, opened, plan, vault
@@ -89,7 +89,7 @@ async def test_an_old_card_through_the_recycler(db: Database) -> None:
         await carry(tx, Motion.RETAIN, card_id)
         assert await lookups.bin_count(tx) == 1
         assert await ledger.cards_at(tx, Place.BIN, Place.ESCROW) == [(card_id, Place.BIN, None, "old", CARD)]
-        assert await ledger.empty_bin(tx, "li", 2, STAMP) == 1
+        assert await emptying.empty_bin(tx, "li", 2, STAMP) == 1
         assert await lookups.bin_count(tx) == 0
         assert await ledger.place_of(tx, card_id) == (Place.REMOVED, None)
         assert await events(tx, "lockerd.bin.emptied") == [

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from lockerd.errors import StoreError
 from lockerd.model.custody import MOVES, Fault, Motion, Observation, Outcome, Place, Result, Sensor, SlotState, Unit
-from lockerd.store import claims, ledger, lookups
+from lockerd.store import claims, emptying, ledger, lookups
 from lockerd.store.custody_rules import SINGLE
 from lockerd.store.database import Transaction
 from tests.store_support import STAMP, item, opened, plan, vault
@@ -102,7 +102,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def empty_bin(self) -> None:
-        self.run(lambda tx: ledger.empty_bin(tx, "li", 0, STAMP))
+        self.run(lambda tx: emptying.empty_bin(tx, "li", 0, STAMP))
 
     @invariant()
     def slots_and_cards_agree(self) -> None:

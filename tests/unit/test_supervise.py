@@ -163,7 +163,7 @@ class Settling:
 
 def _session(recovery: Settling) -> Session:
     shown: list[View] = []
-    parts: dict[str, Any] = dict.fromkeys(("doing", "watching", "cabinet"), SimpleNamespace())
+    parts: dict[str, Any] = dict.fromkeys(("doing", "watching", "cabinet", "tries", "reviewing"), SimpleNamespace())
     return Session(
         recovery=cast(Any, recovery),
         show=shown.append,

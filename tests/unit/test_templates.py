@@ -17,7 +17,7 @@ from lockerd.office.manifest import Announced
 from lockerd.store import claims, ledger, templates
 from lockerd.store.database import Database, Transaction
 from sim.office_books import Books
-from tests.store_support import STAMP, carry, item, opened, vault
+from tests.store_support import STAMP, carry, issuing, item, opened, vault
 
 OLD, NEW = "pack/1/old", "pack/2/new"
 
@@ -54,7 +54,7 @@ class Face:
 
 
 def intake(db: Database, model_id: str) -> Intake:
-    return Intake(db, vault(), Face(model_id), lambda: STAMP)
+    return Intake(db, vault(), Face(model_id), lambda: STAMP, issuing(db))
 
 
 async def wanted(db: Database) -> list[dict[str, object]]:

@@ -31,7 +31,7 @@ async def _history(tx: Transaction) -> None:
         await ledger.move(tx, claim_id, Place.TRANSPORT, STAMP, "read")
         await carry(tx, Motion.STORE, claim_id, slot)
         await claims.stocked(tx, claim_id, slot, STAMP)
-        await codes.issue(tx, vault(), claim_id, "12345678", STAMP)
+        await codes.issue(tx, vault(), claim_id, "12345678", STAMP.wall + 1)
         await journal.append(tx, "lockerd.card.stocked", {"claim_id": claim_id}, stamp=STAMP)
         await messages.queue(tx, vault(), f"{claim_id}-1", "+8619900000001", "text")
     await messages.sent(tx, f"{TAKEN}-1", STAMP.wall)
@@ -133,18 +133,18 @@ BROKEN = {
     f"UPDATE claim SET state = 'stocked' WHERE claim_id = '{TAKEN}'": "is stocked, but its card was taken",
     f"UPDATE claim SET state = 'stocked' WHERE claim_id = '{EXPECTED}'": "is stocked, but its card was never stored",
     f"UPDATE claim SET state = 'expected' WHERE claim_id = '{STOCKED}'": "nobody was told to collect it",
-    f"UPDATE code SET claim_id = '{TAKEN}' WHERE claim_id = '{STOCKED}'": "is collected, but has a pickup code",
+    f"UPDATE code SET claim_id = '{TAKEN}' WHERE claim_id = '{STOCKED}'": "is collected, but has a code",
     f"UPDATE face_template SET claim_id = '{TAKEN}' WHERE claim_id = '{STOCKED}'": "face template is still there",
     f"UPDATE claim SET person = NULL WHERE claim_id = '{STOCKED}'": "whose it is was erased",
     f"DELETE FROM data_key WHERE record = 'claim|{STOCKED}'": "claim N000002 is sealed, but its key is not there",
     f"DELETE FROM face_template WHERE claim_id = '{STOCKED}'": "face_template N000002 is still there",
     "UPDATE message SET sent = 1": "is sent and was not erased",
     # the journal
-    "INSERT OR REPLACE INTO meta VALUES ('acked_seq', 99)": "acknowledged event 99, but the last one written is 5",
-    "DELETE FROM journal WHERE seq = 5": "the last event in the journal is 4, but the last number given is 5",
+    "INSERT OR REPLACE INTO meta VALUES ('acked_seq', 99)": "acknowledged event 99, but the last one written is 22",
+    "DELETE FROM journal WHERE seq = 22": "the last event in the journal is 21, but the last number given is 22",
     "DELETE FROM journal WHERE seq = 3": "the audit chain of journal breaks: event 3 is missing before event 4",
     "DELETE FROM journal WHERE seq < 3": "events 1 to 2 are gone, but the office has not acknowledged them",
-    "DELETE FROM journal": "events 1 to 5 are gone",
+    "DELETE FROM journal": "events 1 to 22 are gone",
     "DELETE FROM meta WHERE key = 'last_old_card'": "card old-000001 has a number that will be given again",
     # the audit chain
     'UPDATE journal SET data = \'{"claim_id":"N000009"}\' WHERE seq = 2': (

@@ -12,11 +12,12 @@ from aiohttp import ClientResponse, CookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from lockerd.errors import LockerError
-from lockerd.model.custody import SlotRecord, SlotState
-from lockerd.model.staffing import BinReport, LoadLine, LoadReport, RejectReason
+from lockerd.model.custody import Place, SlotRecord, SlotState
+from lockerd.model.staffing import BinReport, Finding, Grounds, LoadLine, LoadReport, RejectReason
 from lockerd.web.console import console_app
 from lockerd.web.health import HealthReport
 from lockerd.web.logins import IDLE_SECONDS, MOST_LOGINS, Logins
+from tests.staff_parts import PlayedDesk
 
 NAME, PIN = "li.wei", "482177"
 
@@ -48,6 +49,14 @@ class Machine:
         self.asked.append(("bin", name, counted))
         return BinReport(counted, 4)
 
+    async def reissue_code(self, name: str, slot: int) -> None:
+        self._refuse()
+        self.asked.append(("reissue", name, slot))
+
+    async def extend_code(self, name: str, slot: int) -> None:
+        self._refuse()
+        self.asked.append(("extend", name, slot))
+
     async def settle(self) -> bool:
         self._refuse()
         self.asked.append(("settle",))
@@ -63,10 +72,12 @@ class Console:
 
     def __init__(self) -> None:
         self.machine = Machine()
+        self.desk = PlayedDesk()
         self.clock = 1000.0
         tokens = itertools.count(1)
         app = console_app(
             maintenance=self.machine,
+            desk=self.desk,
             health=lambda: HealthReport(serving=True),
             new_token=lambda: f"token-{next(tokens)}",
             now=lambda: self.clock,
@@ -112,18 +123,31 @@ async def test_unknown_name_and_wrong_pin_get_the_same_answer(console: Console) 
     assert (await console.get("/api/slots")).status == 401
 
 
-@pytest.mark.parametrize("path", ["/api/load", "/api/slots", "/part/overview", "/part/load", "/part/slots"])
+@pytest.mark.parametrize(
+    "path", ["/api/load", "/api/slots", "/api/card?card=7", "/api/open", "/part/overview", "/part/load", "/part/slots"]
+)
 async def test_nothing_is_shown_without_a_login(console: Console, path: str) -> None:
     assert (await console.get(path)).status == 401
 
 
-@pytest.mark.parametrize("path", ["/", "/load", "/slots", "/bin"])
+@pytest.mark.parametrize("path", ["/", "/load", "/slots", "/custody", "/bin"])
 async def test_pages_lead_to_the_login(console: Console, path: str) -> None:
     answer = await console.get(path)
     assert (answer.status, answer.headers["Location"]) == (303, "/login")
 
 
-@pytest.mark.parametrize("path", ["/api/load", "/api/bin/empty", "/api/settle", "/api/logout"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/load",
+        "/api/bin/empty",
+        "/api/settle",
+        "/api/logout",
+        "/api/doubt/find",
+        "/api/slots/unblock",
+        "/api/retract/empty",
+    ],
+)
 async def test_nothing_is_done_without_a_login(console: Console, path: str) -> None:
     answer = await console.post(path, {"counted": 1})
     assert answer.status == 401
@@ -269,3 +293,32 @@ async def test_page_without_its_data_says_why(inside: Console) -> None:
     inside.machine.refusal = "the disk is full"
     answer = await inside.get("/slots")
     assert (answer.status, await answer.text()) == (503, "the disk is full")
+
+
+async def test_a_card_is_looked_up_by_name_or_slot(inside: Console) -> None:
+    for wanted in ("N000001", "7"):
+        found = await (await inside.get(f"/api/card?card={wanted}")).json()
+        assert (found["card_id"], found["place"], found["responsible"]) == ("N000001", "in_doubt", "session:9f2c")
+        assert [link["target"] for link in found["chain"]] == ["tray", "transport", "slot", "in_doubt"]
+    assert (await inside.get("/api/card?card=N9")).status == 404
+    page = await (await inside.get("/custody?card=7&language=en")).text()
+    assert "In doubt" in page
+    assert "Session 9f2c" in page
+
+
+async def test_decisions_are_taken_in_the_name_of_who_is_logged_in(inside: Console) -> None:
+    body = {"card_id": "N000001", "place": "slot", "slot": 3, "grounds": "seen"}
+    assert await (await inside.post("/api/doubt/find", body)).json() == {"ruling": "awaits"}
+    assert (await inside.post("/api/slots/unblock", {"slot": 7})).status == 200
+    assert await (await inside.post("/api/retract/empty", {"counted": 2})).json() == {
+        "counted": 2,
+        "expected": 2,
+        "agreed": True,
+    }
+    assert inside.desk.asked == [
+        ("find", NAME, Finding("N000001", Place.SLOT, 3, Grounds.SEEN)),
+        ("unblock", NAME, 7),
+        ("retract", NAME, 2),
+    ]
+    for wrong in ({}, body | {"place": "pocket"}, body | {"staff": "wang"}):
+        assert (await inside.post("/api/doubt/find", wrong)).status == 400

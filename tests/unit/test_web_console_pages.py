@@ -7,11 +7,20 @@ import re
 import msgspec
 import pytest
 
-from lockerd.model.custody import Fault, SlotRecord, SlotState
-from lockerd.model.staffing import LoadLine, LoadReport, RejectReason
+from lockerd.model.custody import MOVES, Fault, Motion, Place, SlotRecord, SlotState
+from lockerd.model.staffing import (
+    BlockedSlot,
+    CardFile,
+    ChainLink,
+    DoubtfulCard,
+    LoadLine,
+    LoadReport,
+    OpenMatters,
+    RejectReason,
+)
 from lockerd.web.catalogue import LANGUAGES, catalogue
 from lockerd.web.common import TEMPLATES
-from lockerd.web.console_pages import Page, render_login, render_page, render_part, said
+from lockerd.web.console_pages import Page, render_custody, render_login, render_page, render_part, said
 from lockerd.web.health import Check, HealthReport, Status
 
 HEALTHY = HealthReport(serving=True)
@@ -53,10 +62,44 @@ def test_every_text_is_used_by_a_page() -> None:
 def test_every_page_has_its_words(language: str) -> None:
     assert catalogue(language, "console")("login.ended") in render_login(language, ended=True)
     assert catalogue(language, "console")("login.ended") not in render_login(language, ended=False)
-    for page in Page:
+    for page in (page for page in Page if page is not Page.CUSTODY):
         html = render_page(page, language, "li.wei", part(page, language))
         assert f'lang="{language}"' in html
         assert "li.wei" in html
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("role", ["new", "old"])
+def test_every_place_a_card_can_be_has_its_word(language: str, role: str) -> None:
+    chain = tuple(
+        ChainLink(0.0, None, place, None, "pick", whose)
+        for place in Place
+        for whose in ("staff:li", "session:j", "machine:b", "office")
+    )
+    matters = OpenMatters(
+        (DoubtfulCard("N000001", role, 7, 0.0, "wang.min"),), (BlockedSlot(7, "not_as_recorded", "N000001", 0.0),)
+    )
+    card = CardFile("N000001", role, Place.IN_DOUBT, 7, "staff:li", chain)
+    html = render_custody(language, "li.wei", wanted="7", card=card, matters=matters)
+    assert f'lang="{language}"' in html
+    assert html.count("<time") == len(chain) + 2
+    assert "wang.min" in html
+
+
+REASONS = re.compile(
+    r'(?:stamp\(\)|stamp), "([a-z][a-z ]+)"|reason="([a-z][a-z ]+)"|_slot\(tx, [a-z_.]+, "([a-z][a-z ]+)"'
+)
+
+
+def test_every_reason_in_the_ledger_is_said_in_chinese() -> None:
+    sources = [path.read_text() for path in (TEMPLATES.parents[1]).glob("*.py")]
+    sources += [path.read_text() for path in (TEMPLATES.parents[1] / "store").glob("*.py")]
+    written = {next(filter(None, found)) for source in sources for found in REASONS.findall(source)}
+    assert len(written) > 8
+    for reason in (written | set(Motion)) - {"store"}:
+        if reason in {motion.value for motion in Motion} - {motion.value for motion in MOVES}:
+            continue
+        assert re.search("[\u4e00-\u9fff]", said("zh", reason)), reason
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -112,7 +112,16 @@ async def test_heartbeat_goes_down_an_idle_stream(kiosk: Kiosk, monkeypatch: pyt
 
 @pytest.mark.parametrize(
     ("action", "value"),
-    [("code", "12345678"), ("no_code", ""), ("number", NUMBER), ("confirm", ""), ("more_time", ""), ("close", "")],
+    [
+        ("code", "12345678"),
+        ("letter_code", "0000000000000001"),
+        ("send_code", ""),
+        ("no_code", ""),
+        ("number", NUMBER),
+        ("confirm", ""),
+        ("more_time", ""),
+        ("close", ""),
+    ],
 )
 async def test_taps_get_through_with_their_value(kiosk: Kiosk, action: str, value: str) -> None:
     assert await kiosk.tap(action=action, value=value) == 204

@@ -1,4 +1,5 @@
--- The audit chain (lockerd/store/audit.py), who is responsible for a card, and what retention needs to find its rows.
+-- The audit chain (lockerd/store/audit.py), who is responsible for a card, what staff found out about one in doubt, and what
+-- retention needs to find its rows.
 
 -- Where each chain begins: after row `upto`, which had this hash. Older rows are deleted.
 CREATE TABLE audit_anchor (
@@ -41,6 +42,17 @@ WITH RECURSIVE walk (move_id, hash) AS (
     FROM walk JOIN card_move ON card_move.move_id = walk.move_id + 1
 )
 UPDATE card_move SET hash = walk.hash FROM walk WHERE walk.move_id = card_move.move_id;
+
+-- Where one member of staff found a card that is in doubt; it counts when another finds the same.
+CREATE TABLE finding (
+    card_id TEXT PRIMARY KEY REFERENCES card (card_id) ON DELETE CASCADE,
+    move_id INTEGER NOT NULL,      -- the last link of the card's chain then: a later one makes the finding void
+    staff   TEXT NOT NULL,
+    place   TEXT NOT NULL,
+    slot    INTEGER,
+    grounds TEXT NOT NULL,
+    wall    REAL NOT NULL
+) STRICT;
 
 -- The last number given, in the statement that gives it.
 CREATE TRIGGER journal_numbered AFTER INSERT ON journal BEGIN

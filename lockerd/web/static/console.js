@@ -42,9 +42,9 @@ async function keepLooking() {
 }
 
 function bodyOf(form) {
-  return Object.fromEntries([...form.querySelectorAll("input")].map((input) => [
+  return Object.fromEntries([...form.querySelectorAll("input, select")].map((input) => [
     input.name,
-    "number" in input.dataset ? Number(input.value) : input.value,
+    "number" in input.dataset ? (input.value === "" ? null : Number(input.value)) : input.value,
   ]));
 }
 
@@ -101,6 +101,13 @@ for (const form of document.querySelectorAll("form[data-post]")) {
     }
     button.removeAttribute("aria-disabled");
     button.textContent = words;
+  });
+}
+
+for (const form of document.querySelectorAll("form[data-look]")) {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    location.assign(`${form.dataset.look}?${new URLSearchParams(new FormData(form))}`);
   });
 }
 

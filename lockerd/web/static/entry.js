@@ -1,8 +1,10 @@
 // What is being typed on the page's keypad. It lives here only, and is forgotten when the page changes.
 
 import { judge } from "./idnumber.js";
+import { judge as judgeLetter } from "./lettercode.js";
 
-const LENGTH = { code: 8, number: 18 };
+const LENGTH = { code: 8, letter_code: 16, number: 18 };
+const CHECKED = { number: judge, letter_code: judgeLetter };
 
 export class Entry {
   #text = "";
@@ -43,11 +45,11 @@ export class Entry {
 
   /** Say that the daemon refused what was typed. */
   refused() {
-    if (this.hint && this.#kind === "number") this.#tell("check");
+    if (this.hint && this.#kind in CHECKED) this.#tell("check");
   }
 
   #verdict() {
-    if (this.#kind === "number") return judge(this.#text);
+    if (this.#kind in CHECKED) return CHECKED[this.#kind](this.#text);
     return this.#text.length === LENGTH.code ? "good" : "more";
   }
 
@@ -60,13 +62,13 @@ export class Entry {
     });
     const verdict = this.#verdict();
     if (this.ok) this.ok.disabled = verdict !== "good";
-    if (this.#kind === "number") this.#tell(verdict);
+    if (this.#kind in CHECKED) this.#tell(verdict);
   }
 
   #tell(verdict) {
     const words = { more: this.box.dataset.more, good: this.box.dataset.good, date: this.box.dataset.date, check: this.box.dataset.check };
     this.hint.className = `hint ${verdict}`;
-    this.hint.textContent = this.#text ? words[verdict].replace("#", String(LENGTH.number - this.#text.length)) : "";
+    this.hint.textContent = this.#text ? words[verdict].replace("#", String(LENGTH[this.#kind] - this.#text.length)) : "";
     this.box.classList.toggle("bad", verdict === "date" || verdict === "check");
   }
 }

@@ -1,6 +1,7 @@
 // The citizen's page: shows what the daemon says, sends taps back, and decides nothing.
 
 import { Entry } from "./entry.js";
+import { Scanner } from "./lettercode.js";
 import { follow } from "./stream.js";
 
 const IDLE_MS = 45_000; // after this, what was typed on the first page is somebody's forgotten code
@@ -10,9 +11,10 @@ const page = document.getElementById("page");
 const moment = document.getElementById("moment");
 const say = document.getElementById("say");
 const entry = new Entry();
+const scanner = new Scanner();
 
 let shown = null; // the last message, without its fragment
-let choice = "card"; // how the citizen identifies: "card" or "number"
+let choice = ""; // of the ways that a page offers, the one that is shown
 let preview = null;
 let lastTap = { what: "", at: -Infinity };
 let idle = 0;
@@ -78,7 +80,7 @@ function show(message) {
   for (const button of page.querySelectorAll("[data-setting]")) {
     button.setAttribute("aria-pressed", String(document.documentElement.classList.contains(button.dataset.setting)));
   }
-  if (!sameScreen) choice = "card";
+  if (!sameScreen) choice = page.querySelector("[data-choice]")?.dataset.choice ?? "";
   const offered = [...page.querySelectorAll("[data-choose]")].some((button) => button.dataset.choose === choice)
     || page.querySelector(`[data-choice="${choice}"]:not([hidden])`);
   if (offered) for (const part of page.querySelectorAll("[data-choice]")) part.hidden = part.dataset.choice !== choice;
@@ -139,6 +141,12 @@ page.addEventListener("click", (event) => {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey) return;
+  const scanned = scanner.key(event.key, page.querySelector("[data-scan]")?.dataset.scan);
+  if (scanned !== null) {
+    event.preventDefault();
+    if (scanned) tap("letter_code", scanned);
+    return;
+  }
   const key = { Backspace: "back", Delete: "clear", x: "X" }[event.key] ?? event.key;
   if (entry.press(key)) event.preventDefault();
   else if (event.key === "Enter" && !event.target.closest("button")) entry.ok?.click();

@@ -1,0 +1,180 @@
+"""Codes for collectable claims: the first one, another one, a longer life, and the message or letter that carries it.
+
+A new code never sets back the tries that were made. Who asked is journalled, the code never.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import structlog
+
+from lockerd.errors import StoreError
+from lockerd.model.cards import Claim, ClaimState
+from lockerd.office.sms import extended_text, pickup_text
+from lockerd.store import attempts, claims, codes, journal, messages
+from lockerd.store.codes import CodeKind
+from lockerd.store.database import Database, Transaction
+from lockerd.store.journal import Stamp
+from lockerd.store.vault import Vault
+
+log = structlog.get_logger(__name__)
+
+CITIZEN = "citizen"
+OFFICE = "office"
+
+SENT_TO_CITIZEN = 3
+SENT_WINDOW = 86400.0
+"""A citizen may have so many codes sent within so many seconds: SMS providers refuse more."""
+
+
+LOOK_SECONDS = 3600.0
+
+
+class IssueResult(StrEnum):
+    """What became of a wish for a code."""
+
+    DONE = "done"
+    NOT_COLLECTABLE = "not_collectable"  # no such claim, or its card is not in the machine for collection
+    NO_PHONE = "no_phone"  # nobody to send a pickup code to; the office can write a letter
+    NO_CODE = "no_code"  # nothing to extend
+    TOO_LATE = "too_late"  # the office's command was not to be carried out any more
+
+
+@dataclass(frozen=True, slots=True)
+class Issuing:
+    """Issues, renews and extends codes; `lifetimes` are seconds by kind, `new_code` makes a pickup code."""
+
+    db: Database
+    vault: Vault
+    stamp: Callable[[], Stamp]
+    new_code: Callable[[], str]
+    lifetimes: Mapping[CodeKind, float]
+
+    async def first(self, tx: Transaction, claim: Claim) -> None:
+        """The claim can be collected from now on: its letter code begins to live, and a pickup code goes to its phone."""
+        await codes.extend(tx, claim.claim_id, CodeKind.LETTER, await self._end(tx, CodeKind.LETTER))
+        await self._to_phone(tx, claim)
+
+    async def letter(self, tx: Transaction, claim_id: str, letter_code: str) -> None:
+        """An announced claim's letter code is that of its latest announcement; empty for none. Others keep theirs."""
+        claim = await claims.by_id(tx, self.vault, claim_id)
+        if claim is None or claim.state is not ClaimState.EXPECTED:
+            return
+        await codes.forget(tx, claim_id, CodeKind.LETTER)
+        if letter_code:
+            await codes.issue(tx, self.vault, claim_id, letter_code, None)
+
+    async def reissue(self, claim_id: str, by: str, letter_code: str = "") -> IssueResult:
+        """Another code in place of the earlier one: the given letter code, or a pickup code by SMS. Raises StoreError."""
+
+        async def work(tx: Transaction) -> IssueResult:
+            claim = await claims.by_id(tx, self.vault, claim_id)
+            if claim is None or claim.state is not ClaimState.STOCKED:
+                return IssueResult.NOT_COLLECTABLE
+            if letter_code:
+                end = await self._end(tx, CodeKind.LETTER)
+                await codes.issue(tx, self.vault, claim_id, letter_code, end)
+            elif not await self._to_phone(tx, claim):
+                return IssueResult.NO_PHONE
+            kind = CodeKind.LETTER if letter_code else CodeKind.PICKUP
+            await self._tell(tx, "lockerd.code.reissued", claim_id, kind=kind, by=by)
+            return IssueResult.DONE
+
+        return await self._journalled(claim_id, by, work)
+
+    async def extend(self, claim_id: str, by: str) -> IssueResult:
+        """Let the codes that the claim has live a whole lifetime from now, and say so by SMS. Raises StoreError."""
+
+        async def work(tx: Transaction) -> IssueResult:
+            claim = await claims.by_id(tx, self.vault, claim_id)
+            if claim is None or claim.state is not ClaimState.STOCKED:
+                return IssueResult.NOT_COLLECTABLE
+            result = IssueResult.NO_CODE
+            for kind in CodeKind:
+                end = await codes.extend(tx, claim_id, kind, await self._end(tx, kind))
+                if end is None:
+                    continue
+                result = IssueResult.DONE
+                await self._tell(tx, "lockerd.code.extended", claim_id, kind=kind, by=by)
+                if kind is CodeKind.PICKUP and claim.person.phone:
+                    name = f"{claim_id}-until-{end:.0f}"
+                    await messages.queue(tx, self.vault, name, claim.person.phone, extended_text(end))
+            return result
+
+        return await self._journalled(claim_id, by, work)
+
+    async def on_command(self, claim_id: str, not_after: float, letter_code: str | None) -> None:
+        """The office's wish for another code, or with None for a longer life; too late, it is journalled only."""
+        if self.stamp().wall > not_after:
+            await self.db.transaction(lambda tx: self._refuse(tx, claim_id, OFFICE, IssueResult.TOO_LATE))
+        elif letter_code is None:
+            await self.extend(claim_id, OFFICE)
+        else:
+            await self.reissue(claim_id, OFFICE, letter_code)
+
+    async def to_holder(self, id_number: str) -> None:
+        """A citizen showed the card with this number and wants the codes of all that waits for it sent; at most a few a day.
+
+        Nobody at the machine is told what became of it. Raises StoreError.
+        """
+
+        async def begin(tx: Transaction) -> list[str]:
+            subject = self.vault.blind(f"sent|{id_number}")
+            now = await attempts.effective_now(tx, self.stamp().wall)
+            if await attempts.record(tx, subject, now, limit=SENT_TO_CITIZEN, window=SENT_WINDOW) is None:
+                return []
+            return [claim.claim_id for claim in await claims.all_for_id(tx, self.vault, id_number)]
+
+        for claim_id in await self.db.transaction(begin):
+            await self.reissue(claim_id, CITIZEN)
+
+    async def watch(self) -> None:
+        """Tell of codes that end, until cancelled."""
+        while True:
+            try:
+                await self.tell_ended()
+            except StoreError as error:
+                log.warning("ended codes not told", error=str(error))
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def tell_ended(self) -> None:
+        """Tell the office of codes that expired while their card waits, each once; it can have them renewed."""
+
+        async def work(tx: Transaction) -> None:
+            for claim_id, kind in await codes.ended(tx, self.stamp().wall):
+                await self._tell(tx, "lockerd.code.expired", claim_id, kind=kind)
+
+        await self.db.transaction(work)
+
+    async def _to_phone(self, tx: Transaction, claim: Claim) -> bool:
+        if not claim.person.phone:
+            return False
+        code, end = self.new_code(), await self._end(tx, CodeKind.PICKUP)
+        await codes.issue(tx, self.vault, claim.claim_id, code, end)
+        name = f"{claim.claim_id}-{self.vault.entropy(6).hex()}"  # another for each code: a name is sent once
+        await messages.queue(tx, self.vault, name, claim.person.phone, pickup_text(code, end, claim.kind))
+        return True
+
+    async def _end(self, tx: Transaction, kind: CodeKind) -> float:
+        return await attempts.effective_now(tx, self.stamp().wall) + self.lifetimes[kind]
+
+    async def _journalled(
+        self, claim_id: str, by: str, work: Callable[[Transaction], Awaitable[IssueResult]]
+    ) -> IssueResult:
+        async def whole(tx: Transaction) -> IssueResult:
+            result = await work(tx)
+            if result is not IssueResult.DONE:
+                await self._refuse(tx, claim_id, by, result)
+            return result
+
+        return await self.db.transaction(whole)
+
+    async def _refuse(self, tx: Transaction, claim_id: str, by: str, reason: IssueResult) -> None:
+        await self._tell(tx, "lockerd.code.refused", claim_id, by=by, reason=reason)
+
+    async def _tell(self, tx: Transaction, event: str, claim_id: str, **data: str) -> None:
+        await journal.append(tx, event, {"claim_id": claim_id, **data}, stamp=self.stamp())
