@@ -217,9 +217,11 @@ class Doing:
         if motion is Motion.PRESENT:
             self.dispensed_before = await self._dispensed()
 
-        kept = journey.old_accepted
-        if Record.OLD_KEPT in effect.records and not kept:  # given back and forgotten before anybody read it
-            kept = chip_is_predecessor(await read_chip(self._readers.throat), journey.claim)
+        kept_for = claim_id if journey.old_accepted else None
+        if (
+            Record.OLD_KEPT in effect.records and kept_for is None
+        ):  # forgotten before anybody read it, or somebody else's
+            kept_for = await self._replaced_by(journey.claim)
 
         async def before(tx: Transaction) -> None:
             if Record.CONSUME_CODE in effect.records and claim_id is not None:
@@ -229,8 +231,8 @@ class Doing:
                 await ledger.account_dispensed(tx, self.dispensed_before)
 
         async def after(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
-            if kept and place is Place.BIN and claim_id:
-                await claims.old_card_kept(tx, claim_id)
+            if kept_for is not None and place is Place.BIN:
+                await claims.old_card_kept(tx, kept_for)
 
         made = await self._motions.make(
             Order(unit, motion, slot),
@@ -268,6 +270,14 @@ class Doing:
             return found.claim_id
 
         return await self._db.transaction(known)
+
+    async def _replaced_by(self, claim: Claim | None) -> str | None:
+        """The claim whose new card replaces the one in escrow, by its chip: `claim`, or that of whoever it belongs to."""
+        chip = await read_chip(self._readers.throat)
+        if chip is None or chip_is_predecessor(chip, claim):
+            return claim.claim_id if chip is not None and claim is not None else None
+        found = await self._db.read(lambda tx: claims.replacing(tx, self._vault, chip.id_number, chip.valid_from))
+        return found.claim_id if found is not None else None
 
     async def _register_old(self, journey: Journey) -> str:
         """The ledger learns of the card in the throat before anything moves it."""

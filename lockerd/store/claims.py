@@ -117,6 +117,15 @@ async def for_chip(tx: Transaction, vault: Vault, id_number: str, valid_from: st
     return None
 
 
+async def replacing(tx: Transaction, vault: Vault, id_number: str, valid_from: str) -> Claim | None:
+    """The claim of the new card that replaces an older one, by the older one's chip: stocked or announced."""
+    for state in (ClaimState.STOCKED, ClaimState.EXPECTED):
+        for claim in await _found(tx, vault, id_number, state):
+            if valid_from < claim.valid_from:
+                return claim
+    return None
+
+
 async def stocked(tx: Transaction, claim_id: str, slot: int, stamp: Stamp) -> None:
     """The announced card lies in its slot: from now on it can be collected.
 

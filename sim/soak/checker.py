@@ -50,6 +50,9 @@ SELECT (SELECT value FROM meta WHERE key = 'last_seq') AS event,
 """How far the database has come, in one look."""
 
 _LEFT = frozenset({"taken", "removed"})
+_INFERRED = frozenset({"in_doubt", "slot", "taken", "removed", "tray"})
+"""Places that may be recorded because a card is nowhere else: after a lie such a record is no better than the lie."""
+
 _OUTSIDE = frozenset({Place.TRAY, Place.PERSON, Place.REJECT_LANE, Place.LOAD})
 _UNLOADED = frozenset({Place.TRANSPORT, Place.BETWEEN})  # a card of a tray that nobody has read yet
 
@@ -227,9 +230,9 @@ class Checker(Witness):
 
     async def _on_moves(self, fetch: Fetch, told: list[tuple[str, dict[str, Any]]]) -> None:
         sql = (
-            "SELECT card_move.*, intent.result, code.claim_id AS coded, code.consumed FROM card_move"
-            " LEFT JOIN intent USING (intent_id) LEFT JOIN code ON code.claim_id = card_move.card_id"
-            " WHERE move_id > ? ORDER BY move_id"
+            "SELECT card_move.*, intent.result, EXISTS"
+            " (SELECT 1 FROM code WHERE code.claim_id = card_move.card_id AND consumed IS NULL) AS opens"
+            " FROM card_move LEFT JOIN intent USING (intent_id) WHERE move_id > ? ORDER BY move_id"
         )
         for row in await fetch(sql, self._last_move):
             self._last_move = row["move_id"]
@@ -237,7 +240,7 @@ class Checker(Witness):
             wanted, card = told_with(row), row["card_id"]
             if wanted and not any(kind in wanted and data.get("card_id") == card for kind, data in told):
                 self.wrong(f"{card} came to {row['target']} in a transaction without an event that tells it")
-            if row["target"] == "exit" and row["coded"] is not None and row["consumed"] is None:
+            if row["target"] == "exit" and row["opens"]:
                 self.wrong(f"{card} is offered, and its code still opens")
 
     def _on_taken(self, data: dict[str, Any]) -> None:
@@ -261,7 +264,7 @@ class Checker(Witness):
             self._bound[card] = self.machine.world.card_at(Place.THROAT)
         if self.lying:
             self._lied_about.add(card)
-        elif target not in {"in_doubt", "slot"}:
+        elif target not in _INFERRED:
             self._lied_about.discard(card)
         if not self._moving(card):
             self._compare(card, target, slot, strict=False)

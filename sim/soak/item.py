@@ -27,5 +27,6 @@ class Item:
         """One line for people: when, what, who."""
         minutes, seconds = divmod(self.at, 60.0)
         days, minutes = divmod(int(minutes), 24 * 60)
-        what = f"{self.who} comes ({self.how}{', ' + self.other if self.other else ''})" if self.who else self.kind
+        other = f", {self.other}" if self.other else ""
+        what = f"{self.who} comes ({self.how}{other})" if self.who else self.kind.replace("_", " ")
         return f"day {days} {minutes // 60:02}:{minutes % 60:02}:{seconds:04.1f}  {what}"

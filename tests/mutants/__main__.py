@@ -1,7 +1,7 @@
 """`python -m tests.mutants`: every mutant against the simulation, which has to notice it and to let the daemon as it is pass.
 
 Each mutant is one child process that imports mutated source and plays seed after seed until a violation is reported or its
-time is over (seconds of the processor's: others may use it too). The exit status is 1 if a mutant survives or the daemon as
+time is over (seconds of the processor's: others may use it too). The exit status is 1 if a mutant survives, or the daemon as
 it is does not pass the same seeds.
 """
 
@@ -23,7 +23,7 @@ from tests.mutants.mutated import Moved, install
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60.0  # of the processor's, for one mutant
-SEEDS = range(1, 13)
+SEEDS = range(1, 41)
 CONTROL = "the daemon as it is"
 
 

@@ -77,16 +77,18 @@ MUTANTS: tuple[Mutant, ...] = (
                 "    begun = await db.transaction(begin)\n    if begun is None:\n",
                 "    if False:\n",
             ),
-            Edit("lockerd.store.codes", "    attempt_id, left = begun\n", ""),
-            Edit("lockerd.store.codes", "        await attempts.forgive(tx, attempt_id)\n", ""),
+            Edit(
+                "lockerd.store.codes", "    attempt_id, left = begun\n    await pause(BACK_OFF[TRIES - left - 1])\n", ""
+            ),
+            Edit("lockerd.store.codes", "        await attempts.forgive(tx, attempt_id, subject)\n", ""),
             Edit(
                 "lockerd.store.codes",
                 "    if claim is None:\n        return CodeCheck(CodeResult.WRONG, None, left)\n"
-                "    return CodeCheck(CodeResult.MATCH, claim, left + 1)\n",
+                "    return CodeCheck(CodeResult.MATCH, claim, left + 1, collector)\n",
                 "    if claim is None:\n        begun = await db.transaction(begin)\n        if begun is None:\n"
                 "            return CodeCheck(CodeResult.LOCKED, None, 0)\n"
                 "        return CodeCheck(CodeResult.WRONG, None, begun[1])\n"
-                "    return CodeCheck(CodeResult.MATCH, claim, TRIES)\n",
+                "    return CodeCheck(CodeResult.MATCH, claim, TRIES, collector)\n",
             ),
         ),
         ATTACKED,

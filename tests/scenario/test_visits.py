@@ -59,6 +59,18 @@ def test_a_foreign_old_card_comes_back_and_opens_nothing(tmp_path: Path) -> None
     play(tmp_path, story)
 
 
+def test_a_foreign_old_card_that_is_left_behind_counts_for_its_owner(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        foreign = scene.resident(OTHER).who.old_card
+        assert foreign is not None
+        assert not await scene.visit(RENEWAL, replace(HONEST, instead=foreign.card_id, leaves_old=1.0))
+        assert scene.old(OTHER) is Place.BIN
+        assert await scene.visit(OTHER), "the machine has the old card and asks for no other"
+        assert await scene.visit(RENEWAL)
+
+    play(tmp_path, story)
+
+
 def test_a_card_that_is_not_taken_goes_back_and_stays_collectable(tmp_path: Path) -> None:
     async def story(scene: Scene) -> None:
         assert not await scene.visit(RENEWAL, replace(HONEST, leaves_card=1.0))
