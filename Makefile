@@ -2,8 +2,10 @@
 # make test         all checks and tests
 # make soak         the real daemon in memory, in virtual time, under fire (DAYS=30 SEEDS=1..3 JOBS=2)
 # make soak-nightly whole years of a busy locker, a seed each (YEARS=100 FROM=1 JOBS=2)
-# make crash-attempts  tries of a pickup code with the plug pulled (PULLS=1000)
 # make crash-images the database's real writes, the power cut after each of them (IMAGES=100000 SEED=1)
+# make crash-tries  tries of a pickup code with the plug pulled (PULLS=1000)
+# make kills        kill -9 at random moments, on real wires, over a long history (KILLS=500 SEED=1 ROWS=300000)
+# make mutants      daemons with one fault each, which the simulation has to notice
 # make setup        .venv only
 # make picture      docs/kiosk.png again, from a real run
 # make bench-wires  the bus owner against bare pymodbus and against the wire's limit
@@ -11,7 +13,7 @@
 # make bench-face   lockerd's face chain against InsightFace's own, on the same models, frame and threads
 # make bench-worker the daemon's loop and memory beside a worker that works flat out, frames a second
 # make fuzz         coverage-guided fuzzing of every parser (SECONDS=60 each)
-.PHONY: setup test demo soak soak-nightly crash-images crash-attempts lint lock picture bench-wires line-faults fuzz conformance bench-face bench-worker
+.PHONY: setup test demo soak soak-nightly mutants crash-images crash-tries kills lint lock picture bench-wires line-faults fuzz conformance bench-face bench-worker
 .DEFAULT_GOAL := demo
 
 PYTHON ?= python3
@@ -52,13 +54,20 @@ crash-images: $(READY)
 	bash .ci/packages test
 	$(BIN)/python -m tests.crash.images --images $(or $(IMAGES),100000) --seed $(or $(SEED),1)
 
-crash-attempts: $(READY)
+crash-tries: $(READY)
 	bash .ci/packages test
 	$(BIN)/python -m tests.crash.attempts --pulls $(or $(PULLS),1000)
 
 soak-nightly: $(READY)
 	$(BIN)/python -m sim soak --busy --days 365 --jobs $(or $(JOBS),2) --json \
 	  --seeds $(or $(FROM),1)..$$(($(or $(FROM),1) + $(or $(YEARS),100) - 1))
+
+kills: $(READY)
+	$(BIN)/python -m tests.crash.kills --kills $(or $(KILLS),500) --seed $(or $(SEED),1) --rows $(or $(ROWS),300000)
+
+# every mutant of the daemon against the simulation; NAMES="no-sync …" for some of them
+mutants: $(READY)
+	$(BIN)/python -m tests.mutants $(NAMES)
 
 test: $(READY) lint
 	bash .ci/packages test

@@ -56,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     face_commands.add_face(commands.add_parser("face", help="measure a pack of face models"))
     arguments = parser.parse_args(argv)
     status = EX_OK
+    named = None if arguments.command in {"models", "face"} else arguments.config
     try:
         match arguments.command:
             case "models":
@@ -80,17 +81,20 @@ def main(argv: list[str] | None = None) -> int:
             case "staff":
                 asyncio.run(_add_staff(arguments.config, config, key, arguments.name, sys.stdin.readline().strip()))
     except* ConfigError as group:
-        status = _failed(arguments.config, group, EX_CONFIG)
+        status = _failed(named, group, EX_CONFIG)
     except* LockerError as group:
-        status = status or _failed(arguments.config, group, EX_FAILED)
+        status = status or _failed(named, group, EX_FAILED)
     return status
 
 
-def _failed(path: Path, group: BaseExceptionGroup[BaseException], status: int) -> int:
-    """Say the plainest of the errors in one line: the task that failed and the one that waited for it fail together."""
+def _failed(path: Path | None, group: BaseExceptionGroup[BaseException], status: int) -> int:
+    """Say the plainest of the errors in one line, with the configuration's `path` where the command is about it.
+
+    The task that failed and the one that waited for it fail together.
+    """
     found = sorted(_leaves(group), key=lambda error: not isinstance(error, StartFailed))
     words = " ".join(str(found[0]).split())
-    print(f"lockerd: {words}" if str(path) in words else f"lockerd: {path}: {words}", file=sys.stderr)
+    print(f"lockerd: {words}" if path is None or str(path) in words else f"lockerd: {path}: {words}", file=sys.stderr)
     return status
 
 

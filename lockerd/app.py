@@ -18,6 +18,7 @@ from msgspec.structs import asdict
 from prometheus_client import CollectorRegistry
 
 from firmware_protocol.units import UnitKind
+from lockerd.climate import keep_climate
 from lockerd.condition import Condition, Parts, standing
 from lockerd.config import Config, CrtDispenser
 from lockerd.custody_desk import CustodyDesk
@@ -356,6 +357,7 @@ def assemble(
             "housekeeping": housekeeping.run,
             "codes": issuing.watch,
             "condition": condition.run,
+            "climate": lambda: keep_climate(cabinet),
             "maintenance": maintenance.run,
             "session": session.run,
         },

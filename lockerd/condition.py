@@ -293,11 +293,17 @@ def _supplies(survey: Survey, recycler: Observation | None) -> Iterator[Check]:
         return
     for name, bad, what, remedy in (
         ("door", cabinet.door_open, "is open", "close it"),
+        ("hatch", cabinet.hatch_open, "is open", "close it"),
         ("tamper", cabinet.tamper, "contact is open", "inspect the machine"),
         ("mains", not cabinet.mains, "is gone; on battery", "restore the supply"),
+        ("fan", _fan_stands(cabinet), "does not turn", "clean or change it"),
     ):
         if bad:
             yield Check(name, Status.WARN, what, remedy)
+
+
+def _fan_stands(cabinet: CabinetObservation) -> bool:
+    return cabinet.climate is not None and cabinet.climate.fan > 0 and not cabinet.fan_turns
 
 
 async def _ask(question: Awaitable[T]) -> T | None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 from lockerd.model.cards import Chip
+from lockerd.model.climate import Climate
 from lockerd.model.custody import CabinetObservation, Observation, Order, Outcome, Plan
 from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate
 from lockerd.model.review import Review, ReviewRequest
@@ -46,6 +47,9 @@ class Cabinet(Protocol):
 
     async def light(self, *names: str) -> None:
         """Light exactly the named places ("reader", "throat", "exit", "camera"); raises DeviceError."""
+
+    async def set_climate(self, climate: Climate) -> None:
+        """Tell fan and heater what to do. Raises DeviceError."""
 
 
 class IdReader(Protocol):

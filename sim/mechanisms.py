@@ -319,13 +319,15 @@ class RecyclerMechanism(Unit):
 
 
 class CabinetMechanism(Unit):
-    """Doors, lights, climate and supply."""
+    """Doors, lights, climate and supply. `temperature` is in 0.1 degrees Celsius."""
+
+    temperature = 215
 
     def detail(self) -> tuple[int, ...]:
         """Registers of the cabinet: temperature in 0.1 degrees Celsius, battery in per cent, lights, fan, heater."""
         return _registers(
             {
-                CABINET_TEMPERATURE: 215,
+                CABINET_TEMPERATURE: self.temperature & 0xFFFF,
                 CABINET_BATTERY: 100,
                 CABINET_LIGHTS: self.world.lights,
                 CABINET_FAN: self.world.fan,

@@ -26,6 +26,7 @@ from firmware_protocol.blocks import IdentityBlock
 from firmware_protocol.units import UnitKind
 from sim.assembly import Machine, cards_of, fresh_world
 from sim.bench_hands import bench_routes
+from sim.bought_defects import BOUGHT_DEFECTS, Spoil
 from sim.bus import tcp_stream
 from sim.control import application
 from sim.crt_dispenser import CrtDispenser
@@ -56,13 +57,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a part is made of."""
+    """What a part is made of; `defect` is for units, `say` is what becomes of each answer of a bought part."""
 
     machine: Machine
     kept: Kept
     defect: Defect
     serial: bool
     speed: float
+    say: Spoil
 
 
 def _unit(kind: UnitKind) -> Callable[[Setting], Part]:
@@ -100,7 +102,9 @@ def _id_reader(setting: Setting) -> Part:
     machine.world.put_on_reader(machine.world.cards_at(Place.PERSON)[0])
 
     def handle(data: bytes, send: Send) -> None:
-        send(machine.reader_feed("reader-counter", data))
+        answer = setting.say(machine.reader_feed("reader-counter", data))
+        if answer:
+            send(answer)
 
     return Part(lambda: handle, machine.run)
 
@@ -121,6 +125,8 @@ def _crt_dispenser(setting: Setting) -> Part:
         advance=advance,
         speed=setting.speed,
     )
+
+    device.say = setting.say
 
     async def run() -> None:
         device.power_on()
@@ -148,7 +154,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pty", type=Path, metavar="LINK", help="pseudo-terminal behind this symlink, for units Modbus RTU"
     )
     parser.add_argument("--control", type=address, metavar="HOST:PORT", help="hands and power over HTTP; port 0: any")
-    parser.add_argument("--defect", choices=DEFECTS, metavar="NAME", help="be wrong in one way")
+    parser.add_argument("--defect", metavar="NAME", help="be wrong in one way")
     parser.add_argument("--list-defects", action="store_true", help="list the defects and end")
     parser.add_argument("--seed", type=int, default=1, help="which town the cards are of (default %(default)s)")
     parser.add_argument("--speed", type=positive, default=1.0, metavar="F", help="mechanics F times as fast")
@@ -160,6 +166,9 @@ def run(arguments: argparse.Namespace) -> int:
         for name, defect in DEFECTS.items():
             kinds = ", ".join(sorted(kind.name.lower() for kind in defect.kinds))
             print(f"{name:28} {defect.meaning}  [{kinds}{'; serial line' if defect.serial else ''}]")
+        for part, bought in BOUGHT_DEFECTS.items():
+            for name, one in bought.items():
+                print(f"{name:28} {one.meaning}  [{part}]")
         return 0
     if arguments.part is None or (arguments.tcp is None and arguments.pty is None):
         print("sim serve: name a part and give it --tcp or --pty", file=sys.stderr)
@@ -213,16 +222,18 @@ async def _control(stack: AsyncExitStack, machine: Machine, listen: tuple[str, i
 
 def _setting(arguments: argparse.Namespace, folder: Path) -> Setting:
     """A small world of its own. Raises Unknown for a defect that the part cannot have or the line cannot show."""
-    defect = DEFECTS[arguments.defect] if arguments.defect else _RIGHT
-    if arguments.defect:
-        if arguments.part not in {kind.name.lower() for kind in defect.kinds}:
-            raise Unknown(f"{arguments.defect} is no defect of {arguments.part}")
-        if defect.serial and arguments.pty is None:
-            raise Unknown(f"{arguments.defect} shows on a serial line only: use --pty")
+    part, name = arguments.part, arguments.defect
+    bought = BOUGHT_DEFECTS.get(part, {}).get(name)
+    defect = _RIGHT if name is None or bought else DEFECTS.get(name)
+    if defect is None or (defect is not _RIGHT and part not in {kind.name.lower() for kind in defect.kinds}):
+        raise Unknown(f"{name} is no defect of {part}")
+    if defect.serial and arguments.pty is None:
+        raise Unknown(f"{name} shows on a serial line only: use --pty")
     town = population(arguments.seed, _PEOPLE)
     kept = Kept(folder / "world.json", arguments.seed, _world(town))
     machine = Machine(town, kept, clock=time.monotonic, speed=arguments.speed)
-    return Setting(machine, kept, defect, arguments.pty is not None, arguments.speed)
+    say = bought.spoil if bought else lambda data: data
+    return Setting(machine, kept, defect, arguments.pty is not None, arguments.speed, say)
 
 
 def _world(town: tuple[Citizen, ...]) -> World:

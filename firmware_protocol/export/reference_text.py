@@ -171,6 +171,9 @@ FAULT, and `fault` stays until the next good command.
    sensor has fallen and what the mechanics can see agrees). Otherwise it is a FAULT, and the sensors say the rest.
 5. RESET homes the mechanics; a card in the path stays in the machine and ends where a path sensor sees it. RESET never puts a
    card into a slot, the retract position or the bin, and never pushes one out.
+6. A cabinet keeps no climate of its own: fan and heater do what FAN and HEATER told them last, until RESET or a loss of power
+   switches both off. The host looks at `temperature` about once a minute and decides. A board may switch the heater off by
+   itself where staying on would be a danger, and then says so in `heater`.
 """
 
 EXAMPLES = """\

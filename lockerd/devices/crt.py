@@ -16,7 +16,17 @@ from typing import Protocol
 import structlog
 
 from firmware_protocol.crt import Card, ErrorCode
-from lockerd.devices.crt_evidence import MOVES, Tally, concluded, fault_of, judge, noticed, why_not
+from lockerd.devices.crt_evidence import (
+    COUNTER_LIMIT,
+    MOVES,
+    Tally,
+    concluded,
+    fault_of,
+    judge,
+    noticed,
+    why_not,
+    zeroed,
+)
 from lockerd.devices.crt_module import CrtModule, Look, Seen
 from lockerd.errors import DeviceError
 from lockerd.model.custody import Fault, Motion, Observation, Order, Outcome, Place, Plan, Result, Sensor, Unit
@@ -99,6 +109,10 @@ class CrtMover:
         if order.slot is not None:  # the board alone knows which slots there are
             await self._board.plan(Order(order.unit, Motion.ALIGN, order.slot))
         look = await self._look()
+        if isinstance(look, Seen) and order.motion is Motion.CAPTURE and look.counted >= COUNTER_LIMIT:
+            self._save(replace(self._tally, zeroing=look.counted))
+            await self._module.zero_counter()
+            look = await self._look()
         if not isinstance(look, Seen):
             raise DeviceError(self._module.name, f"refuses with error {look}; RESET first")
         return Plan(order, _Snapshot(look).to_token())
@@ -285,7 +299,7 @@ class CrtMover:
             tally = replace(tally, moving=False, held=False, carried=True)
         look = await self._module.look()
         if isinstance(look, Seen):
-            tally = noticed(tally, look)
+            tally = noticed(zeroed(tally, look), look)
         self._save(tally)
         return look
 
@@ -318,7 +332,7 @@ class CrtMover:
             sensors=frozenset(sensors),
             fault=board.fault or fault or self._fault,
             dispensed=tally.dispensed,
-            retained=look.counted,
+            retained=tally.counted_before + look.counted,
             bin_count=look.counted,
         )
 

@@ -49,7 +49,8 @@ class Tally:
 
     `dispensed`: cards taken by a hand. `held`: a card was last seen at the gate, with `counted` cards in the bin then.
     `carried`: a card is in the channel, as far as this driver caused it. `moving`: a move was sent, or is about to be, and
-    its end is not known.
+    its end is not known. The module's bin counter ends at 999, so it is set back in time: `counted_before` cards were counted
+    until then, and `zeroing`, if not 0, is what it stood at when it was, or was about to be, set back.
     """
 
     dispensed: int = 0
@@ -57,11 +58,17 @@ class Tally:
     carried: bool = False
     moving: bool = False
     counted: int = 0
+    counted_before: int = 0
+    zeroing: int = 0
 
 
 def fault_of(code: str) -> Fault | None:
     """The fault that an error code means; None for NOT_RESET, which says only that the power was gone."""
     return None if code == ErrorCode.NOT_RESET else FAULTS.get(code, Fault.OTHER)
+
+
+COUNTER_LIMIT = 900
+"""From here on the bin counter is set back before the next CAPTURE; at 999 the module would refuse to count."""
 
 
 def why_not(motion: Motion, seen: Seen) -> tuple[Result, Fault] | None:
@@ -139,6 +146,14 @@ def noticed(tally: Tally, seen: Seen) -> Tally:
     if seen.card is Card.READER:
         return replace(tally, held=False, carried=True)
     return tally
+
+
+def zeroed(tally: Tally, seen: Seen) -> Tally:
+    """The tally after a look that tells whether the bin counter was set back."""
+    if not tally.zeroing:
+        return tally
+    back = seen.counted < tally.zeroing
+    return replace(tally, counted_before=tally.counted_before + (tally.zeroing if back else 0), zeroing=0)
 
 
 def concluded(tally: Tally, motion: Motion, result: Result, after: Seen | None) -> Tally:

@@ -132,6 +132,10 @@ class CrtModule:
             return None
         return reply
 
+    async def zero_counter(self) -> None:
+        """Set the bin counter back to 0; whether it was, the next look tells. Moves nothing. Raises DeviceError."""
+        await self._read(Request(Command.BIN_COUNTER, crt.Counter.SET, crt.encode_count(0)))
+
     async def let_finish(self) -> None:
         """Wait until a motion that somebody else began is surely over: its response, or its time. Raises DeviceError."""
         line = await self._connected()

@@ -7,6 +7,8 @@ import asyncio
 from firmware_protocol import units as wire
 from firmware_protocol.blocks import (
     CABINET_BATTERY,
+    CABINET_FAN,
+    CABINET_HEATER,
     CABINET_LIGHTS,
     CABINET_TEMPERATURE,
     DISPENSER_RETRACT_COUNT,
@@ -16,6 +18,7 @@ from firmware_protocol.blocks import (
 )
 from lockerd.devices.mailbox import Ending, MailboxUnit
 from lockerd.errors import DeviceError
+from lockerd.model.climate import Climate
 from lockerd.model.custody import (
     CabinetObservation,
     Fault,
@@ -47,7 +50,7 @@ _PLACES: dict[wire.Position, Place | None] = {
 _BIN_COUNT = {Unit.DISPENSER: DISPENSER_RETRACT_COUNT, Unit.RECYCLER: RECYCLER_BIN_COUNT}
 _LIGHTS = {light.name.lower(): light for light in wire.Light if light.name}
 _SLOT_MOTIONS = frozenset({Motion.ALIGN, Motion.STORE, Motion.PICK})
-_LIGHT_SECONDS = 5.0
+_SETTING_SECONDS = 5.0
 
 
 class MailboxMover:
@@ -120,6 +123,11 @@ class MailboxCabinet:
             temperature=(temperature - 0x10000 if temperature & 0x8000 else temperature) / 10,
             battery=status.detail[CABINET_BATTERY],
             lights=frozenset(name for name, light in _LIGHTS.items() if status.detail[CABINET_LIGHTS] & light),
+            hatch_open=wire.Sensor.HATCH_OPEN in sensors,
+            climate=None
+            if status.accepted_opcode is None
+            else Climate(status.detail[CABINET_FAN], bool(status.detail[CABINET_HEATER])),
+            fan_turns=wire.Sensor.FAN_TURNS in sensors,
         )
 
     async def light(self, *names: str) -> None:
@@ -128,25 +136,33 @@ class MailboxCabinet:
         if unknown:
             raise ValueError(f"no such light: {', '.join(sorted(unknown))}")
         mask = sum(_LIGHTS[name] for name in set(names))
+        await self._tell(wire.Opcode.LIGHT, CABINET_LIGHTS, mask)
+
+    async def set_climate(self, climate: Climate) -> None:
+        """Tell fan and heater what to do, each tried twice. Raises DeviceError."""
+        await self._tell(wire.Opcode.FAN, CABINET_FAN, climate.fan)
+        await self._tell(wire.Opcode.HEATER, CABINET_HEATER, int(climate.heater))
+
+    async def _tell(self, opcode: wire.Opcode, detail: int, value: int) -> None:
+        """Have a register of the status read `value`. Raises DeviceError."""
         async with self._lock:
             for _ in range(2):
                 status = self._told
-                if status is None or status.detail[CABINET_LIGHTS] == mask:
+                if status is None or status.detail[detail] == value:
                     status = await self._mailbox.observe()
                 self._told = None
                 if status.state is wire.State.INTERRUPTED:
                     token = await self._mailbox.plan(wire.Opcode.RESET)
-                    status = (await self._mailbox.carry_out(token, _LIGHT_SECONDS)).status or status
-                if status.detail[CABINET_LIGHTS] == mask:
+                    status = (await self._mailbox.carry_out(token, _SETTING_SECONDS)).status or status
+                if status.detail[detail] == value:
                     return
-                token = self._mailbox.plan_from(status, wire.Opcode.LIGHT, mask)
-                ending = await self._mailbox.carry_out(token, _LIGHT_SECONDS)
+                token = self._mailbox.plan_from(status, opcode, value)
+                ending = await self._mailbox.carry_out(token, _SETTING_SECONDS)
                 if ending.result is Result.DONE:
-                    self._told = (
-                        ending.status
-                    )  # of the next command, as long as nobody else orders and it does not boot
+                    # of the next command, as long as nobody else orders and it does not boot
+                    self._told = ending.status
                     return
-        raise DeviceError(self._mailbox.name, "the lights did not follow")
+        raise DeviceError(self._mailbox.name, f"{opcode.name} {value} is not done")
 
 
 def observation_of(unit: Unit, status: StatusBlock) -> Observation:

@@ -98,8 +98,9 @@ def _session_options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Waiting threads that spin take the core from the threads that work.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Waiting threads that spin take the core from the threads that work; so long only as from one layer to the next.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    options.add_session_config_entry("session.intra_op.spin_duration_us", "100")
     options.log_severity_level = 4
     return options
 

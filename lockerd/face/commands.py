@@ -36,12 +36,14 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     verify = commands.add_parser("verify", help="check signature, sha256 and self-test of a pack")
     install = commands.add_parser("install", help="install a pack from a folder or tar archive")
     fetch = commands.add_parser("fetch", help="download a known pack; goes on where it was cut")
-    verify.add_argument("pack", type=Path, help="folder, manifest or known name")
+    verify.add_argument(
+        "pack", type=Path, nargs="?", help="folder, manifest or known name; without it, all installed packs"
+    )
     verify.add_argument("--models", type=Path, help="folder of the weights where it is not the pack's")
     install.add_argument("file", type=Path)
     fetch.add_argument("name", help="a known name, or a manifest's file")
     fetch.add_argument("--mirror", default="", help="address of a folder that holds the files")
-    for command in (listing, install, fetch):
+    for command in (listing, verify, install, fetch):
         command.add_argument("--packs", type=Path, default=PACKS, help=f"folder of installed packs ({PACKS})")
     for command in (verify, install):
         command.add_argument("--signed-by", default="", help="Ed25519 public key, 64 hex digits")
@@ -94,8 +96,9 @@ def run_models(arguments: argparse.Namespace, *, signed_by: str) -> int:
             _list(arguments.packs)
         case "verify":
             key = arguments.signed_by or signed_by
-            pack = load_pack(arguments.pack, production=arguments.production, models=arguments.models, signed_by=key)
-            _verify(pack, signed=bool(key))
+            for name in [arguments.pack] if arguments.pack else _installed(arguments.packs):
+                pack = load_pack(name, production=arguments.production, models=arguments.models, signed_by=key)
+                _verify(pack, signed=bool(key))
         case "install":
             from lockerd.face.install import install
 
@@ -154,8 +157,19 @@ def run_face(arguments: argparse.Namespace) -> int:
 def _list(packs: Path) -> None:
     for name in known_names():
         _describe(read_manifest(KNOWN / f"{name}.json"), "known, weights not installed")
-    for folder in sorted(f for f in packs.iterdir() if (f / MANIFEST).is_file()) if packs.is_dir() else ():
+    for folder in _folders(packs):
         _describe(read_manifest(folder / MANIFEST), str(folder))
+
+
+def _folders(packs: Path) -> list[Path]:
+    return sorted(f for f in packs.iterdir() if (f / MANIFEST).is_file()) if packs.is_dir() else []
+
+
+def _installed(packs: Path) -> list[Path]:
+    found = _folders(packs)
+    if not found:
+        raise ConfigError(f"{packs}: holds no pack; name one to verify, or install one")
+    return found
 
 
 def _describe(manifest: Manifest, where: str) -> None:

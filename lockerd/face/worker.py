@@ -132,14 +132,16 @@ class Worker:
         self._prompted: tuple[FaceReason, float] | None = None
 
     def serve(self) -> None:
-        """Work until stdin ends."""
+        """Work until stdin ends; while frames come, it waits for nothing else."""
+        fresh = False
         while True:
             busy = self._running is not None or self._preview
-            request = self._wire.receive(_BUSY if busy else _IDLE)
+            request = self._wire.receive((0.0 if fresh else _BUSY) if busy else _IDLE)
             while request is not None:
                 self._take(request)
                 request = self._wire.receive(0.0)
             frames = [source.newest() for source in self._sources]
+            fresh = frames[0] is not None
             now = time.monotonic()
             if self._running is not None:
                 self._advance(*self._running, frames, now)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from lockerd.model.climate import Climate
+
 
 class Place(StrEnum):
     """The one recorded place of a physical card."""
@@ -187,7 +189,10 @@ class SlotRecord:
 
 @dataclass(frozen=True, slots=True)
 class CabinetObservation:
-    """The cabinet's sensors: doors, tamper, key switch, mains; temperature in degrees Celsius, battery in per cent."""
+    """The cabinet's sensors: doors, tamper, key switch, mains; temperature in degrees Celsius, battery in per cent.
+
+    `climate` is what fan and heater were told; None from a firmware that has neither (protocol 1.0).
+    """
 
     door_open: bool
     tamper: bool
@@ -196,6 +201,9 @@ class CabinetObservation:
     temperature: float
     battery: int
     lights: frozenset[str] = field(default_factory=frozenset)
+    hatch_open: bool = False
+    climate: Climate | None = None
+    fan_turns: bool = False
 
 
 _NEVER_BEGUN = frozenset({Fault.TARGET_OCCUPIED, Fault.BIN_FULL})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
 import shutil
 import sys
@@ -272,10 +273,15 @@ def play(
     `echo` gets every line of the story; with `kept` only those visits and faults happen.
     """
     folder = Path(tempfile.mkdtemp(prefix="soak-", dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None))
+    thresholds = gc.get_threshold()
+    gc.freeze()  # what was imported is not looked through again and again
+    gc.set_threshold(20_000, *thresholds[1:])
     try:
         with quiet():
             return run(_play(folder, seed, setting, setting.days * DAY if end is None else end, echo, Script(kept)))
     finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -21,6 +21,7 @@ from lockerd.model.custody import Motion, Order, Outcome, Place, Plan, Result, U
 from lockerd.motions import settle
 from lockerd.store import claims, codes, journal, journeys, ledger, messages
 from lockerd.store.database import Row, Transaction
+from lockerd.store.emptying import empty_bin
 from lockerd.store.journal import Stamp
 from lockerd.store.opening import open_database
 from lockerd.store.vault import Vault
@@ -29,6 +30,7 @@ from sim.people import citizen
 
 KEY = bytes(range(32))
 TOWN = 7
+BOOT = "0123456789abcdef"
 BATCH = 50
 BIN = 100
 SPAN = 80 * 86400.0
@@ -61,7 +63,7 @@ class _Collection:
 
     def _stamp(self) -> Stamp:
         self._wall += 1.0
-        return Stamp(self._wall, self._wall % 1e6, "0123456789abcdef")
+        return Stamp(self._wall, self._wall % 1e6, BOOT)
 
     async def play(self) -> None:
         """All of it."""
@@ -82,7 +84,7 @@ class _Collection:
         await self._moved(Motion.ALIGN, None, event=None)
         await self._moved(Motion.STORE, claim, event="lockerd.card.stocked")
         await claims.stocked(tx, claim, self._slot, self._stamp())
-        await codes.issue(tx, self._vault, claim, "00000000", self._stamp())
+        await codes.issue(tx, self._vault, claim, "00000000", self._wall + 604800.0)
         await messages.queue(tx, self._vault, claim, who.phone, "取证码")
         await messages.sent(tx, claim, self._wall)
         await journeys.begin(tx, self._journey, self._stamp())
@@ -123,19 +125,20 @@ async def _fill(connection: sqlite3.Connection, rows: int, now: float) -> None:
             number += 1
             await _Collection(tx, vault, number, now - SPAN * (1.0 - min(number / collections, 0.99))).play()
         if number % BIN == 0:
-            cards = len(await ledger.cards_at(tx, Place.BIN))
-            await ledger.empty_bin(tx, "li", cards, Stamp(now - SPAN, 0.0, "0123456789abcdef"))
-            await claims.erase_collected(tx, now)
+            await _emptied(tx, Stamp(now - SPAN, 0.0, BOOT))
             connection.execute("COMMIT")
             connection.execute("BEGIN IMMEDIATE")
-    cards = len(await ledger.cards_at(tx, Place.BIN))
-    await ledger.empty_bin(tx, "li", cards, Stamp(now, 0.0, "0123456789abcdef"))
-    await claims.erase_collected(tx, now)
-    last = await journal.append(
-        tx, "lockerd.machine.started", {"version": "0"}, stamp=Stamp(now, 0.0, "0123456789abcdef")
-    )
+    end = Stamp(now, 0.0, BOOT)
+    await _emptied(tx, end)
+    last = await journal.append(tx, "lockerd.machine.started", {"version": "0"}, stamp=end)
     connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('acked_seq', ?)", (last,))
     connection.execute("COMMIT")
+
+
+async def _emptied(tx: Transaction, stamp: Stamp) -> None:
+    """Staff empty the bin, and whose cards were collected is forgotten."""
+    await empty_bin(tx, "li", len(await ledger.cards_at(tx, Place.BIN)), stamp)
+    await claims.erase_collected(tx, stamp.wall + SPAN)
 
 
 def _rows(connection: sqlite3.Connection) -> int:

@@ -39,14 +39,16 @@ AGE = 3600.0
 """Seconds between the end of the history and now."""
 PATIENCE = 600.0
 """Seconds for what has to come right by itself once nobody is killed any more."""
-WHILE_STARTING = 0.25
+WHILE_STARTING = 0.35
 """So often a daemon is killed before it is ready."""
+LEFT_ALONE = 0.2
+"""So often it lives long enough for a citizen to get on."""
 TROUBLE = (Impossible, Refused, TooLate, ProcessDied, aiohttp.ClientError, TimeoutError, OSError)
 
 
 @dataclass(slots=True)
 class Tally:
-    """What the rounds found. `ready` is seconds from exec to ready, `cpu` what of it the daemon itself computed."""
+    """What the rounds found. `ready` is seconds from exec to ready, `cpu` what daemon and face worker computed till then."""
 
     kills: int = 0
     while_starting: int = 0
@@ -167,7 +169,8 @@ class Round:
                 self._tally.while_starting += not starting.done()
             else:
                 await starting
-                await asyncio.sleep(self._random.uniform(0.0, 3.0))
+                alone = self._random.random() < LEFT_ALONE
+                await asyncio.sleep(self._random.uniform(*((2.0, 8.0) if alone else (0.0, 2.0))))
             await self._harness.kill_lockerd()
             starting.cancel()
             await asyncio.wait((starting,))
@@ -223,10 +226,15 @@ def _one(path: Path, sql: str) -> Any:
         return db.execute(sql).fetchone()[0]
 
 
-def _cpu_seconds(pid: int) -> float:
-    """User and system time of a process since its exec (proc(5), fields 14 and 15 of stat)."""
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def _cpu_seconds(group: int) -> float:
+    """User and system time of a process group's living members (proc(5), fields 5, 14 and 15 of stat)."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it may end meanwhile
+            fields = stat.read_text("utf-8").rpartition(")")[2].split()
+            if int(fields[2]) == group:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 async def _round(state: Path, history: Path, seed: int, speed: float, tally: Tally, kills: int) -> None:

@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these (default: all)")
     parser.add_argument("--json", action="store_true", help="print one object")
+    parser.add_argument("--markdown", action="store_true", help="print the table of docs/reliability.md")
     parser.add_argument("--jobs", type=int, default=2, metavar="J", help="mutants at a time (default %(default)s)")
     parser.add_argument("--child", metavar="HUNT", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
@@ -52,10 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown:
         parser.error(f"no such mutant: {', '.join(sorted(unknown))}")
     chosen = [by_name[name] for name in arguments.names] or list(MUTANTS)
+    if arguments.markdown:
+        print("| mutant | what becomes of it | noticed as | in |\n|---|---|---|---|")
     verdicts = []
     for verdict in played(chosen, arguments.jobs):
         verdicts.append(verdict)
-        if not arguments.json:
+        if arguments.markdown:
+            print(_row(by_name.get(verdict.name), verdict), flush=True)
+        elif not arguments.json:
             print(_line(verdict), flush=True)
     if arguments.json:
         print(json.dumps({"verdicts": [asdict(verdict) for verdict in verdicts]}))
@@ -66,13 +71,14 @@ def played(mutants: Sequence[Mutant], jobs: int) -> Iterator[Verdict]:
     """One verdict a mutant, in order; then one for the daemon as it is, for each way in which the mutants were hunted."""
     with ThreadPoolExecutor(jobs) as pool:
         reached: dict[Hunt, int] = {}
-        for mutant, verdict in zip(mutants, pool.map(_hunted, mutants), strict=True):
+        for mutant, verdict in zip(mutants, pool.map(hunted, mutants), strict=True):
             reached[mutant.hunt] = max(reached.get(mutant.hunt, 0), verdict.seeds)
             yield verdict
         yield from pool.map(lambda one: _process(None, one[0], one[1], None), reached.items())
 
 
-def _hunted(mutant: Mutant) -> Verdict:
+def hunted(mutant: Mutant) -> Verdict:
+    """Play one mutant until it is noticed or its time is over. Exits where its source has moved."""
     return _process(mutant, mutant.hunt, len(SEEDS), SECONDS)
 
 
@@ -117,6 +123,13 @@ def _line(verdict: Verdict) -> str:
         seed, minute, what = verdict.violation
         became = f"seed {seed}, minute {minute}: {what}"
     return f"{verdict.name:38} {verdict.seconds:5.1f} s  {became}"
+
+
+def _row(mutant: Mutant | None, verdict: Verdict) -> str:
+    became = f"no violation in {verdict.seeds} seeds" if mutant is None else "**not noticed**"
+    if verdict.violation is not None:
+        became = verdict.violation[2]
+    return f"| {verdict.name} | {mutant.harm if mutant else ''} | {became} | {verdict.seconds:.1f} s |"
 
 
 if __name__ == "__main__":

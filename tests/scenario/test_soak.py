@@ -6,19 +6,23 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lockerd import doing, motions
-from lockerd.pickup import guards
-from lockerd.store import journal, ledger
+from lockerd.store import codes
+from lockerd.store.database import Transaction
+from lockerd.store.journal import Stamp
+from sim.soak.script import VISIT, Item, read, write
+from sim.soak.shrink import kind_of, minimal, shrunk
 from sim.soak.year import Setting, play
+from tests.mutants.__main__ import hunted
+from tests.mutants.mutants import MUTANTS
+from tests.mutants.mutated import edited
 
 ROOT = Path(__file__).parents[2]
-FIRE = Setting(1.0, slots=30, visits=40.0, faults=80.0)
+SMALL = Setting(0.2, slots=6, visits=100.0, faults=20.0)
 
 
 def soak(hash_seed: str) -> dict[str, Any]:
@@ -44,47 +48,47 @@ def test_the_same_seed_makes_the_same_trace_in_every_process() -> None:
     assert len(set(traces)) == 2
 
 
-def chip_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guards, "chip_is_of_claim", lambda *_: True)
+@pytest.mark.parametrize("name", ["intent-after-motion", "event-outside-the-transaction", "code-not-consumed"])
+def test_a_daemon_that_breaks_a_promise_is_caught(name: str) -> None:
+    (mutant,) = (one for one in MUTANTS if one.name == name)
+    assert hunted(mutant).violation is not None
 
 
-def taken_card_not_counted_where_it_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def all_of_it(tx: Any, unit: Any, seen: Any) -> None:
-        await ledger.note_totals(tx, seen)
+def test_a_violation_shrinks_to_a_story_that_plays_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    consume = codes.consume
 
-    monkeypatch.setattr(motions, "_account", all_of_it)
+    async def sometimes(tx: Transaction, claim_id: str, stamp: Stamp) -> None:
+        if claim_id != "N000002":
+            await consume(tx, claim_id, stamp)
 
-
-def event_outside_the_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole: Callable[..., Awaitable[int]] = journal.append
-
-    async def forgotten(tx: Any, kind: str, data: Any, *, stamp: Any) -> int:
-        if kind == "lockerd.card.presented":
-            await tx.execute("UPDATE meta SET value = value + 1 WHERE key = 'last_seq'")
-            return 0
-        return await whole(tx, kind, data, stamp=stamp)
-
-    monkeypatch.setattr(journal, "append", forgotten)
-
-
-def stranger_named_as_the_claimants_card(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def claimants(_self: Any, _journey: Any, claim_id: str) -> str:
-        return claim_id
-
-    monkeypatch.setattr(doing.Doing, "_identify_stranger", claimants)
+    monkeypatch.setattr(codes, "consume", sometimes)
+    report = next(found for seed in range(1, 20) if (found := play(seed, SMALL)).violation and len(found.script) > 3)
+    story, last = shrunk(report, SMALL)
+    assert len(story.items) <= 3
+    assert [item.kind for item in story.items].count(VISIT) >= 1
+    write(tmp_path / "one.story", story)
+    again = read(tmp_path / "one.story")
+    assert again == story
+    played = play(again.seed, Setting(**again.setting), end=again.until, kept=again.items)
+    assert played.violation == last.violation
+    assert played.violation is not None
+    assert kind_of(played.violation[1]) == kind_of(story.what)
 
 
-@pytest.mark.parametrize(
-    "mutant",
-    [
-        chip_not_looked_at,
-        taken_card_not_counted_where_it_is_recorded,
-        event_outside_the_transaction,
-        stranger_named_as_the_claimants_card,
-    ],
-)
-def test_a_daemon_that_breaks_a_promise_is_caught(
-    monkeypatch: pytest.MonkeyPatch, mutant: Callable[[pytest.MonkeyPatch], None]
-) -> None:
-    mutant(monkeypatch)
-    assert any(play(seed, FIRE).violation for seed in range(1, 9)), "nobody noticed"
+def test_left_out_is_what_does_not_matter() -> None:
+    items = [Item(float(n), VISIT if n % 3 else "jam", n) for n in range(100)]
+    assert [item.number for item in minimal(items, lambda kept: {7, 60} <= {item.number for item in kept})] == [7, 60]
+    assert minimal(items, lambda _kept: True) == []
+
+
+def test_every_mutant_still_finds_its_place() -> None:
+    for mutant in MUTANTS:
+        for module in {edit.module for edit in mutant.edits}:
+            source = (ROOT / f"{module.replace('.', '/')}.py").read_text("utf-8")
+            compile(edited(source, [edit for edit in mutant.edits if edit.module == module]), module, "exec")
+
+
+def test_the_table_of_mutants_is_fresh() -> None:
+    page = (ROOT / "docs/reliability.md").read_text("utf-8")
+    for mutant in MUTANTS:
+        assert f"| {mutant.name} | {mutant.harm} |" in page, "python -m tests.mutants --markdown"

@@ -22,7 +22,8 @@ from sim.harness import Harness, Setting, free_addresses
 from sim.id_reader import ChipData, SamvDevice, resident_chip
 from sim.people import Citizen, population
 from sim.ptys import serve_pty
-from sim.scenarios import PEOPLE, SCENARIOS, Scene, scene_of
+from sim.scenarios import SCENARIOS
+from sim.scene import PEOPLE, Scene, scene_of
 from sim.verdict import disagreements, disappointments, read_database, read_ledger, read_truth
 from tests.c_board import Cable, CBoard, cable, powered
 from tests.c_parts import SOURCES, build, libmodbus

@@ -77,6 +77,15 @@ async def test_an_id_card_reader_over_a_pty(tmp_path: Path) -> None:
     assert not link.is_symlink()
 
 
+async def test_a_bought_part_may_be_wrong_in_one_way() -> None:
+    async with served("id-reader", "--tcp", "127.0.0.1:0", "--defect", "bad-check") as ready:
+        assert ready["defect"] == "bad-check"
+        answer = await asked(ready["tcp"], FIND, len(FOUND))
+        assert (answer[:-1], answer[-1] == FOUND[-1]) == (FOUND[:-1], False)
+    async with served("crt-dispenser", "--tcp", "127.0.0.1:0", "--defect", "wrong-address") as ready:
+        assert (await asked(ready["tcp"], CRT_STATUS, 6))[:3] == b"\x06\xf2\x01"
+
+
 async def test_a_bought_dispenser_acknowledges_and_answers() -> None:
     async with served("crt-dispenser", "--tcp", "127.0.0.1:0") as ready:
         answer = await asked(ready["tcp"], CRT_STATUS, 6)
@@ -116,7 +125,8 @@ async def test_the_hands_of_a_dispenser_know_what_is_impossible() -> None:
         (["cabinet", "--tcp", "127.0.0.1:0", "--defect", "hides-interruption"], 1, "no defect of cabinet"),
         (["id-reader", "--tcp", "127.0.0.1:0", "--defect", "fc6-accepted"], 1, "no defect of id-reader"),
         (["dispenser", "--tcp", "127.0.0.1:0", "--defect", "ignores-line-crc"], 1, "use --pty"),
-        (["--list-defects"], 0, "executes-repeat"),
+        (["dispenser", "--tcp", "127.0.0.1:0", "--defect", "bad-check"], 1, "no defect of dispenser"),
+        (["--list-defects"], 0, "wrong-counter"),
     ],
 )
 async def test_what_cannot_be_served_is_said_so(arguments: list[str], status: int, words: str) -> None:

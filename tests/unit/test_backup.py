@@ -121,6 +121,7 @@ async def test_what_is_erased_is_erased_in_the_backups(db: Database, tmp_path: P
     assert backups(folder) == [made]
     kept = {row[0] for row in content(made)["data_key"]}
     assert kept == {f"claim|{OTHER}", f"face_template|{OTHER}"}
+    assert verify(made).wrong == (), "a backup that was erased in is sound"
     left = made.read_bytes()
     assert [key in left for key in wrapped].count(True) == len(kept)
 

@@ -1,6 +1,7 @@
 """The bought dispenser's driver against its model: one fault, what the driver must conclude, what physically happened."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -189,7 +190,7 @@ TABLE = [
     (Motion.PRESENT, pushed_in_by_hand, (F, Fault.SENSOR), P.TRANSPORT),
     (Motion.CAPTURE, pushed_in_by_hand, (F, Fault.SENSOR), P.TRANSPORT),
     (Motion.CAPTURE, full_bin, (N, Fault.BIN_FULL), P.TRANSPORT),
-    (Motion.CAPTURE, counter_at_its_end, (X, Fault.BIN_FULL), P.RETRACT),
+    (Motion.CAPTURE, counter_at_its_end, (D, None), P.RETRACT),
 ]
 
 
@@ -478,5 +479,26 @@ def test_the_board_stores_what_the_module_holds(tmp_path):
             assert (await bench.make(Motion.STORE, 6)).observation.place is None
             assert bench.world.spots["B"].slot == 6
             await bench.bring("B", Place.EXIT)  # the module does not call the handover moved by hand
+
+    in_jumping_time(story)
+
+
+@pytest.mark.parametrize("dies", ["not at all", "before it is set back", "after it was set back"])
+def test_the_bin_counter_is_set_back_in_time_and_no_card_is_forgotten(dies, tmp_path):
+    async def story():
+        async with Bench(tmp_path).running() as bench:
+            bench.flash.record["counted"] = 900
+            await bench.bring("B", Place.TRANSPORT)
+            assert (await bench.mover.observe()).retained == 900
+            if dies != "not at all":
+                bench.keeper.save(replace(bench.keeper.load(), zeroing=900))
+                bench.flash.record["counted"] = 0 if dies.startswith("after") else 900
+                bench.restart()
+                assert (await bench.mover.observe()).retained == 900
+            outcome = await bench.make(Motion.CAPTURE)
+            assert (outcome.result, outcome.observation.retained) == (Result.DONE, 901)
+            assert bench.flash.record["counted"] == 1
+            bench.restart()
+            assert (await bench.mover.observe()).retained == 901
 
     in_jumping_time(story)

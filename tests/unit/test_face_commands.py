@@ -157,6 +157,17 @@ def test_install_from_folder_and_archive(copy: Path, tmp_path: Path, capsys: pyt
     assert main(["models", "verify", str(packs / "synthetic"), "--production"]) == 78
 
 
+def test_all_installed_packs_are_verified(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packs = ["--packs", str(tmp_path / "packs")]
+    assert main(["models", "verify", *packs]) == 78
+    assert capsys.readouterr().err.startswith(f"lockerd: {tmp_path / 'packs'}: holds no pack")
+    assert main(["models", "install", str(copy), *packs]) == 0
+    assert main(["models", "verify", *packs]) == 0
+    assert "good" in capsys.readouterr().out
+    (tmp_path / "packs" / "synthetic" / "embedder.onnx").write_bytes(b"")
+    assert main(["models", "verify", *packs]) == 78
+
+
 def test_a_bad_pack_leaves_the_installed_one(copy: Path, tmp_path: Path) -> None:
     packs = tmp_path / "packs"
     before = install(copy, packs, production=False, signed_by=SIGNED_BY).model_id

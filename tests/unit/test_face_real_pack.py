@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,7 +17,8 @@ from lockerd.face.gates import covering, middle_face
 from lockerd.face.pack import KNOWN, load_pack, read_manifest
 from lockerd.face.picture import decode
 from lockerd.face.pipeline import Pipeline, Sighting, align, open_pipeline, self_test
-from lockerd.model.identity import FaceReason
+from lockerd.face.transaction import Transaction
+from lockerd.model.identity import FaceReason, FaceVerdict
 from sim.faces import Person, draw_frame
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,3 +105,27 @@ def test_real_models_do_not_verify_every_drawn_face_as_a_given_person(pipeline: 
         drawn = pipeline.look(draw_frame(Person.from_seed(seed), np.random.default_rng(seed)), pipeline.gates_live)
         if isinstance(drawn, Sighting):
             assert float(seen.vector @ drawn.vector) < threshold
+
+
+@pytest.mark.parametrize(
+    ("sample", "reason"),
+    [
+        ("image_T1.jpg", FaceReason.MATCH),
+        ("image_F1.jpg", FaceReason.NOT_LIVE),
+        ("image_F2.jpg", FaceReason.NOT_LIVE),
+    ],
+)
+def test_a_photo_or_a_screen_of_the_right_face_is_not_verified(
+    pipeline: Pipeline, sample: str, reason: FaceReason
+) -> None:
+    picture = decode((DATA / "attack-samples" / sample).read_bytes())
+    gates = msgspec.structs.replace(pipeline.gates_reference, eye_distance=0.0)
+    limits = read_manifest(KNOWN / f"{NAME}.json").liveness
+    looks = [pipeline.look(picture, gates, live=True) for _ in range(3)]
+    assert all(isinstance(seen, Sighting) for seen in looks)
+    first, *rest = [seen for seen in looks if isinstance(seen, Sighting)]
+    transaction = Transaction(first.vector, 0.5, frames=2, span=0.0, deadline=9.0, limits=limits)
+    decision = [transaction.add(seen, now) for now, seen in enumerate(rest)][-1]
+    assert decision is not None
+    assert decision.reason is reason
+    assert (decision.verdict is FaceVerdict.VERIFIED) is (reason is FaceReason.MATCH)
