@@ -1,6 +1,7 @@
 # make demo         the whole machine, simulated, with a page to play at the citizen (ROBOT=1: a scripted renewal)
 # make test         all checks and tests
 # make soak         the real daemon in memory, in virtual time, under fire (DAYS=30 SEEDS=1..3 JOBS=2)
+# make soak-nightly whole years of a busy locker, a seed each (YEARS=100 FROM=1 JOBS=2)
 # make crash-images the database's real writes, the power cut after each of them (IMAGES=100000 SEED=1)
 # make crash-tries  tries of a pickup code with the plug pulled (PULLS=1000)
 # make kills        kill -9 at random moments, on real wires, over a long history (KILLS=500 SEED=1 ROWS=300000)
@@ -13,7 +14,7 @@
 # make bench-face   lockerd's face chain against InsightFace's own, on the same models, frame and threads
 # make bench-worker the daemon's loop and memory beside a worker that works flat out, frames a second
 # make fuzz         coverage-guided fuzzing of every parser (SECONDS=60 each)
-.PHONY: setup test demo soak mutants crash-images crash-tries kills lint lock picture bench-wires bench-codes line-faults fuzz conformance bench-face bench-worker
+.PHONY: setup test demo soak soak-nightly mutants crash-images crash-tries kills lint lock picture bench-wires bench-codes line-faults fuzz conformance bench-face bench-worker
 .DEFAULT_GOAL := demo
 
 PYTHON ?= python3
@@ -57,6 +58,10 @@ crash-images: $(READY)
 crash-tries: $(READY)
 	bash .ci/packages test
 	$(BIN)/python -m tests.crash.attempts --pulls $(or $(PULLS),1000)
+
+soak-nightly: $(READY)
+	$(BIN)/python -m sim soak --busy --days 365 --jobs $(or $(JOBS),2) --json \
+	  --seeds $(or $(FROM),1)..$$(($(or $(FROM),1) + $(or $(YEARS),100) - 1))
 
 kills: $(READY)
 	$(BIN)/python -m tests.crash.kills --kills $(or $(KILLS),500) --seed $(or $(SEED),1) --rows $(or $(ROWS),300000)

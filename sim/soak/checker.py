@@ -14,6 +14,7 @@ from typing import Any
 
 from firmware_protocol.units import UnitKind
 from sim.assembly import Machine
+from sim.soak.books import Ended
 from sim.soak.orders import Orders, told_with
 from sim.soak.remedies import Remedies
 from sim.soak.seams import Fetch
@@ -48,6 +49,7 @@ SELECT (SELECT value FROM meta WHERE key = 'last_seq') AS event,
 """
 """How far the database has come, in one look."""
 
+_LEFT = frozenset({"taken", "removed"})
 _INFERRED = frozenset({"in_doubt", "slot", "taken", "removed", "tray"})
 """Places that may be recorded because a card is nowhere else: after a lie such a record is no better than the lie."""
 
@@ -76,9 +78,10 @@ class Checker(Witness):
         self._last_event = 0
         self._last_intent = 0
         self._recorded: dict[str, tuple[str, int | None]] = {}
+        self._ended = Ended()  # cards whose chain led out of the machine
         self._bound: dict[str, str | None] = {}  # old card of the ledger -> the physical one
         self._untold: dict[int, tuple[str, str]] = {}
-        self._taken_claims: set[str] = set()
+        self._collected = Ended()
         self._at_office: dict[str, tuple[object, object, object]] = {}  # by what its events say
         self._responsible: dict[str, str] = {}
         self._lied_about: set[str] = set()
@@ -178,7 +181,11 @@ class Checker(Witness):
         elif written != (kind, json.dumps(data, sort_keys=True)):
             self.wrong(f"event {seq} is {written[0]} in the journal and {kind} at the office")
         if kind == "lockerd.card.moved":
-            self._at_office[str(data["card_id"])] = (data["place"], data.get("slot"), data["responsible"])
+            card = str(data["card_id"])
+            if data["place"] in _LEFT:
+                self._at_office.pop(card, None)
+            else:
+                self._at_office[card] = (data["place"], data.get("slot"), data["responsible"])
 
     # --- what becomes durable ----------------------------------------------------------------------------------------
 
@@ -238,14 +245,14 @@ class Checker(Witness):
 
     def _on_taken(self, data: dict[str, Any]) -> None:
         claim = data["claim_id"]
-        if claim in self._taken_claims:
+        if self._collected.of(claim):
             self.wrong(f"{claim} is recorded as collected twice")
-        self._taken_claims.add(claim)
+        self._collected.keep(claim, "collected")
 
     def _on_move(self, row: Any) -> None:
         card, target, slot = row["card_id"], row["target"], row["slot"]
         self.note(f"card {card}: {row['origin']} -> {target} {'' if slot is None else slot} ({row['reason']})")
-        before = self._recorded.get(card, (None, None))[0]
+        before = self._place_of(card)
         if before != row["origin"]:
             self.wrong(f"{card} was recorded at {before}, its chain goes on from {row['origin']}")
         self._recorded[card] = (target, slot)
@@ -261,6 +268,14 @@ class Checker(Witness):
             self._lied_about.discard(card)
         if not self._moving(card):
             self._compare(card, target, slot, strict=False)
+        self._ended.keep(card, target if target in _LEFT else "")
+        if target in _LEFT:
+            del self._recorded[card], self._responsible[card]
+            self._bound.pop(card, None)
+
+    def _place_of(self, card: str) -> str | None:
+        """Where the chain of a card has led; None for one that has none."""
+        return self._recorded[card][0] if card in self._recorded else self._ended.of(card)
 
     def _moving(self, card: str) -> bool:
         assert self.machine is not None
@@ -305,15 +320,15 @@ class Checker(Witness):
         await self._remedies.check(fetch, lying=self.lying)
         cards = await fetch(
             "SELECT card.*, slot.slot, slot.state FROM card LEFT JOIN slot USING (card_id)"
-            " WHERE place NOT IN ('taken', 'removed') ORDER BY card_id"
+            " WHERE place < 'removed' OR place > 'removed' AND place < 'taken' OR place > 'taken' ORDER BY card_id"
         )
         known: set[str] = set()
         for row in cards:
             card, place = row["card_id"], row["place"]
             if not self._untold and self._at_office.get(card) != (*self._recorded[card], self._responsible[card]):
                 self.wrong(f"{card} is at {place} and at the office {self._at_office.get(card)}")
-            if self._recorded.get(card, (None,))[0] != place:
-                self.wrong(f"{card} is at {place}, its chain ends at {self._recorded.get(card, (None,))[0]}")
+            if self._place_of(card) != place:
+                self.wrong(f"{card} is at {place}, its chain ends at {self._place_of(card)}")
             if place == "in_doubt" and row["slot"] is not None and row["state"] != "blocked":
                 self.wrong(f"{card} is in doubt and slot {row['slot']} is {row['state']}")
             if (place == "slot") != (row["state"] == "stocked") and row["state"] not in {None, "blocked"}:
@@ -334,7 +349,8 @@ class Checker(Witness):
 
     async def _claims(self, fetch: Fetch) -> None:
         assert self.machine is not None
-        for row in await fetch("SELECT claim_id, state FROM claim WHERE state IN ('stocked', 'collected')"):
+        sql = "SELECT claim_id, state FROM claim WHERE claim_id IN (SELECT value FROM json_each(?)) AND state IN (?, ?)"
+        for row in await fetch(sql, json.dumps(list(self.machine.world.spots)), "stocked", "collected"):
             spot = self.machine.world.spots.get(row["claim_id"])
             if spot is None or row["claim_id"] in self._lied_about:
                 continue
@@ -349,8 +365,10 @@ class Checker(Witness):
         """Somebody tampered with these cards: records of them cannot be right until they are read again."""
         self._tampered.update(card for card in cards if card is not None)
 
-    def forget(self, *cards: str) -> None:
-        """These cards leave the story."""
+    def forget(self, person: str, *cards: str) -> None:
+        """Somebody leaves the story with these cards."""
+        assert self._remedies is not None
+        self._remedies.guesses.pop(person, None)
         for card in cards:
             self._lied_about.discard(card)
             self._tampered.discard(card)

@@ -12,11 +12,15 @@ import multiprocessing
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from sim.soak.script import Kept, read, write
 from sim.soak.shrink import shrunk
 from sim.soak.year import DAY, Report, Setting, play
+
+BUSY = Setting(365.0, slots=300, visits=150.0)
+"""Of three visits two end with a card in the hand: a hundred pickups a day."""
 
 _TOLD_MINUTES = 20
 _LINES = 30
@@ -35,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--faults", type=float, default=standard.faults, metavar="N", help="faults a day (default %(default)g)"
     )
+    parser.add_argument(
+        "--busy", action="store_true", help=f"a busy locker: {BUSY.slots} slots, {BUSY.visits:g} visits a day"
+    )
     parser.add_argument("--json", action="store_true", help="print one object")
     parser.add_argument(
         "--replay",
@@ -48,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Play all seeds; returns the exit status."""
     setting = Setting(arguments.days, arguments.slots, arguments.visits, arguments.faults)
+    if arguments.busy:
+        setting = replace(setting, slots=BUSY.slots, visits=BUSY.visits)
     if arguments.replay is not None:
         return _replay(arguments.replay, setting)
     reports = []
@@ -73,6 +82,10 @@ def summary(reports: list[Report]) -> dict[str, object]:
                 "trace": report.trace,
                 "peak_rss_mb": report.peak_rss_mb,
                 "kinds": report.counts,
+                "rss_mb_by_month": [month.rss_mb for month in report.months],
+                "database_mb_by_month": [month.database_mb for month in report.months],
+                "wal_mb_by_month": [month.wal_mb for month in report.months],
+                "log_kb_a_day_by_month": [month.log_kb_a_day for month in report.months],
             }
             for report in reports
         ],

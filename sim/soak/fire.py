@@ -11,7 +11,8 @@ from random import Random
 from firmware_protocol.units import Sensor, UnitKind
 from sim.assembly import CAMERA, READERS
 from sim.soak.checker import Checker
-from sim.soak.script import Item, Script, until
+from sim.soak.item import Item
+from sim.soak.script import Script, until
 from sim.soak.stage import Stage
 from sim.soak.town import SMS_DELAY
 from sim.world import Impossible, Place

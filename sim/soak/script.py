@@ -10,34 +10,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from random import Random
 from typing import Any
 
-VISIT = "visit"
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One visit, or one fault of a kind, at a virtual second; `number` is its own source's, `who`, `how` and `other` a visit's."""
-
-    at: float
-    kind: str
-    number: int
-    who: str = ""
-    how: str = ""
-    other: str = ""
-
-    def random(self, seed: int) -> Random:
-        """The source of everything that this item draws."""
-        return Random(f"{seed}:{'visit' if self.kind == VISIT else 'fault'}:{self.number}")
-
-    def told(self) -> str:
-        """One line for people: when, what, who."""
-        minutes, seconds = divmod(self.at, 60.0)
-        days, minutes = divmod(int(minutes), 24 * 60)
-        other = f", {self.other}" if self.other else ""
-        what = f"{self.who} comes ({self.how}{other})" if self.who else self.kind.replace("_", " ")
-        return f"day {days} {minutes // 60:02}:{minutes % 60:02}:{seconds:04.1f}  {what}"
+from sim.soak.books import Played
+from sim.soak.item import VISIT, Item
 
 
 class Script:
@@ -45,7 +21,7 @@ class Script:
 
     def __init__(self, kept: Sequence[Item] | None = None) -> None:
         self._kept = None if kept is None else sorted(kept, key=lambda item: item.at)
-        self.played: list[Item] = []
+        self.played = Played()
 
     def kept(self, *, visits: bool) -> list[Item] | None:
         """The visits, or the faults, that are kept; None where the run draws its own."""

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-from sim.soak.script import Item, Kept
+from sim.soak.item import Item
+from sim.soak.script import Kept
 from sim.soak.year import Report, Setting, play
 
 SECONDS = 60.0  # of the processor's

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import TextIO, cast
 
 import structlog
 
@@ -112,3 +114,34 @@ def quiet() -> Iterator[None]:
     finally:
         structlog.configure(**before)
         logging.disable(logging.NOTSET)
+
+
+class Counted(io.TextIOBase):
+    """A stream that keeps nothing but how many bytes were written to it."""
+
+    written = 0
+
+    def write(self, text: str) -> int:
+        """Count."""
+        self.written += len(text.encode())
+        return len(text)
+
+
+@contextmanager
+def counted_log() -> Iterator[Counted]:
+    """The log meanwhile as it is written under the service manager, but only counted."""
+    before = structlog.get_config()
+    counted = Counted()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", counted)),
+    )
+    try:
+        yield counted
+    finally:
+        structlog.configure(**before)

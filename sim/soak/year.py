@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,13 +17,16 @@ from random import Random
 from sim.soak.checker import Checker
 from sim.soak.citizens import ABSENT_MINDED, CONFUSED, GUESSER, HONEST, QUICK, SLOW, Temper, Visit
 from sim.soak.fire import Fire
-from sim.soak.script import VISIT, Item, Script, until
+from sim.soak.item import VISIT, Item
+from sim.soak.months import Month, Months
+from sim.soak.script import Script, until
 from sim.soak.staff import Staff
 from sim.soak.stage import Stage, quiet, staged
 from sim.virtual_time import run
 from sim.world import Impossible, Place
 
 DAY = 86400.0
+DATABASE = "lockerd.db"
 ROUND_SECONDS = DAY
 OUT_OF_SERVICE_SECONDS = 1800.0
 AGAIN_SECONDS = 4 * 3600.0
@@ -72,6 +77,7 @@ class Report:
     failures: list[str]
     story: tuple[str, ...]
     script: tuple[Item, ...]
+    months: tuple[Month, ...] = ()
 
 
 class Year:
@@ -214,6 +220,8 @@ class Year:
                 except Impossible:
                     continue
                 self._came.pop(one.who.person_id, None)
+                old = one.who.old_card
+                self._checker.forget(one.who.person_id, one.who.new_card.card_id, *([old.card_id] if old else []))
 
 
 async def _play(
@@ -225,7 +233,12 @@ async def _play(
     async with staged(folder, seed, slots=setting.slots, witness=checker) as stage:
         checker.attend(stage)
         year = Year(stage, seed, setting, checker, script)
+        months = Months(
+            folder / DATABASE, lambda number, month: print(told(seed, number, month), file=sys.stderr, flush=True)
+        )
+        measuring = asyncio.create_task(months.run())
         await year.run(end)
+        measuring.cancel()
         for text in stage.office.wrong:
             checker.wrong(text)
         first = checker.violations[0] if checker.violations else None
@@ -242,7 +255,8 @@ async def _play(
             full_checks=checker.full_checks,
             failures=stage.daemon.failures,
             story=tuple(checker.story),
-            script=tuple(script.played),
+            script=tuple(script.played) if first else (),
+            months=tuple(months.months),
         )
 
 
@@ -259,8 +273,21 @@ def play(
     `echo` gets every line of the story; with `kept` only those visits and faults happen.
     """
     folder = Path(tempfile.mkdtemp(prefix="soak-", dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None))
+    thresholds = gc.get_threshold()
+    gc.freeze()  # what was imported is not looked through again and again
+    gc.set_threshold(20_000, *thresholds[1:])
     try:
         with quiet():
             return run(_play(folder, seed, setting, setting.days * DAY if end is None else end, echo, Script(kept)))
     finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def told(seed: int, number: int, month: Month) -> str:
+    """One line of progress."""
+    return (
+        f"seed {seed}, month {number}: {month.rss_mb} MB resident, database {month.database_mb} MB, "
+        f"its log at most {month.wal_mb} MB, journal {month.log_kb_a_day} KB a day"
+    )

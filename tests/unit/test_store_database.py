@@ -12,7 +12,7 @@ import pytest
 
 from lockerd.errors import StoreError
 from lockerd.store import journal, opening
-from lockerd.store.database import Database, Transaction
+from lockerd.store.database import Database, News, Transaction
 from tests.store_support import opened
 
 
@@ -365,3 +365,35 @@ async def test_every_table_is_strict(tmp_path: Path) -> None:
             return [row["name"] for row in rows]
 
         assert await db.transaction(loose) == []
+
+
+async def test_a_read_that_changes_something_is_told(tmp_path: Path) -> None:
+    async with opened(tmp_path / "lockerd.db") as db:
+        await db.transaction(lambda tx: put(tx, "a"))
+
+        async def look(tx: Transaction) -> int:
+            return len(await tx.all("SELECT * FROM meta WHERE key = 'a'"))
+
+        assert await db.read(look) == 1
+        with pytest.raises(StoreError, match="only to read"):
+            await db.read(lambda tx: put(tx, "b"))
+
+
+async def test_only_a_durable_transaction_wakes_who_waits_for_its_news(tmp_path: Path) -> None:
+    async with opened(tmp_path / "lockerd.db") as db:
+        waiting = asyncio.create_task(db.more(News.MESSAGE, db.heard(News.MESSAGE)))
+
+        async def announces(tx: Transaction, key: str, *, fails: bool) -> None:
+            tx.announce(News.MESSAGE)
+            await put(tx, key)
+            if fails:
+                raise StoreError("on purpose")
+
+        with pytest.raises(StoreError, match="on purpose"):
+            await db.transaction(lambda tx: announces(tx, "a", fails=True))
+        await db.transaction(lambda tx: put(tx, "b"))
+        assert not waiting.done()
+        await db.transaction(lambda tx: announces(tx, "c", fails=False))
+        async with asyncio.timeout(60):
+            await waiting
+        assert (db.heard(News.MESSAGE), db.heard(News.EVENT)) == (1, 0)
