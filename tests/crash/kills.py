@@ -32,7 +32,7 @@ from sim.people import Citizen, population
 from sim.processes import ProcessDied
 from sim.robot import Body, Robot, Visit, newest_code
 from tests.crash.history import KEY, tell_office, write
-from tests.crash.truth import contradictions, doubts, hands
+from tests.crash.truth import contradictions, doubts, hands, miscounted
 
 PEOPLE = 8
 AGE = 3600.0
@@ -201,7 +201,7 @@ class Round:
         await harness.stop_lockerd()
         office = await harness.office.ledger()
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
-            found = contradictions(truth, db) + hands(truth)
+            found = contradictions(truth, db) + hands(truth) + miscounted(truth)
             self._tally.quarantined += doubts(db)
         found += verify(path).wrong
         for person in self._people:

@@ -141,6 +141,10 @@ def test_the_judge_sees_every_contradiction() -> None:
     assert contradictions(truth("person", "person"), ledger("slot", "stocked", 1)) != []
     assert contradictions(truth("slot", "person", 0), ledger("taken", "collected", None)) != []
     assert contradictions(truth("slot", "bin", 1), ledger("slot", "stocked", 1)) != []
+    again = ledger("slot", "stocked", 1)
+    again.executemany("INSERT INTO card VALUES (?, 'old', 'N1', ?, 1.0)", [("old-1", "taken"), ("old-2", "bin")])
+    assert contradictions(truth("slot", "bin", 1), again) == []
+    assert contradictions(truth("slot", "person", 1), again) != []
     assert hands(truth("person", "person")) != []
     assert hands(truth("person", "bin")) == hands(truth("slot", "person", 1)) == []
 
