@@ -1,4 +1,4 @@
-"""The command line: `lockerd --config FILE run | check | verify | report identity | staff add NAME`, `lockerd models …`,
+"""The command line: `lockerd --config FILE run | check | verify | restore | report identity | staff add NAME`, `lockerd models …`,
 `lockerd face …`.
 """
 
@@ -14,17 +14,19 @@ from pathlib import Path
 
 import msgspec
 
-from lockerd.app import make_state_dir, run
+from lockerd.app import make_state_dir
 from lockerd.config import Config, load_config, load_device_key
 from lockerd.drivers import SystemClock
 from lockerd.errors import ConfigError, LockerError, StartFailed
 from lockerd.face import commands as face_commands
 from lockerd.log import configure
 from lockerd.preflight import preflight
+from lockerd.serving import run
 from lockerd.store import staff
 from lockerd.store.database import Database, Transaction
 from lockerd.store.identity_report import identity_report, in_words
 from lockerd.store.journal import Stamper
+from lockerd.store.restore import restore
 from lockerd.store.vault import Vault
 from lockerd.store.verify import verify
 from lockerd.supervise import Supervisor
@@ -49,6 +51,8 @@ def main(argv: list[str] | None = None) -> int:
     identity = reports.add_parser("identity", help="how often people were sent away wrongly; the daemon may run")
     identity.add_argument("--json", action="store_true", help="print one JSON object")
     identity.add_argument("--database", type=Path, help="database file; without it, that of the configuration")
+    back = commands.add_parser("restore", help="put a backup in the place of a lost or damaged database")
+    back.add_argument("backup", type=Path, help="the newest backup")
     accounts = commands.add_parser("staff", help="staff accounts").add_subparsers(dest="staff_command", required=True)
     add = accounts.add_parser("add", help="make an account, or change its PIN; the PIN is read from standard input")
     add.add_argument("name")
@@ -66,6 +70,8 @@ def main(argv: list[str] | None = None) -> int:
                 return face_commands.run_face(arguments)
             case "verify":
                 return _verify(arguments.database or load_config(arguments.config).database)
+            case "restore":
+                return _restore(arguments.backup, load_config(arguments.config).database)
             case "report":
                 return _report(arguments.database or load_config(arguments.config).database, arguments.json)
         configure(sys.stderr)
@@ -121,6 +127,17 @@ def _report(path: Path, as_json: bool) -> int:
     """Print how often people were sent away wrongly, as far as the journal tells."""
     report = identity_report(path)
     print(msgspec.json.encode(report).decode() if as_json else in_words(report))
+    return EX_OK
+
+
+def _restore(backup: Path, database: Path) -> int:
+    """Put a backup back and say what to count."""
+    done = restore(backup, database, SystemClock().now())
+    if done.aside is not None:
+        print(f"kept aside: {done.aside}")
+    print(f"{database}: restored; start lockerd, and count")
+    for words in done.count:
+        print(f"count: {words}")
     return EX_OK
 
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-import structlog
 from msgspec.structs import asdict
 from prometheus_client import CollectorRegistry
 
@@ -29,11 +25,11 @@ from lockerd.devices.id_reader import SamvReader
 from lockerd.devices.mailbox import MailboxUnit
 from lockerd.devices.units import MailboxCabinet, MailboxMover
 from lockerd.doing import Doing, Readers
-from lockerd.drivers import MODULE, READERS, Drivers, real_drivers
-from lockerd.errors import DatabaseDamaged, StartFailed, StoreError
+from lockerd.drivers import MODULE, READERS, Drivers
+from lockerd.errors import DatabaseDamaged, DiskFull, StartFailed, StoreError
 from lockerd.intake import Intake, keep_templates, send_messages
 from lockerd.issuing import Issuing
-from lockerd.listening import Listener, listening
+from lockerd.listening import Listener
 from lockerd.loading import Loading
 from lockerd.maintenance import Maintenance
 from lockerd.model.custody import Unit
@@ -42,82 +38,24 @@ from lockerd.model.view import Progress, Screen, View
 from lockerd.motions import Motions
 from lockerd.office.events import cloud_event
 from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
-from lockerd.out_of_service import OutOfService
 from lockerd.ports import Mover
 from lockerd.recovery import Recovery
 from lockerd.reviewing import Reviewing
 from lockerd.session import Session
 from lockerd.stocking import Stocking
 from lockerd.store import codes, journal
+from lockerd.store.ballast import Ballast
 from lockerd.store.database import Database, News, Transaction
 from lockerd.store.housekeeping import Housekeeping
 from lockerd.store.journal import JournalOutbox, JournalRow, Stamp, Stamper
-from lockerd.store.opening import set_aside
 from lockerd.store.retention import DAY, Retention
 from lockerd.store.vault import Vault
-from lockerd.supervise import Standing, Supervisor
+from lockerd.supervise import Standing
 from lockerd.tries import Tries
 from lockerd.watching import Watching
 from lockerd.web.console import console_app
 from lockerd.web.health import HealthReport, health_app
 from lockerd.web.kiosk import Views, kiosk_app
-
-log = structlog.get_logger(__name__)
-
-
-async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supervisor) -> None:
-    """Run the machine until SIGTERM or SIGINT, after `preflight`; out of service where its database is damaged.
-
-    Raises StartFailed, StoreError.
-    """
-    make_state_dir(path, config)
-    _watch_children_without_threads()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    drivers = real_drivers(config)
-    damaged: BaseExceptionGroup[DatabaseDamaged] | None = None
-    try:
-        async with opened(config, device_key, drivers) as machine:
-            work, listeners = machine.work, machine.listeners
-            log.info("opened", boot=machine.boot)
-            await _serve(path, work, listeners, machine.standing, machine.alive, stop=stop, supervisor=supervisor)
-    except* DatabaseDamaged as group:
-        damaged = group
-    if damaged is not None:
-        aside = set_aside(config.database, drivers.clock.now())
-        log.error("out of service", file=aside.name)
-        closed = OutOfService(config, drivers.random.randbytes(8).hex(), aside)
-        await _serve(path, {}, closed.listeners(), closed.standing, _always, stop=stop, supervisor=supervisor)
-
-
-def _watch_children_without_threads() -> None:
-    """The face worker's end is seen by its pidfd, as Python 3.12 does by itself; 3.11 would begin a thread for each worker."""
-    if sys.version_info < (3, 12):
-        watcher = asyncio.PidfdChildWatcher()
-        watcher.attach_loop(asyncio.get_running_loop())
-        asyncio.set_child_watcher(watcher)
-
-
-async def _serve(
-    path: Path,
-    work: Mapping[str, Work],
-    listeners: Sequence[Listener],
-    standing: Callable[[], Standing],
-    alive: Callable[[], Awaitable[bool]],
-    *,
-    stop: asyncio.Event,
-    supervisor: Supervisor,
-) -> None:
-    told = {"status": lambda: supervisor.tell(standing), "watchdog": lambda: supervisor.watch(alive)}
-    async with listening(path, listeners), working({**work, **told}):
-        log.info("listening", pid=os.getpid())
-        await stop.wait()
-        supervisor.stopping()
-
-
-async def _always() -> bool:
-    return True
 
 
 @asynccontextmanager
@@ -129,12 +67,14 @@ async def opened(config: Config, device_key: bytes, drivers: Drivers) -> AsyncIt
     boot = drivers.random.randbytes(8).hex()
     stamp = Stamper(drivers.clock, drivers.monotonic, boot).now
     vault = Vault(device_key, entropy=drivers.random.randbytes)
-    db = Database(config.database, entropy=drivers.random.randbytes, connect=drivers.connect)
+    ballast = Ballast(config.ballast)
+    db = Database(config.database, entropy=drivers.random.randbytes, connect=drivers.connect, ballast=ballast)
     async with asyncio.TaskGroup() as storage:
         owner = storage.create_task(db.run(), name="database")
         try:
             epoch = await _open_store(config, db, vault, stamp)
-            yield assemble(config, drivers, db=db, vault=vault, boot=boot, epoch=epoch, stamp=stamp)
+            ballast.make()
+            yield assemble(config, drivers, db=db, ballast=ballast, vault=vault, boot=boot, epoch=epoch, stamp=stamp)
         finally:
             owner.cancel()
 
@@ -176,12 +116,14 @@ async def _open_store(config: Config, db: Database, vault: Vault, stamp: Callabl
 
     try:
         await db.ready()
-    except DatabaseDamaged:
+    except (DatabaseDamaged, DiskFull):
         raise
     except StoreError as error:
         raise StartFailed(f"key 'machine.state_dir': {error}") from error
     try:
         await db.transaction(vault.verify)
+    except DiskFull:
+        raise
     except StoreError as error:
         raise StartFailed(
             f"key 'machine.key_file': {config.machine.key_file} does not open {config.database} ({error}); "
@@ -225,7 +167,15 @@ class Assembled:
 
 
 def assemble(
-    config: Config, drivers: Drivers, *, db: Database, vault: Vault, boot: str, epoch: str, stamp: Callable[[], Stamp]
+    config: Config,
+    drivers: Drivers,
+    *,
+    db: Database,
+    ballast: Ballast,
+    vault: Vault,
+    boot: str,
+    epoch: str,
+    stamp: Callable[[], Stamp],
 ) -> Assembled:
     """Put the machine together; nothing runs yet."""
     bus, face, random = drivers.bus, drivers.face, drivers.random
@@ -299,6 +249,7 @@ def assemble(
         Parts(
             db=db,
             housekeeping=housekeeping,
+            ballast=ballast,
             bus=bus,
             motions=motions,
             cabinet=cabinet,

@@ -24,6 +24,7 @@ from lockerd.motions import Motions
 from lockerd.office.link import LinkStatus
 from lockerd.ports import Cabinet
 from lockerd.store import lookups
+from lockerd.store.ballast import Ballast
 from lockerd.store.database import Database, Transaction
 from lockerd.store.housekeeping import Housekeeping
 from lockerd.supervise import Standing
@@ -33,7 +34,9 @@ T = TypeVar("T")
 
 SOONER = 5  # how many times sooner the next round comes while something is wrong
 
-NEEDED = frozenset({"store", "card_path", "dispenser", "reader.exit", "face"})
+MAKE_ROOM = "make room on it; the machine goes on by itself then"
+
+NEEDED = frozenset({"store", "disk", "card_path", "dispenser", "reader.exit", "face"})
 """The checks without which nobody can collect a card; every other failure leaves a way and is a warning."""
 
 
@@ -52,6 +55,7 @@ class Parts:
 
     db: Database
     housekeeping: Housekeeping
+    ballast: Ballast
     bus: Bus
     motions: Motions
     cabinet: Cabinet
@@ -92,6 +96,7 @@ class Condition(Collector):
 
     async def _look(self) -> None:
         parts = self._parts
+        parts.ballast.make()
         cabinet = None if self._survey is None else self._survey.cabinet
         if parts.idle() or self._survey is None:
             for unit in Unit:
@@ -135,6 +140,7 @@ class Condition(Collector):
             yield Check("store", Status.FAIL, f"the database is damaged ({keeping.damage})", remedy)
         else:
             yield _check("store", not self._store_trouble, self._store_trouble, "look at the disk, then at the log")
+        yield _check("disk", parts.ballast.held, "is full", MAKE_ROOM)
         if keeping.no_backup:
             yield Check("backup", Status.WARN, f"could not be made ({keeping.no_backup})", "look at the disk")
         yield _check("card_path", parts.fit(), "is not at rest", "clear it, then settle at the console")

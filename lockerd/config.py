@@ -236,6 +236,11 @@ class Config(Section, frozen=True):
         return self.machine.state_dir / "lockerd.db"
 
     @property
+    def ballast(self) -> Path:
+        """File that keeps room on the disk for outcomes."""
+        return self.machine.state_dir / "ballast"
+
+    @property
     def tally(self) -> Path:
         """File of what a bought dispenser's driver remembers for it."""
         return self.machine.state_dir / "dispenser.json"

@@ -218,7 +218,9 @@ class Doing:
             self.dispensed_before = await self._dispensed()
 
         kept_for = claim_id if journey.old_accepted else None
-        if Record.OLD_KEPT in effect.records and kept_for is None:  # forgotten before anybody read it, or somebody else's
+        if (
+            Record.OLD_KEPT in effect.records and kept_for is None
+        ):  # forgotten before anybody read it, or somebody else's
             kept_for = await self._replaced_by(journey.claim)
 
         async def before(tx: Transaction) -> None:

@@ -30,6 +30,10 @@ class StoreError(LockerError):
     """The database could not do what was asked; nothing of the transaction happened."""
 
 
+class DiskFull(StoreError):
+    """There is no room left on the disk, and none that was kept for this; nothing of the transaction happened."""
+
+
 class DatabaseDamaged(StoreError):
     """The database file holds what SQLite did not write; nothing more is read from it or written to it."""
 

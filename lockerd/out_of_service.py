@@ -1,6 +1,6 @@
-"""The machine whose database is damaged: the file is set aside, and page, health and service manager say so.
+"""The machine without its database: page, health and service manager say why, and no card is moved.
 
-It moves no card, opens no fresh database, and stays so over restarts until somebody puts a database back.
+A damaged database is set aside; no fresh one is opened, also not after a restart, until somebody puts a database back.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from lockerd.condition import report_metrics
+from lockerd.condition import MAKE_ROOM, report_metrics
 from lockerd.config import Config
 from lockerd.errors import FaceUnavailable
 from lockerd.listening import Listener
@@ -24,14 +24,23 @@ from lockerd.web.kiosk import Views, kiosk_app
 REMEDY = "keep that file; have the service put a backup back and count the cards, as docs/reliability.md says"
 
 
-class OutOfService(Collector):
-    """What is served instead of a machine. `aside` is the damaged database under its new name; `boot` names this run."""
+def damaged(aside: Path) -> Check:
+    """The database was damaged and lies under a new name."""
+    return Check("store", Status.FAIL, f"the database was damaged and is set aside as {aside.name}", REMEDY)
 
-    def __init__(self, config: Config, boot: str, aside: Path) -> None:
+
+def full() -> Check:
+    """The disk has no room, not even for what is under way."""
+    return Check("disk", Status.FAIL, "is full", MAKE_ROOM)
+
+
+class OutOfService(Collector):
+    """What is served instead of a machine. `why` is the one check; `boot` names this run."""
+
+    def __init__(self, config: Config, boot: str, why: Check) -> None:
         self._config = config
         self._boot = boot
-        words = f"the database was damaged and is set aside as {aside.name}"
-        self._report = HealthReport(False, (Check("store", Status.FAIL, words, REMEDY),))
+        self._report = HealthReport(False, (why,))
 
     def report(self) -> HealthReport:
         """The health answer; it does not change."""
@@ -39,7 +48,8 @@ class OutOfService(Collector):
 
     def standing(self) -> Standing:
         """The line for the service manager: the start is over, and this is what became of it."""
-        return Standing(f"out of service: {self._report.checks[0].what}", True)
+        why = self._report.checks[0]
+        return Standing(f"out of service: {why.name} {why.what}", True)
 
     def collect(self) -> Iterator[Metric]:
         """Metrics of the one check."""

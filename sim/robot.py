@@ -283,7 +283,7 @@ class Staff:
         tray = list(cards)
         while tray:
             await self.world.act("place_tray", cards=tray)
-            await self.console.start_loading()
+            await eventually("the machine free for loading", PAGE_SECONDS, self._started)
             lines = await eventually("loading ended", 60.0 + 20.0 * len(tray), self._loaded)
             reasons = {line["reason"] for line in lines if line["result"] != "stored"}
             if reasons - {"not_announced"} or (reasons and time.monotonic() > deadline):
@@ -292,6 +292,13 @@ class Staff:
             if tray:
                 await self.world.act("take_rejects")
         await self.console.logout()
+
+    async def _started(self) -> bool | None:
+        try:
+            await self.console.start_loading()
+        except Refused:
+            return None  # a visit ends; staff wait for the first page
+        return True
 
     async def _loaded(self) -> list[dict[str, Any]] | None:
         loading = await self.console.loading()

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from sim import identity_scenarios as identity
-from sim.clients import Page, eventually
+from sim.clients import Impossible, Page, World, eventually
 from sim.harness import STAFF_NAME, STAFF_PIN, Tables
 from sim.robot import Staff, visit_of
 from sim.scene import Scene, Story, Surprise, old_card, renewing
@@ -88,7 +88,10 @@ async def _jam(scene: Scene) -> Expectation:
 
 
 async def _power_cut(scene: Scene) -> Expectation:
-    """Machine and daemon lose power while the new card is on its way; the citizen ends up with exactly one card, then collects."""
+    """Machine and daemon lose power while the new card is on its way; the citizen ends up with exactly one card, then collects.
+
+    A card that a bought dispenser held between two positions when the power went is for staff, as after a jam.
+    """
     person = renewing(scene)[0]
     visit = asyncio.ensure_future(scene.robot.visit(visit_of(person, await scene.code(person))))
     try:
@@ -98,8 +101,13 @@ async def _power_cut(scene: Scene) -> Expectation:
         await asyncio.gather(visit, return_exceptions=True)
     with scene.body.own_time():  # the town is dark
         await scene.harness.cut_power()
+        by_hand = scene.harness.setting.bought and await _take_stuck(scene.harness.world)
         await scene.harness.restore_power()
     await scene.robot.collects_what_waits(person)
+    if by_hand:
+        with scene.body.own_time():
+            staff = Staff(scene.harness.console, scene.harness.world)
+            await staff.load([person.new_card.card_id], STAFF_NAME, STAFF_PIN)
     cards = [card for card in (await scene.harness.world.truth())["cards"] if card["person"] == person.person_id]
     in_hand = [card["role"] for card in cards if card["place"] == "person"]
     if len(in_hand) != 1:
@@ -107,6 +115,15 @@ async def _power_cut(scene: Scene) -> Expectation:
     if in_hand == ["old"]:
         await scene.collects_by_card(person)
     return scene.ends(person, power_lost=True)
+
+
+async def _take_stuck(world: World) -> bool:
+    """Whether a card was stuck in the dispenser, which staff then hold in their hands."""
+    try:
+        await world.act("take_stuck", unit="dispenser")
+    except Impossible:
+        return False
+    return True
 
 
 async def _office_down(scene: Scene) -> Expectation:

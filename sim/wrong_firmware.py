@@ -207,7 +207,7 @@ class TornStatus(UnitFirmware):
 
     def _status(self) -> list[int]:
         self._reads += 1
-        registers = super()._status()
+        registers = [*super()._status()]
         if self._reads % 7 == 0:
             registers[11] ^= 1
         return registers

@@ -23,6 +23,15 @@ async def effective_now(tx: Transaction, now: float) -> float:
     return float(row["value"])
 
 
+async def set_right(tx: Transaction, now: float) -> None:
+    """Forget wall times after `now`, which a clock that had jumped ahead left; `now` is known to be right (UTC seconds).
+
+    Without this, codes would end early and tries be counted wrongly until the time was reached.
+    """
+    await tx.execute("UPDATE meta SET value = ? WHERE key = 'latest_wall' AND value > ?", (float(now), float(now)))
+    await tx.execute("UPDATE attempt SET at = ? WHERE at > ?", (now, now))
+
+
 async def record(tx: Transaction, subject: bytes, now: float, *, limit: int, window: float) -> tuple[int, int] | None:
     """Record one try: (its id, tries that are left after it), or None, recording nothing, when there is none left.
 

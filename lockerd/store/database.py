@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from lockerd.errors import StoreError
+from lockerd.errors import DiskFull, StoreError
+from lockerd.store.ballast import Ballast
 from lockerd.store.opening import open_database, translated
 
 Connect = Callable[[Callable[[], sqlite3.Connection], int], aiosqlite.Connection]
@@ -95,7 +96,8 @@ class Database:
     """The database file and its owner.
 
     `entropy` gives that many random bytes; it makes the epoch of a fresh database. `run` must be started as a task of the
-    application before anything else here can end. `connect` makes the connection.
+    application before anything else here can end. `connect` makes the connection. On a full disk `ballast` is released, and
+    what failed is done again, once.
     """
 
     def __init__(
@@ -104,10 +106,12 @@ class Database:
         *,
         entropy: Callable[[int], bytes] = os.urandom,
         connect: Connect = aiosqlite.Connection,
+        ballast: Ballast | None = None,
     ) -> None:
         self._path = path
         self._entropy = entropy
         self._connect = connect
+        self._ballast = ballast
         self._jobs: asyncio.Queue[_Job | None] = asyncio.Queue()
         self._settled = asyncio.Event()
         self._connection: aiosqlite.Connection | None = None
@@ -152,15 +156,12 @@ class Database:
     async def transaction(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `work` as one whole transaction (BEGIN IMMEDIATE) and give its result once it is durable.
 
-        An exception of `work` rolls back and is raised here. Cancelling the caller does not stop the transaction. `work`
-        awaits nothing but its statements. Raises StoreError: nothing of the transaction happened (after an input/output
-        error of the commit the owner ends as well, and only a restart tells).
+        An exception of `work` rolls back and is raised here. `work` runs again where the disk was full and the ballast is
+        released. Cancelling the caller does not stop the transaction. `work` awaits nothing but its statements. Raises
+        StoreError: nothing of the transaction happened (after an input/output error of the commit the owner ends as well, and
+        only a restart tells).
         """
-
-        async def whole() -> T:
-            return await self._transact(work)
-
-        return await self._submit(whole)
+        return await self._submit(lambda: self._with_ballast(lambda: self._transact(work)))
 
     async def read(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `work`, which changes nothing, and give its result: the owner lets nothing happen between its statements.
@@ -207,7 +208,18 @@ class Database:
 
     async def truncate_wal(self) -> None:
         """Write everything back into the file and empty the write-ahead log, so that erased data leaves the disk."""
-        await self._submit(self._checkpoint)
+        await self._submit(lambda: self._with_ballast(self._checkpoint))
+
+    async def _with_ballast(self, run: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await run()
+        except DiskFull:
+            if self._end is not None or not self._release():
+                raise
+            return await run()
+
+    def _release(self) -> bool:
+        return self._ballast is not None and self._ballast.release()
 
     async def _submit(self, run: Callable[[], Awaitable[T]]) -> T:
         if self._serving is not None and asyncio.current_task() is self._serving:
@@ -225,7 +237,12 @@ class Database:
         that can be closed properly.
         """
         try:
-            connection, self._lock = open_database(self._path, self._entropy)
+            try:
+                connection, self._lock = open_database(self._path, self._entropy)
+            except DiskFull:
+                if not self._release():
+                    raise
+                connection, self._lock = open_database(self._path, self._entropy)
         except StoreError as error:
             self._end = error
             return sqlite3.connect(":memory:")

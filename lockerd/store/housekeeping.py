@@ -35,6 +35,7 @@ class Housekeeping:
 
     `damage` says what the last check found wrong with the file, `no_backup` why the last backup could not be made; both are
     empty while all is well. `kept` says how long history is; nothing of it is deleted unless `clock_is_right`.
+    Then, too, a time is forgotten to which the clock once jumped ahead.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Housekeeping:
         """Delete and erase what is due, in the backups too. Raises StoreError."""
         now = self._stamp().wall
         if self._clock_is_right():
+            await self._db.transaction(lambda tx: attempts.set_right(tx, now))
             await prune(self._db, self._kept, now)
         await tidy(self._db, now)
         await erase_in_backups(self._db, self._backups)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -11,11 +12,14 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
-from lockerd.errors import DatabaseDamaged, StoreError
+from lockerd.errors import DatabaseDamaged, DiskFull, StoreError
 from lockerd.store.hashing import argon2id, chained
 
 APPLICATION_ID = 0x4C4B5244
 """PRAGMA application_id of lockerd's databases: "LKRD"."""
+
+LEAST_ROOM = 256 * 1024
+"""Bytes: with less, a database cannot be opened with its log and the index of it."""
 
 _SETTINGS = (
     "PRAGMA busy_timeout = 5000",
@@ -46,6 +50,8 @@ def open_database(path: Path, entropy: Callable[[int], bytes]) -> tuple[sqlite3.
             os.close(lock)
             raise
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"{path}: {error.strerror}; free space in the state directory") from error
         raise StoreError(
             f"{path}: {error.strerror}; check that the state directory exists and may be written"
         ) from error
@@ -55,7 +61,7 @@ def translated(error: sqlite3.Error) -> StoreError:
     """The StoreError that says in words what an error of SQLite means."""
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL:
-            return StoreError("the disk is full; free space in the state directory")
+            return DiskFull("the disk is full; free space in the state directory")
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreError("the database is locked by another program; only lockerd may open it")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
@@ -110,6 +116,11 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _no_room(folder: Path) -> bool:
+    space = os.statvfs(folder)
+    return space.f_bavail * space.f_frsize < LEAST_ROOM
+
+
 def _lock(path: Path) -> int:
     """Take the owner's lock beside the file (never on it: closing a descriptor of it would drop SQLite's own locks)."""
     lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -145,6 +156,8 @@ def _open(path: Path, entropy: Callable[[int], bytes]) -> sqlite3.Connection:
             raise
     except sqlite3.Error as error:
         damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+        if not damaged and _no_room(path.parent):  # SQLite tells of it in several ways, by what it could not write
+            raise DiskFull(f"{path}: the disk is full; free space in the state directory") from error
         raise (DatabaseDamaged if damaged else StoreError)(f"{path}: {translated(error)}") from error
     if fresh:
         sync_folder(path.parent)

@@ -19,7 +19,7 @@ from lockerd.stocking import Stocking
 from lockerd.store import claims, codes, ledger, lookups
 from lockerd.store.database import Database, Transaction
 from lockerd.store.verify import verify
-from tests.store_support import NOW, STAMP, carry, item, opened, plan, stamp, vault
+from tests.store_support import NOW, STAMP, carry, issuing, item, opened, plan, stamp, vault
 
 CARD, OTHER = "N000001", "N000002"
 LI, WANG = "li.wei", "wang.min"
@@ -51,7 +51,7 @@ class Desk:
     def __init__(self, db: Database) -> None:
         self.db = db
         self.carousel = Carousel()
-        stocking = Stocking(vault(), lambda: STAMP, lambda: "12345678")
+        stocking = Stocking(issuing(db, "12345678"))
         parts: dict[str, Any] = {"session": Floor(), "motions": self.carousel}
         self.desk = CustodyDesk(db=db, stocking=stocking, stamp=lambda: stamp(NOW + 60), **cast(Any, parts))
 
@@ -80,7 +80,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
                 await ledger.move(tx, card, Place.TRANSPORT, STAMP, "read")
                 await carry(tx, Motion.STORE, card, slot)
                 await claims.stocked(tx, card, slot, STAMP)
-                await codes.issue(tx, vault(), card, "12345678", STAMP)
+                await codes.issue(tx, vault(), card, "12345678", NOW + 86400.0)
             await codes.consume(tx, CARD, STAMP)
             intent = await ledger.open_intent(tx, plan(Motion.PICK, 0), CARD, "j1", STAMP)
             await ledger.settle_intent(tx, intent, Outcome(Result.IN_DOUBT), STAMP)

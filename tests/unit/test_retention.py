@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lockerd.model.custody import Motion, Outcome, Place, Result
-from lockerd.store import claims, emptying, journal, journeys, ledger, lookups, messages
+from lockerd.store import attempts, claims, emptying, journal, journeys, ledger, lookups, messages
 from lockerd.store.audit import heads
 from lockerd.store.database import Database, Transaction
 from lockerd.store.hashing import chained
@@ -143,6 +143,18 @@ async def test_nothing_is_deleted_while_the_clock_may_be_wrong(tmp_path: Path) -
         after = await db.transaction(heads)
         assert after["card_move"]["upto"] > before["card_move"]["upto"]  # type: ignore[operator]
         assert after["journal"] == before["journal"]
+
+
+async def test_a_time_that_the_clock_jumped_ahead_to_is_forgotten_once_the_clock_is_right(tmp_path: Path) -> None:
+    right = False
+    async with opened(tmp_path / "lockerd.db") as db:
+        house = Housekeeping(db, tmp_path / "backup", lambda: STAMP, Retention(), clock_is_right=lambda: right)
+        assert await db.transaction(lambda tx: attempts.effective_now(tx, NOW + 400 * DAY)) == NOW + 400 * DAY
+        await house.tidy()
+        assert await db.transaction(lambda tx: attempts.effective_now(tx, NOW)) == NOW + 400 * DAY
+        right = True
+        await house.tidy()
+        assert await db.transaction(lambda tx: attempts.effective_now(tx, NOW)) == NOW
 
 
 async def test_the_office_is_told_every_night_how_far_the_chain_reaches(tmp_path: Path) -> None:

@@ -1,0 +1,113 @@
+"""The machine as a process: it serves until it is told to stop, and says why where it cannot.
+
+Out of service for good where its database is damaged; where the disk is full, only until there is room again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+import structlog
+
+from lockerd.app import Work, make_state_dir, opened, working
+from lockerd.config import Config
+from lockerd.drivers import real_drivers
+from lockerd.errors import DatabaseDamaged, DiskFull
+from lockerd.listening import Listener, listening
+from lockerd.out_of_service import OutOfService, damaged, full
+from lockerd.store.ballast import Ballast
+from lockerd.store.opening import set_aside
+from lockerd.supervise import Standing, Supervisor
+
+log = structlog.get_logger(__name__)
+
+LOOK_FOR_ROOM_SECONDS = 1.0
+
+
+async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supervisor) -> None:
+    """Run the machine until SIGTERM or SIGINT, after `preflight`. Raises StartFailed, StoreError."""
+    make_state_dir(path, config)
+    _watch_children_without_threads()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    while not stop.is_set():
+        drivers = real_drivers(config)
+        boot = drivers.random.randbytes(8).hex()
+        trouble: Exception | None = None
+        try:
+            async with opened(config, device_key, drivers) as machine:
+                work, listeners = machine.work, machine.listeners
+                log.info("opened", boot=machine.boot)
+                await _serve(path, work, listeners, machine.standing, machine.alive, stop=stop, supervisor=supervisor)
+        except* (DatabaseDamaged, DiskFull) as group:
+            trouble = _first(group)
+        if isinstance(trouble, DatabaseDamaged):
+            aside = set_aside(config.database, drivers.clock.now())
+            log.error("out of service", file=aside.name)
+            await _closed(path, OutOfService(config, boot, damaged(aside)), stop, supervisor)
+        elif trouble is not None:
+            log.error("out of service", error=str(trouble))
+            ballast = Ballast(config.ballast)
+            await _closed(path, OutOfService(config, boot, full()), stop, supervisor, until=ballast.make)
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    assert isinstance(found, Exception)
+    return found
+
+
+def _watch_children_without_threads() -> None:
+    """The face worker's end is seen by its pidfd, as Python 3.12 does by itself; 3.11 would begin a thread for each worker."""
+    if sys.version_info < (3, 12):
+        watcher = asyncio.PidfdChildWatcher()
+        watcher.attach_loop(asyncio.get_running_loop())
+        asyncio.set_child_watcher(watcher)
+
+
+async def _closed(
+    path: Path,
+    instead: OutOfService,
+    stop: asyncio.Event,
+    supervisor: Supervisor,
+    *,
+    until: Callable[[], bool] = lambda: False,
+) -> None:
+    """Say that the machine is out of service, until it is told to stop or `until` says that it can be served again."""
+    over = asyncio.Event()
+
+    async def look() -> None:
+        while not stop.is_set() and not until():  # noqa: ASYNC110 nothing tells of room on a disk
+            await asyncio.sleep(LOOK_FOR_ROOM_SECONDS)
+        over.set()
+
+    await _serve(path, {"look": look}, instead.listeners(), instead.standing, _always, stop=over, supervisor=supervisor)
+
+
+async def _serve(
+    path: Path,
+    work: Mapping[str, Work],
+    listeners: Sequence[Listener],
+    standing: Callable[[], Standing],
+    alive: Callable[[], Awaitable[bool]],
+    *,
+    stop: asyncio.Event,
+    supervisor: Supervisor,
+) -> None:
+    told = {"status": lambda: supervisor.tell(standing), "watchdog": lambda: supervisor.watch(alive)}
+    async with listening(path, listeners), working({**work, **told}):
+        log.info("listening", pid=os.getpid())
+        await stop.wait()
+        supervisor.stopping()
+
+
+async def _always() -> bool:
+    return True
