@@ -41,7 +41,7 @@ EPOCH = "epoch"
 PEOPLE = 100
 EACH = 10
 """Images of a moment, at least; with few to make, moments are left out."""
-MAPPED = ("-shm", ".lock", "marks")
+MAPPED = ("-shm", ".lock", "marks", "ballast")
 """Never synced, or never read: an image holds none of them as they were."""
 
 

@@ -184,6 +184,10 @@ def _operation(line: str, folder: str, known: set[str]) -> Op | None:
     match call:
         case "fsync" | "fdatasync":
             return Sync(path)
+        case "fallocate":
+            mode, offset, length = (int(part, 0) for part in rest.split(", "))
+            if mode == 0:  # of a new file: it has this size then
+                return Truncate(path, offset + length)
         case "ftruncate":
             return Truncate(path, int(rest))
         case "pwrite64":
