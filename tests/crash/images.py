@@ -19,7 +19,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -41,6 +40,8 @@ EPOCH = "epoch"
 PEOPLE = 100
 EACH = 10
 """Images of a moment, at least; with few to make, moments are left out."""
+IN_VAIN = 30
+"""Equal images in a row after which a moment is taken to have no others; later moments make up for it."""
 MAPPED = ("-shm", ".lock", "marks", "ballast")
 """Never synced, or never read: an image holds none of them as they were."""
 
@@ -248,13 +249,16 @@ def run(ops: Sequence[Op], folder: Path, *, images: int, seed: int, daemon_every
         if wanted - tally.images < min(EACH, images - tally.images):
             continue
         random = Random(f"{seed}:{number}")
-        for turn, image in enumerate(islice(disk.images(random), 4 * max(wanted - tally.images, 0))):
-            if tally.images >= wanted:
+        in_vain = 0
+        for turn, image in enumerate(disk.images(random)):
+            if tally.images >= wanted or in_vain >= IN_VAIN:
                 break
             name = identity(image, cache)
             if name in seen:
                 tally.equal += 1
+                in_vain += 1
                 continue
+            in_vain = 0
             seen.add(name)
             tally.images += 1
             plan.update(f"{number}:{turn}".encode())
