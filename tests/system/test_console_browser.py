@@ -134,7 +134,7 @@ async def browsing(
     chromium: Browser, machine: Machine, *, language: str = "zh", viewport: ViewportSize = DESK
 ) -> AsyncIterator[Page]:
     context = await chromium.new_context(viewport=viewport, timezone_id="Asia/Shanghai")
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     page = await context.new_page()
     await page.clock.install()
     complaints: list[str] = []
