@@ -264,7 +264,8 @@ class DispenserMechanism(Unit):
             return fault
         if self.world.aligned is None:
             await self._turn(0)
-        self.world.gate_open = self.world.card_at(Place.EXIT) is not None
+        # It shuts unless a card stands in it; a gate that is shut stays so: nothing is put within reach that was not presented.
+        self.world.gate_open = self.world.gate_open and self.world.card_at(Place.EXIT) is not None
         return Fault.NONE
 
     async def _turn(self, slot: int) -> None:

@@ -119,7 +119,7 @@ class Remedies:
             return True
         rows = await fetch(
             f"SELECT 1 FROM claim WHERE claim_id = '{claim}' AND old_card_kept"  # noqa: S608  # an id of the simulator's
-            f" UNION SELECT 1 FROM card WHERE claim_id = '{claim}' AND place = 'in_doubt'"
+            f" UNION SELECT 1 FROM card WHERE place = 'in_doubt' AND (claim_id = '{claim}' OR claim_id IS NULL)"
         )
         return bool(rows)
 
