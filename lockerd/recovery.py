@@ -261,7 +261,10 @@ class Recovery:
         return None
 
     async def _settle_old_places(self, tx: Transaction, seen: Observation) -> None:
-        """Old cards recorded in an empty path: kept or taken, as the unit's totals say, else in doubt."""
+        """Old cards recorded in a path where none is seen: kept or taken, as the unit's totals say, else in doubt.
+
+        A unit that cannot tell its place (it sees two cards, or misses one) has no empty path.
+        """
         known = await ledger.totals(tx, Unit.RECYCLER)
         for card in await ledger.cards_at(tx, Place.THROAT, Place.ESCROW):
             if known is not None and seen.retained > known.retained:
@@ -269,7 +272,7 @@ class Recovery:
             elif known is not None and seen.dispensed > known.dispensed:
                 target = Place.TAKEN
             else:
-                target = Place.TAKEN if card.place is Place.THROAT else Place.IN_DOUBT
+                target = Place.TAKEN if card.place is Place.THROAT and seen.place is None else Place.IN_DOUBT
             if target is Place.BIN:
                 await ledger.move(tx, card.card_id, Place.IN_DOUBT, self._stamp(), "the path is empty")
             await ledger.move(tx, card.card_id, target, self._stamp(), "totals after an interruption")

@@ -90,7 +90,10 @@ class Remedies:
     def _check_standing(self) -> None:
         machine, now = self._stage.machine, self._now()
         standing: dict[str, tuple[int, float]] = {}
+        units = [unit for place, unit in _UNDER_WAY.items() for _card in machine.world.spots.at(place)]
         for place, unit in _UNDER_WAY.items():
+            if units.count(unit) > 1:  # a unit with two cards in its path moves neither: staff have to take them out
+                continue
             if machine.silenced(unit) or machine.units[unit].kind in machine.world.jammed:
                 continue
             for card, spot in machine.world.spots.at(place).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,6 +68,31 @@ def test_a_foreign_old_card_that_is_left_behind_counts_for_its_owner(tmp_path: P
         assert scene.old(OTHER) is Place.BIN
         assert await scene.visit(OTHER), "the machine has the old card and asks for no other"
         assert await scene.visit(RENEWAL)
+
+    play(tmp_path, story)
+
+
+def test_two_old_cards_in_the_path_are_no_empty_path(tmp_path: Path) -> None:
+    """The first stands unseen in escrow; the sensor sees again when the second is in the throat: neither was taken."""
+
+    async def story(scene: Scene) -> None:
+        machine, checker = scene.stage.machine, scene.checker
+        recycler = machine.units["recycler"]
+        checker.lying = True
+        recycler.stick("escrow", False)
+        assert not await scene.visit(RENEWAL)
+        assert scene.old(RENEWAL) is Place.ESCROW
+
+        async def see_again() -> None:
+            while machine.world.card_at(Place.THROAT) is None:
+                await asyncio.sleep(0.05)
+            checker.lying = False
+            recycler.stick("escrow", None)
+
+        seeing = asyncio.ensure_future(see_again())
+        assert not await scene.visit(OTHER)
+        await seeing
+        assert scene.old(OTHER) is not Place.BIN
 
     play(tmp_path, story)
 
