@@ -44,7 +44,8 @@ async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supe
             async with opened(config, device_key, drivers) as machine:
                 work, listeners = machine.work, machine.listeners
                 log.info("opened", boot=machine.boot)
-                await _serve(path, work, listeners, machine.standing, machine.alive, stop=stop, supervisor=supervisor)
+                told = machine.standing, machine.alive
+                await _serve(path, work, listeners, *told, stop=stop, until=stop, supervisor=supervisor)
         except* (DatabaseDamaged, DiskFull) as group:
             trouble = _first(group)
         if isinstance(trouble, DatabaseDamaged):
@@ -85,11 +86,15 @@ async def _closed(
     over = asyncio.Event()
 
     async def look() -> None:
-        while not stop.is_set() and not until():  # noqa: ASYNC110 nothing tells of room on a disk
+        while True:
+            # Before the look: room for a ballast may be too little to open the database.
             await asyncio.sleep(LOOK_FOR_ROOM_SECONDS)
+            if stop.is_set() or until():
+                break
         over.set()
 
-    await _serve(path, {"look": look}, instead.listeners(), instead.standing, _always, stop=over, supervisor=supervisor)
+    work, alive = {"look": look}, _always
+    await _serve(path, work, instead.listeners(), instead.standing, alive, stop=stop, until=over, supervisor=supervisor)
 
 
 async def _serve(
@@ -100,13 +105,16 @@ async def _serve(
     alive: Callable[[], Awaitable[bool]],
     *,
     stop: asyncio.Event,
+    until: asyncio.Event,
     supervisor: Supervisor,
 ) -> None:
+    """Serve until `until`. Only where that is because of `stop` does the service manager hear of an end: it kills what stays."""
     told = {"status": lambda: supervisor.tell(standing), "watchdog": lambda: supervisor.watch(alive)}
     async with listening(path, listeners), working({**work, **told}):
         log.info("listening", pid=os.getpid())
-        await stop.wait()
-        supervisor.stopping()
+        await until.wait()
+        if stop.is_set():
+            supervisor.stopping()
 
 
 async def _always() -> bool:
