@@ -292,7 +292,7 @@ def assemble(
         ways=lambda: _by_policy(condition.ways(), config.policy),
         tries=tries,
     )
-    loading = Loading(db, vault, motions, by_place, stamp, stocking, references)
+    loading = Loading(db, vault, motions, by_place, stamp, stocking, references, lambda: link.status.catching_up)
     maintenance = Maintenance(
         db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp, issuing=issuing
     )
