@@ -53,6 +53,9 @@ _LEFT = frozenset({"taken", "removed"})
 _INFERRED = frozenset({"in_doubt", "slot", "taken", "removed", "tray"})
 """Places that may be recorded because a card is nowhere else: after a lie such a record is no better than the lie."""
 
+_BEGINS = {"throat": Place.THROAT, "escrow": Place.ESCROW}
+"""Where an old card's chain begins: inserted; or found by a recovery, and named by nothing."""
+
 _OUTSIDE = frozenset({Place.TRAY, Place.PERSON, Place.REJECT_LANE, Place.LOAD})
 _UNLOADED = frozenset({Place.TRANSPORT, Place.BETWEEN})  # a card of a tray that nobody has read yet
 
@@ -260,8 +263,8 @@ class Checker(Witness):
         if not row["responsible"]:
             self.wrong(f"nobody is responsible for {card} at {target}")
         assert self.machine is not None
-        if row["origin"] is None and target == "throat":
-            self._bound[card] = self.machine.world.card_at(Place.THROAT)
+        if row["origin"] is None and target in _BEGINS:
+            self._bound[card] = self.machine.world.card_at(_BEGINS[target])
         if self.lying:
             self._lied_about.add(card)
         elif target not in _INFERRED:
