@@ -31,7 +31,7 @@ def test_an_exception_of_the_simulation_is_the_failure_of_its_seed(monkeypatch: 
 
 
 def test_an_exception_of_the_daemon_that_no_daemon_may_raise_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "step", lambda _journey, _event: {}["stage"])
+    monkeypatch.setattr(session, "step", lambda _journey, _event: dict[str, str]()["stage"])
     violation = play(1, SMALL).violation
     assert violation is not None
     assert violation[1] == "the daemon broke off: KeyError: 'stage'"
