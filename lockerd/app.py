@@ -40,6 +40,7 @@ from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
 from lockerd.ports import Mover
 from lockerd.recovery import Recovery
 from lockerd.referencing import References
+from lockerd.resuming import Resuming
 from lockerd.reviewing import Reviewing
 from lockerd.session import Session
 from lockerd.stocking import Stocking
@@ -227,7 +228,7 @@ def assemble(
         units=units,
         readers=by_place,
         stamp=stamp,
-        new_journey_id=new_journey_id,
+        resuming=Resuming(db, vault, by_place, stamp, new_journey_id),
         stocking=stocking,
     )
     views = Views(View(Screen.OUT_OF_SERVICE, Progress.RECOVERING))
