@@ -253,6 +253,7 @@ def assemble(
             face=lambda: face.status,
             link=lambda: link.status,
             fit=lambda: session.fit,
+            old_path_settled=lambda: Unit.RECYCLER not in recovery.unsettled,
             idle=lambda: session.idle,
         ),
         changed=lambda: session.condition_changed(),  # noqa: PLW0108 the session comes after
