@@ -120,7 +120,7 @@ class Pipeline:
 
         The picture is shrunk as far as the detector still finds a face of `PASSER_BY` times the widest's width.
         """
-        wanted = self.least_face / (PASSER_BY * max(width(face) for face in faces))
+        wanted = self.least_face / (PASSER_BY * max(1.0, *(width(face) for face in faces)))
         most = min(self.search_size[0] / picture.shape[1], self.search_size[1] / picture.shape[0])
         scale = min(wanted, most)
         size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
