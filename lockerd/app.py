@@ -208,6 +208,7 @@ def assemble(
         policy=config.policy,
         chip_template=references.of_chip,
         send_codes=issuing.to_holder,
+        tell_locked=issuing.tell_locked,
     )
     recovery = Recovery(
         db=db,

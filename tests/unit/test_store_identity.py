@@ -315,7 +315,22 @@ async def test_an_unknown_number_costs_the_same_work(db: Database, monkeypatch: 
         await try_code(db, "00000000", number=number)
         seen.append(list(statements))
     assert seen[0] == seen[1]
-    assert sum("argon2id" in statement for statement in seen[0]) == 2 * codes.COMPARED, "each hash, and its forgetting"
+    assert sum("argon2id" in statement for statement in seen[0]) == 2, "one hash, and its forgetting"
+
+
+async def test_the_salt_is_the_persons_and_in_no_database(db: Database, tmp_path: Path) -> None:
+    async def hashes(tx: Transaction) -> list[bytes]:
+        await stock(tx, "N000002", 1, id_number=UNKNOWN)
+        for claim_id in (CLAIM, "N000002"):
+            await codes.issue(tx, vault(), claim_id, CODE, NOW + CODE_LIFE)
+        return [row["hash"] for row in await tx.all("SELECT hash FROM code_hash")]
+
+    assert len(set(await db.transaction(hashes))) == 2, "the same code of two people looks different"
+    salts = {vault().salt(vault().blind(number)) for number in (NUMBER, UNKNOWN)}
+    assert {len(salt) for salt in salts} == {hashing.SALT_BYTES}
+    assert len(salts) == 2
+    assert Vault(bytes(32)).salt(vault().blind(NUMBER)) not in salts, "another machine's"
+    assert not [salt for salt in salts if salt in everything_in(tmp_path)]
 
 
 # --- who collects for another
@@ -332,6 +347,9 @@ async def test_a_guardian_opens_the_minors_card_and_their_own_with_its_own_code_
         await stock(tx, ANOTHER, 1, id_number=GUARDIAN)
         await codes.issue(tx, vault(), ANOTHER, "11112222", NOW + CODE_LIFE)
         assert await claims.put_item(tx, vault(), item(CLAIM), None, STAMP, [guardian()])
+        assert await codes.lacks_for_someone(tx, CLAIM)
+        await codes.issue(tx, vault(), CLAIM, CODE, NOW + CODE_LIFE)
+        assert not await codes.lacks_for_someone(tx, CLAIM)
 
     await db.transaction(prepare)
     answer = await codes.check(db, vault(), GUARDIAN, CODE, STAMP)
@@ -344,6 +362,16 @@ async def test_a_guardian_opens_the_minors_card_and_their_own_with_its_own_code_
     by_card = await db.transaction(lambda tx: claims.for_id(tx, vault(), GUARDIAN))
     assert by_card is not None
     assert by_card.claim_id == ANOTHER, "without a code nobody collects for another"
+
+    async def guardians_hashes(tx: Transaction) -> list[str]:
+        rows = await tx.all("SELECT claim_id FROM code_hash WHERE id_index = ?", (vault().blind(GUARDIAN),))
+        return [row["claim_id"] for row in rows]
+
+    assert await db.transaction(guardians_hashes) == [CLAIM, ANOTHER]
+    await db.transaction(lambda tx: claims.put_item(tx, vault(), item(CLAIM), None, STAMP))
+    assert await db.transaction(guardians_hashes) == [ANOTHER], "who is no more named keeps no code"
+    assert (await codes.check(db, vault(), GUARDIAN, CODE, STAMP, no_pause)).result is CodeResult.WRONG
+    assert await try_code(db, CODE) == (CodeResult.MATCH, 5)
 
 
 async def test_collectors_are_replaced_by_the_office_and_gone_with_the_card(db: Database, tmp_path: Path) -> None:
