@@ -220,6 +220,7 @@ def assemble(
         chip_template=references.of_chip,
         send_codes=issuing.to_holder,
         finger=drivers.finger,
+        tell_locked=issuing.tell_locked,
     )
     recovery = Recovery(
         db=db,

@@ -46,6 +46,9 @@ from lockerd.store.vault import Vault
 
 log = structlog.get_logger(__name__)
 
+LOCK_TOLD_AFTER = 5.0
+"""Seconds after a try that was the last: what is told of a claim may not make its answer later than that of an unknown number."""
+
 CHIP_READS = 3  # tries before a chip counts as unreadable
 
 EVENTS: Mapping[Motion, str] = {
@@ -96,6 +99,7 @@ class Doing:
         policy: Policy,
         chip_template: Callable[[bytes], Awaitable[FaceTemplate | None]],
         send_codes: Callable[[str], Awaitable[None]],
+        tell_locked: Callable[[], Awaitable[None]],
         finger: FingerVerifier | None = None,
     ) -> None:
         self._db = db
@@ -103,6 +107,7 @@ class Doing:
         self._policy = policy
         self._chip_template = chip_template
         self._send_codes = send_codes
+        self._tell_locked = tell_locked
         self._vault = vault
         self._motions = motions
         self._readers = readers
@@ -129,7 +134,7 @@ class Doing:
         """Perform one effect; the event that answers it, or None. `group` is the parent of what is not waited for."""
         match effect:
             case CheckCode():
-                return await self._check_code(effect, journey)
+                return await self._check_code(effect, journey, group)
             case FindClaim():
                 return await self._find_claim(effect, journey)
             case SendCode():
@@ -162,16 +167,25 @@ class Doing:
 
     # --- evidence ----------------------------------------------------------------------------------------------------
 
-    async def _check_code(self, effect: CheckCode, journey: Journey) -> ClaimChecked:
+    async def _check_code(self, effect: CheckCode, journey: Journey, group: asyncio.TaskGroup) -> ClaimChecked:
         try:
             check = await codes.check(self._db, self._vault, effect.id_number, effect.code, self._stamp())
         except StoreError as error:
             log.warning("code not checked", error=str(error))
             return ClaimChecked(None, failed=True)
         log.info("code checked", journey=journey.journey_id, result=check.result, attempts_left=check.attempts_left)
+        if check.attempts_left == 0:
+            group.create_task(self._lock_told(), name="tell of the lock")
         if check.result is codes.CodeResult.LOCKED:
             return ClaimChecked(None, locked=True)
         return await self._answer(check.claim, journey, check.attempts_left, check.collector)
+
+    async def _lock_told(self) -> None:
+        await asyncio.sleep(LOCK_TOLD_AFTER)
+        try:
+            await self._tell_locked()
+        except StoreError as error:
+            log.warning("lock not told", error=str(error))
 
     async def _find_claim(self, effect: FindClaim, journey: Journey) -> ClaimChecked:
         claim = await self._db.read(lambda tx: claims.for_id(tx, self._vault, effect.id_number))

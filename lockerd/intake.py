@@ -66,6 +66,7 @@ class Intake:
             kept = await claims.put_item(tx, self.vault, item, enrolment.template, stamp, named)
             await self.issuing.letter(tx, item.claim_id, item.letter_code)
             if kept and named:
+                await self.issuing.named(tx, item.claim_id)
                 data = {"claim_id": item.claim_id, "relations": [one.relation.value for one in named]}
                 await journal.append(tx, "lockerd.collectors.named", data, stamp=stamp)
 
