@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from lockerd.errors import DeviceError, StoreError
+from lockerd.errors import DeviceError, StoreError, UnreadableCard
 from lockerd.model.cards import Chip, Claim
 from lockerd.model.custody import Fault, Motion, Order, Outcome, Place, Result, SlotState, Unit
 from lockerd.model.identity import FaceTemplate
@@ -63,17 +63,25 @@ EVENTS: Mapping[Motion, str] = {
 """The office's event for each motion that is DONE in a journey."""
 
 
-async def read_chip(reader: IdReader) -> Chip | None:
-    """Read a chip that should be there, CHIP_READS tries; None when it cannot be read."""
+async def look_at_chip(reader: IdReader) -> ChipRead:
+    """Read a chip that should be there, CHIP_READS tries; `silent` where the reader answered none of them."""
+    silent = True
     for _ in range(CHIP_READS):
         try:
             chip = await reader.read()
         except DeviceError as error:
             log.warning("chip not read", error=str(error))
+            silent = silent and not isinstance(error, UnreadableCard)
             continue
         if chip is not None:
-            return chip
-    return None
+            return ChipRead(chip)
+        silent = False
+    return ChipRead(None, silent=silent)
+
+
+async def read_chip(reader: IdReader) -> Chip | None:
+    """Read a chip that should be there, CHIP_READS tries; None when it cannot be read."""
+    return (await look_at_chip(reader)).chip
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +154,7 @@ class Doing:
             case Move():
                 return await self._move(effect, journey)
             case ReadOld():
-                return ChipRead(await read_chip(self._readers.throat))
+                return await look_at_chip(self._readers.throat)
             case ReadNew():
                 self._before_gate = await read_chip(self._readers.exit)
                 return ChipRead(self._before_gate)

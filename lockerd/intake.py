@@ -53,7 +53,8 @@ class Intake:
                 await self.issuing.on_command(item.claim_id, item.not_after, None)
 
     async def _announced(self, item: ManifestItem) -> None:
-        enrolment = await self.references.of_office(item.photo, item.template)
+        referred = await self.references.of_office(item.photo, item.template)
+        enrolment, refused = referred.enrolment, referred.refused
         if enrolment.template is None:
             log.warning("reference not usable", claim=item.claim_id, reason=enrolment.reason)
         named = [await self._named(item.claim_id, one) for one in item.collectors]
@@ -63,6 +64,9 @@ class Intake:
             if enrolment.template is None:
                 unusable = {"claim_id": item.claim_id, "reason": enrolment.reason.value}
                 await journal.append(tx, "lockerd.reference.unusable", unusable, stamp=stamp)
+            elif refused is not None:  # the photo stands in
+                why = {"claim_id": item.claim_id, "reason": refused.value}
+                await journal.append(tx, "lockerd.template.refused", why, stamp=stamp)
             kept = await claims.put_item(tx, self.vault, item, enrolment.template, stamp, named)
             await self.issuing.letter(tx, item.claim_id, item.letter_code)
             if kept and named:
@@ -73,7 +77,7 @@ class Intake:
         await self.db.transaction(put)
 
     async def _named(self, claim_id: str, one: ManifestCollector) -> Named:
-        enrolment = await self.references.of_office(one.photo, one.template)
+        enrolment = (await self.references.of_office(one.photo, one.template)).enrolment
         if enrolment.template is None:
             log.warning("reference not usable", claim=claim_id, kind=one.relation, reason=enrolment.reason)
         return Named(Relation(one.relation), one.id_number, enrolment.template)
