@@ -200,12 +200,10 @@ class Fire:
         lies = bool(self._stage.machine.units[unit].sensors() & Sensor[sensor.upper()]) is not level
         told = f"at {level} for {seconds:.0f} s"
         self._note("sensor lies" if lies else "sensor stuck", f"{unit} {sensor}", told=told)
-        self._checker.lying = True
         self._stage.machine.units[unit].stick(sensor, level)
 
         def end() -> None:
             self._stage.machine.units[unit].stick(sensor, None)
-            self._checker.lying = bool(self._stage.machine.world.stuck)
 
         self._later(seconds, end)
 
