@@ -35,6 +35,9 @@ SELECT (SELECT value FROM meta WHERE key = 'last_seq') AS event,
 
 _OPEN_INTENTS = "SELECT count(*) AS n FROM intent WHERE result IS NULL"
 
+_BEGINS = {"throat": Place.THROAT, "escrow": Place.ESCROW}
+"""Where an old card's chain begins: inserted; or found by a recovery, and named by nothing."""
+
 
 class Checker(Witness):
     """Sees every move and every commit. `violations` are (virtual seconds, what is wrong)."""
@@ -238,8 +241,8 @@ class Checker(Witness):
         if not row["responsible"]:
             self.wrong(f"nobody is responsible for {card} at {target}")
         assert self.machine is not None
-        if row["origin"] is None and target == "throat":
-            self._bound[card] = self.machine.world.card_at(Place.THROAT)
+        if row["origin"] is None and target in _BEGINS:
+            self._bound[card] = self.machine.world.card_at(_BEGINS[target])
         self._lies.recorded(card, self._unit_of(card), target)
         self.decisions.moved(row)
         if not self._moving(card):
