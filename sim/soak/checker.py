@@ -364,6 +364,10 @@ class Checker(Witness):
                 if place not in {"exit", "in_doubt", "removed"}:
                     self.wrong(f"{row['claim_id']} is in somebody's hand and recorded at {place}")
 
+    def took_out(self, card: str) -> None:
+        """Staff took a card out of the machine by hand: the record cannot follow before they tell or the machine looks."""
+        self._tampered.add(card)
+
     def tainted(self, *cards: str | None) -> None:
         """Somebody tampered with these cards: records of them cannot be right until they are read again."""
         self._tampered.update(card for card in cards if card is not None)

@@ -18,6 +18,7 @@ EVIDENCE = frozenset(
         "chip read before the exit gate",
         "chip read while loading",
         "sensor after an interruption",
+        "chip and sensor",
         "totals after an interruption",
         "the unit counted a taken card",
         "exit sensor and total",

@@ -11,7 +11,7 @@ from random import Random
 from firmware_protocol.units import Sensor, UnitKind
 from sim.assembly import CAMERA, READERS
 from sim.soak.checker import Checker
-from sim.soak.item import Item
+from sim.soak.item import FAULT, Item
 from sim.soak.script import Script, until
 from sim.soak.stage import Stage
 from sim.soak.town import SMS_DELAY
@@ -61,7 +61,7 @@ class Fire:
 
     async def run(self) -> None:
         """Burn until cancelled."""
-        kept = self._script.kept(visits=False)
+        kept = self._script.kept(FAULT)
         if kept is not None:
             for item in kept:
                 await until(item.at)
