@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
 from lockerd.errors import DeviceError, StoreError
 from lockerd.model.cards import Chip, Claim
-from lockerd.model.custody import Motion, Order, Outcome, Place, SlotState, Unit
+from lockerd.model.custody import Fault, Motion, Order, Outcome, Place, Result, SlotState, Unit
 from lockerd.model.identity import FaceTemplate
 from lockerd.model.policy import THE_OWNER, Collector, Evidence, Policy
 from lockerd.motions import Motions
@@ -37,7 +38,7 @@ from lockerd.pickup.state import (
     SendCode,
     TicketIssued,
 )
-from lockerd.ports import IdReader
+from lockerd.ports import FingerVerifier, IdReader
 from lockerd.store import claims, codes, collectors, journal, journeys, ledger, lookups
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import JSON, Stamp
@@ -95,8 +96,10 @@ class Doing:
         policy: Policy,
         chip_template: Callable[[bytes], Awaitable[FaceTemplate | None]],
         send_codes: Callable[[str], Awaitable[None]],
+        finger: FingerVerifier | None = None,
     ) -> None:
         self._db = db
+        self._finger = finger
         self._policy = policy
         self._chip_template = chip_template
         self._send_codes = send_codes
@@ -197,7 +200,9 @@ class Doing:
         if not await self._db.transaction(look):
             log.warning("claim not collectable", journey=journey.journey_id, claim=claim.claim_id)
             return ClaimChecked(None, failed=True)
-        return ClaimChecked(claim, collector, self._policy.opens(collector.relation, claim.kind))
+        opens = self._policy.opens(collector.relation, claim.kind)
+        no_finger = self._finger is None or not self._finger.last_answer_ok
+        return ClaimChecked(claim, collector, opens, no_finger=no_finger)
 
     # --- motions -----------------------------------------------------------------------------------------------------
 
@@ -209,6 +214,8 @@ class Doing:
 
     async def _move(self, effect: Move, journey: Journey) -> MotionEnded:
         motion = effect.motion
+        if motion is Motion.OPEN and not await self._room_for_old():
+            return MotionEnded(motion, Outcome(Result.NOT_MOVED, Fault.TARGET_OCCUPIED), None, None)
         unit = Unit.RECYCLER if motion in RECYCLER_MOTIONS else Unit.DISPENSER
         claim_id = journey.claim.claim_id if journey.claim else None
         carries_old = motion in (Motion.ACCEPT, Motion.RETURN, Motion.RETAIN)
@@ -249,6 +256,12 @@ class Doing:
         )
         stranger = Record.FREEZE_SLOT in effect.records
         return MotionEnded(motion, made.outcome, Place.IN_DOUBT if stranger else made.place, card_id)
+
+    async def _room_for_old(self) -> bool:
+        """Whether no card stands in the recycler's path, as far as it tells: what a hand put in then would not be the only one."""
+        with suppress(DeviceError):
+            return (await self._motions.observe(Unit.RECYCLER)).place is None
+        return True
 
     async def _identify_stranger(self, journey: Journey, claim_id: str) -> str | None:
         """Another card than the claim's stands before the gate: freeze the slot it came from, and let the chip name the card.
