@@ -54,6 +54,7 @@ async def _guardian(scene: Scene) -> Expectation:
     """A guardian collects a minor's card by the own ID card and face; strangers with the code are turned away."""
     guardian, child = renewing(scene)[:2]
     stranger = next(person for person in scene.people if person.old_card is None)
+    await scene.code(child)  # made before the guardian was named: another one comes
     await entrusted(scene, child, guardian, "guardian")
     code = await scene.code(child)
     await scene.comes(Visit(stranger, stranger.person_id, (code,)), ends="code")

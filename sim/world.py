@@ -242,6 +242,11 @@ class World:
             raise Impossible("no card is stuck")
         self._put(card, Spot(Place.TRAY))
 
+    def take_out(self, card: str) -> None:
+        """Staff open the machine and take one card out of wherever it lies or stands in it."""
+        self._outside(card, Place.SLOT, Place.TRANSPORT, Place.EXIT, Place.THROAT, Place.ESCROW, Place.BETWEEN)
+        self._put(card, Spot(Place.TRAY))
+
     def empty_bin(self) -> None:
         """Staff take all cards out of the bin; its counter stays until the unit is told."""
         self._empty(Place.BIN)
