@@ -45,9 +45,7 @@ async def test_a_letter_can_be_read_once_it_was_written(office: Client) -> None:
 
 
 def asked(office: Client, wait: float) -> asyncio.Task[ClientResponse]:
-    return asyncio.ensure_future(
-        office.post(f"{ASK}{wait}", data=PICTURE, headers={"Content-Type": "image/jpeg"})  # type: ignore[arg-type]
-    )
+    return asyncio.ensure_future(office.post(f"{ASK}{wait}", data=PICTURE, headers={"Content-Type": "image/jpeg"}))
 
 
 @pytest.mark.parametrize("decision", ["approved", "refused"])
