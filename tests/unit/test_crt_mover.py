@@ -8,7 +8,7 @@ import pytest
 from firmware_protocol.crt import Command, Control, Move, Request
 from firmware_protocol.units import UnitKind
 from lockerd.devices.crt_module import Timing
-from lockerd.model.custody import Fault, Motion, Order, Place, Result, Sensor, Unit
+from lockerd.model.custody import Fault, Motion, Order, Outcome, Place, Result, Sensor, Unit
 from sim.world import Place as Spot
 from tests.crt_rig import Bench, JumpingLoop
 
@@ -437,6 +437,37 @@ def test_settled_after_a_restart(motion, when, result, tmp_path):
             outcome = await bench.mover.settle(plan)
             assert outcome.result is result
             assert bench.contradiction("B", motion, outcome) is None
+
+    in_jumping_time(story)
+
+
+@pytest.mark.parametrize("motion", [Motion.ALIGN, Motion.LOAD, Motion.STORE, Motion.REJECT])
+@pytest.mark.parametrize("told", [Result.DONE, Result.NOT_MOVED, Result.FAILED, Result.IN_DOUBT])
+def test_of_its_own_motions_the_board_tells_after_a_restart(motion, told, tmp_path):
+    async def story():
+        async with Bench(tmp_path).running() as bench:
+            slot = 1 if motion in (Motion.ALIGN, Motion.STORE) else None
+            plan = await bench.mover.plan(Order(Unit.DISPENSER, motion, slot))
+            bench.restart()
+            bench.mover._board.settle = lambda plan: told_by_board(plan, motion, told)
+            outcome = await bench.mover.settle(plan)
+            assert outcome.result is told
+            assert outcome.observation == await bench.mover.observe(), "what both see, not the board alone"
+
+    in_jumping_time(story)
+
+
+async def told_by_board(plan, motion, told):
+    assert plan.token == motion, "the board's own token"
+    return Outcome(told)
+
+
+def test_nobody_tells_of_a_reset_after_a_restart(tmp_path):
+    async def story():
+        async with Bench(tmp_path).running() as bench:
+            plan = await bench.mover.plan(Order(Unit.DISPENSER, Motion.RESET))
+            bench.restart()
+            assert (await bench.mover.settle(plan)).result is Result.IN_DOUBT
 
     in_jumping_time(story)
 
