@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from lockerd.errors import DeviceError, StoreError
+from lockerd.errors import DeviceError, StoreError, UnreadableCard
 from lockerd.model.cards import Chip, Claim
 from lockerd.model.custody import Fault, Motion, Order, Outcome, Place, Result, SlotState, Unit
 from lockerd.model.identity import FaceTemplate
@@ -61,15 +61,29 @@ EVENTS: Mapping[Motion, str] = {
 
 
 async def read_chip(reader: IdReader) -> Chip | None:
-    """Read a chip that should be there, CHIP_READS tries; None when it cannot be read."""
+    """Read a chip that should be there, CHIP_READS tries; None when it cannot be read or the reader is silent."""
+    with suppress(DeviceError):
+        return await read_standing(reader)
+    return None
+
+
+async def read_standing(reader: IdReader) -> Chip | None:
+    """As `read_chip`, where time is no matter: raises DeviceError when the reader answered none of the tries."""
+    silence: DeviceError | None = None
+    answered = False
     for _ in range(CHIP_READS):
         try:
             chip = await reader.read()
         except DeviceError as error:
             log.warning("chip not read", error=str(error))
+            silence = error
+            answered = answered or isinstance(error, UnreadableCard)
             continue
+        answered = True
         if chip is not None:
             return chip
+    if silence is not None and not answered:
+        raise silence
     return None
 
 
