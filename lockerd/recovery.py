@@ -165,11 +165,16 @@ class Recovery:
         loading = order.motion is Motion.STORE and intent.journey_id.startswith("staff:")
         event = STOCKED if loading else EVENTS.get(order.motion)
 
-        async def stocked(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
-            if place is Place.SLOT and intent.card_id is not None and order.slot is not None:
+        async def arrived(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
+            if intent.card_id is None:
+                return
+            if place is Place.SLOT and order.slot is not None:
                 await self._stocking.announce(tx, intent.card_id, order.slot)
+            claim_id = await ledger.claim_of(tx, intent.card_id)
+            if place is Place.BIN and claim_id is not None:
+                await claims.old_card_kept(tx, claim_id)
 
-        await self._db.transaction(lambda tx: settle(tx, intent, outcome, self._stamp(), event=event, after=stocked))
+        await self._db.transaction(lambda tx: settle(tx, intent, outcome, self._stamp(), event=event, after=arrived))
         log.info("intent settled", unit=order.unit, motion=order.motion, result=outcome.result, fault=outcome.fault)
 
     async def _reset_if_needed(self, unit: Unit) -> Observation:
