@@ -76,6 +76,7 @@ class Checker(Witness):
         self.full_checks = 0
         self.taken = 0  # new cards out of the exit by hand
         self.events = 0
+        self._seen_at = 0.0
         self._hash = hashlib.sha256()
         self._last_move = 0
         self._last_event = 0
@@ -120,7 +121,8 @@ class Checker(Witness):
 
     def note(self, what: str) -> None:
         """One line of the story."""
-        line = f"{self._now():.3f} {what}"
+        self._seen_at = self._now()
+        line = f"{self._seen_at:.3f} {what}"
         self._hash.update(line.encode())
         self.story.append(line)
         if self.echo is not None:
@@ -130,6 +132,14 @@ class Checker(Witness):
         """One violation."""
         self.note(f"VIOLATION {what}")
         self.violations.append((self._now(), what))
+        self.violated.set()
+
+    def broke(self, what: str, lines: list[str]) -> None:
+        """The run cannot go on: an exception that nobody expected, with the last `lines` of its traceback."""
+        at = self.violations[-1][0] if self.violations else self._seen_at
+        for line in lines:
+            self.story.append(line)
+        self.violations.append((at, what))
         self.violated.set()
 
     # --- what hands do -----------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -62,7 +62,7 @@ class Face:
     ) -> FaceResult:
         raise NotImplementedError
 
-    def previews(self) -> AsyncIterator[bytes]:
+    def previews(self) -> AsyncGenerator[bytes, None]:
         raise NotImplementedError
 
 
