@@ -220,6 +220,7 @@ def assemble(
         chip_template=references.of_chip,
         send_codes=issuing.to_holder,
         finger=drivers.finger,
+        tell_locked=issuing.tell_locked,
     )
     recovery = Recovery(
         db=db,
@@ -321,11 +322,11 @@ def assemble(
             "office": link.run,
             "outbox": lambda: wake_link(db, link),
             "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
-            "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp),
+            "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp, drivers.pace.kept),
             "housekeeping": housekeeping.run,
             "codes": issuing.watch,
             "condition": condition.run,
-            "climate": lambda: keep_climate(cabinet),
+            "climate": lambda: keep_climate(cabinet, drivers.pace.kept),
             "maintenance": maintenance.run,
             "session": session.run,
         },

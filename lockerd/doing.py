@@ -46,6 +46,9 @@ from lockerd.store.vault import Vault
 
 log = structlog.get_logger(__name__)
 
+LOCK_TOLD_AFTER = 5.0
+"""Seconds after a try that was the last: what is told of a claim may not make its answer later than that of an unknown number."""
+
 CHIP_READS = 3  # tries before a chip counts as unreadable
 
 EVENTS: Mapping[Motion, str] = {
@@ -60,31 +63,25 @@ EVENTS: Mapping[Motion, str] = {
 """The office's event for each motion that is DONE in a journey."""
 
 
-async def read_chip(reader: IdReader) -> Chip | None:
-    """Read a chip that should be there, CHIP_READS tries; None when it cannot be read or the reader is silent."""
-    with suppress(DeviceError):
-        return await read_standing(reader)
-    return None
-
-
-async def read_standing(reader: IdReader) -> Chip | None:
-    """As `read_chip`, where time is no matter: raises DeviceError when the reader answered none of the tries."""
-    silence: DeviceError | None = None
-    answered = False
+async def look_at_chip(reader: IdReader) -> ChipRead:
+    """Read a chip that should be there, CHIP_READS tries; `silent` where the reader answered none of them."""
+    silent = True
     for _ in range(CHIP_READS):
         try:
             chip = await reader.read()
         except DeviceError as error:
             log.warning("chip not read", error=str(error))
-            silence = error
-            answered = answered or isinstance(error, UnreadableCard)
+            silent = silent and not isinstance(error, UnreadableCard)
             continue
-        answered = True
         if chip is not None:
-            return chip
-    if silence is not None and not answered:
-        raise silence
-    return None
+            return ChipRead(chip)
+        silent = False
+    return ChipRead(None, silent=silent)
+
+
+async def read_chip(reader: IdReader) -> Chip | None:
+    """Read a chip that should be there, CHIP_READS tries; None when it cannot be read."""
+    return (await look_at_chip(reader)).chip
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +107,7 @@ class Doing:
         policy: Policy,
         chip_template: Callable[[bytes], Awaitable[FaceTemplate | None]],
         send_codes: Callable[[str], Awaitable[None]],
+        tell_locked: Callable[[], Awaitable[None]],
         finger: FingerVerifier | None = None,
     ) -> None:
         self._db = db
@@ -117,6 +115,7 @@ class Doing:
         self._policy = policy
         self._chip_template = chip_template
         self._send_codes = send_codes
+        self._tell_locked = tell_locked
         self._vault = vault
         self._motions = motions
         self._readers = readers
@@ -143,7 +142,7 @@ class Doing:
         """Perform one effect; the event that answers it, or None. `group` is the parent of what is not waited for."""
         match effect:
             case CheckCode():
-                return await self._check_code(effect, journey)
+                return await self._check_code(effect, journey, group)
             case FindClaim():
                 return await self._find_claim(effect, journey)
             case SendCode():
@@ -155,7 +154,7 @@ class Doing:
             case Move():
                 return await self._move(effect, journey)
             case ReadOld():
-                return ChipRead(await read_chip(self._readers.throat))
+                return await look_at_chip(self._readers.throat)
             case ReadNew():
                 self._before_gate = await read_chip(self._readers.exit)
                 return ChipRead(self._before_gate)
@@ -176,16 +175,25 @@ class Doing:
 
     # --- evidence ----------------------------------------------------------------------------------------------------
 
-    async def _check_code(self, effect: CheckCode, journey: Journey) -> ClaimChecked:
+    async def _check_code(self, effect: CheckCode, journey: Journey, group: asyncio.TaskGroup) -> ClaimChecked:
         try:
             check = await codes.check(self._db, self._vault, effect.id_number, effect.code, self._stamp())
         except StoreError as error:
             log.warning("code not checked", error=str(error))
             return ClaimChecked(None, failed=True)
         log.info("code checked", journey=journey.journey_id, result=check.result, attempts_left=check.attempts_left)
+        if check.attempts_left == 0:
+            group.create_task(self._lock_told(), name="tell of the lock")
         if check.result is codes.CodeResult.LOCKED:
             return ClaimChecked(None, locked=True)
         return await self._answer(check.claim, journey, check.attempts_left, check.collector)
+
+    async def _lock_told(self) -> None:
+        await asyncio.sleep(LOCK_TOLD_AFTER)
+        try:
+            await self._tell_locked()
+        except StoreError as error:
+            log.warning("lock not told", error=str(error))
 
     async def _find_claim(self, effect: FindClaim, journey: Journey) -> ClaimChecked:
         claim = await self._db.read(lambda tx: claims.for_id(tx, self._vault, effect.id_number))

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import structlog
 
-from lockerd.doing import EVENTS, Readers, read_standing, record_taken
+from lockerd.doing import EVENTS, Readers, look_at_chip, record_taken
 from lockerd.errors import DeviceError
 from lockerd.model.cards import Chip, Claim, ClaimState
 from lockerd.model.custody import Fault, Intent, Motion, Observation, Order, Outcome, Place, Result, Sensor, Unit
@@ -200,13 +200,12 @@ class Recovery:
             )
             seen = await self._answering(Unit.DISPENSER)
         if seen.place is Place.TRANSPORT:
-            try:
-                chip = await read_standing(self._readers.exit)
-            except DeviceError as error:
-                log.warning("card waits for the exit reader", error=str(error))
+            read = await look_at_chip(self._readers.exit)
+            if read.silent:
+                log.warning("card waits for the exit reader")
                 self._awaits_reader = True
                 return False
-            await self._stow_by_chip(chip)
+            await self._stow_by_chip(read.chip)
             seen = await self._answering(Unit.DISPENSER)
         if seen.place is None:
             await self._settle_places(seen)
