@@ -74,7 +74,7 @@ class Checker(Witness):
         """Look at this stage from now on."""
         self.machine = stage.machine
         self._orders = Orders(stage.machine, self.wrong)
-        self._remedies = Remedies(stage, self.wrong)
+        self._remedies = Remedies(stage, self.wrong, self.physical)
         self._lies = Lies(stage.machine.world)
 
     @property
@@ -259,6 +259,10 @@ class Checker(Witness):
     def place_of(self, card: str) -> str | None:
         """Where the chain of a card has led; None for one that has none."""
         return self._recorded[card][0] if card in self._recorded else self._ended.of(card)
+
+    def slot_of(self, card: str) -> int | None:
+        """The slot that a card's record names."""
+        return self._recorded[card][1] if card in self._recorded else None
 
     def _unit_of(self, card: str) -> str:
         return "recycler" if card in self._bound else "dispenser"
