@@ -66,6 +66,7 @@ class Checker(Witness):
         self._untold: dict[int, tuple[str, str]] = {}
         self._collected = Ended()
         self._tampered: set[str] = set()
+        self._taken_out: set[str] = set()  # by hand, and not seen since
         self.in_hands: set[str] = set()  # cards that staff hold and have not told of yet
         self.office = OfficeLedger(self.wrong)
         self.decisions = Decisions(self.wrong, self._judged)
@@ -288,9 +289,11 @@ class Checker(Witness):
                     self._compare(card, str(place), slot, strict=False, whose="at the office")
 
     def _compare(self, card: str, place: str, slot: Any, *, strict: bool, whose: str = "recorded") -> None:
-        if self._lies.about(card) or (card in self._tampered and place in {"slot", "transport"}):
+        if place == "in_doubt" or self._lies.about(card) or (card in self._tampered and place in {"slot", "transport"}):
             return
-        if not self._fits(card, place, slot, strict=strict):
+        if self._fits(card, place, slot, strict=strict):
+            self._taken_out.discard(str(self.physical(card)))
+        elif self.physical(card) not in self._taken_out:
             assert self.machine is not None
             spot = self.machine.world.spots[str(self.physical(card))]
             self.wrong(f"{card} is {whose} at {place}{at(slot)} and really at {where(spot)}")
@@ -370,7 +373,7 @@ class Checker(Witness):
 
     def took_out(self, card: str) -> None:
         """Staff took a card out of the machine by hand: the record cannot follow before they tell or the machine looks."""
-        self._tampered.add(card)
+        self._taken_out.add(card)
 
     def tainted(self, *cards: str | None) -> None:
         """Somebody tampered with these cards: records of them cannot be right until they are read again."""
@@ -383,4 +386,5 @@ class Checker(Witness):
         for card in cards:
             self._lies.forget(card)
             self.decisions.forget(card)
+            self._taken_out.discard(card)
             self._tampered.discard(card)

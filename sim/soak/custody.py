@@ -18,7 +18,7 @@ from sim.world import Impossible, Place, Spot
 
 PEOPLE = ("li", "wang")
 WRONG_EYES = 0.08
-SAYS_TWICE = 0.1  # somebody records a finding, and records it once more
+SAYS_TWICE = 0.3  # somebody records a finding, and records it once more
 ALONE = 0.15  # the other one comes another day
 LOOKS_AGAIN = 0.7
 MISCOUNTS = 0.05
@@ -34,6 +34,7 @@ _SEEN = {
     Place.TRAY: "removed",
     Place.REJECT_LANE: "removed",
 }
+_PATHS = ((Place.TRANSPORT, Place.EXIT), (Place.ESCROW, Place.THROAT))
 _ON_THE_WAY = frozenset({Place.TRANSPORT, Place.BETWEEN, Place.THROAT, Place.ESCROW, Place.EXIT})
 
 
@@ -53,10 +54,11 @@ class Custody:
         """One visit of both; all that they draw comes from `random`."""
         self._random = random
         doubts, blocked = await self._open()
-        if doubts or blocked or self._world.spots.at(Place.RETRACT) or self._homeless():
+        if doubts or blocked or self._world.spots.at(Place.RETRACT) or self._homeless() or self._in_each_others_way():
             self._checker.note("two of the staff look at what is open")
             self._staff.mend()
             await self._staff.settle()
+            await self._clear_paths()
             for doubt in (await self._open())[0]:
                 await self._doubt(doubt)
             await self._empty_retract()
@@ -163,6 +165,18 @@ class Custody:
                 self._untold = []
                 return
 
+    def _in_each_others_way(self) -> list[str]:
+        """Cards of a unit that has more than one in its path: it moves none of them."""
+        found = [[card for place in path for card in self._world.spots.at(place)] for path in _PATHS]
+        return [card for cards in found if len(cards) > 1 for card in cards]
+
+    async def _clear_paths(self) -> None:
+        cards = self._in_each_others_way()
+        for card in cards:
+            self._take_out(card)
+        if cards:
+            await self._staff.settle()
+
     # --- cards in the hands of staff ---------------------------------------------------------------------------------
 
     def _take_out(self, card: str) -> None:
@@ -177,6 +191,8 @@ class Custody:
         self._checker.took_out(card)
         self._count("card taken out by hand")
         self._checker.note(f"staff take {card} out")
+        if any(one.who.old_card and one.who.old_card.card_id == card for one in self._stage.town.residents.values()):
+            self._world.spots[card] = Spot(Place.PERSON)  # at the counter, or by post
 
     def _motors_run(self) -> bool:
         return any(unit.moving for unit in self._stage.machine.firmware.values())
