@@ -35,7 +35,9 @@ from sim.virtual_time import Family, VirtualLoop
 
 T = TypeVar("T")
 
-PACE = Pace(idle=600.0, watched=1.0, moving=0.5, reported=60.0)  # rarer than in the street: most looks find nothing new
+# rarer than in the street: most looks find nothing new
+PACE = Pace(idle=900.0, watched=2.0, moving=1.0, reported=60.0, kept=900.0)
+OFFICE_SECONDS = 4.0  # until it has answered: a slow network, on which events wait for each other and travel together
 RESTART_SECONDS = 10.0  # until the service manager starts a daemon again that ended by itself
 MODEL = "memory"
 KEY = bytes(range(32))
@@ -157,7 +159,7 @@ class MemoryTransport:
     async def request(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Raw:
         """One request, to the end."""
         await self._seams.cross()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(OFFICE_SECONDS)
         status, answer = await self._office.request(method, url, body, headers)
         await self._seams.cross()
         return Raw(status, answer)

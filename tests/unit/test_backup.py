@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
         yield database
 
 
-def content(path: Path) -> dict[str, list[tuple[object, ...]]]:
+def content(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     raw = sqlite3.connect(path)
     tables = [row[0] for row in raw.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
     found = {name: sorted(raw.execute(f"SELECT * FROM {name}"), key=repr) for name in tables}
@@ -106,7 +107,7 @@ async def test_a_backup_that_fails_leaves_the_others_and_no_part(db: Database, t
 async def test_what_is_erased_is_erased_in_the_backups(db: Database, tmp_path: Path) -> None:
     folder = tmp_path / "backup"
     made = await back_up(db, folder, NOW)
-    wrapped = [row[1] for row in content(made)["data_key"]]
+    wrapped = [bytes(row[1]) for row in content(made)["data_key"]]
 
     async def collected(tx: Transaction) -> None:
         await carry(tx, Motion.PICK, CLAIM, 0)

@@ -54,7 +54,7 @@ def test_a_later_write_may_be_there_without_the_earlier_one() -> None:
 
 
 def test_two_writes_of_one_place_may_be_swapped_and_a_truncation_lost() -> None:
-    again = [Write("db", 0, b"1"), Write("db", 0, b"2"), Truncate("db", 1)]
+    again: list[Op] = [Write("db", 0, b"1"), Write("db", 0, b"2"), Truncate("db", 1)]
     found = {image["db"] for image in images(*synced("db", b"00"), *again)}
     assert {b"2", b"20", b"1", b"10", b"0", b"00"} <= found
 
