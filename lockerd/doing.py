@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
-from lockerd.errors import DeviceError, StoreError
+from lockerd.errors import DeviceError, StoreError, UnreadableCard
 from lockerd.model.cards import Chip, Claim
-from lockerd.model.custody import Motion, Order, Outcome, Place, SlotState, Unit
+from lockerd.model.custody import Fault, Motion, Order, Outcome, Place, Result, SlotState, Unit
 from lockerd.model.identity import FaceTemplate
 from lockerd.model.policy import THE_OWNER, Collector, Evidence, Policy
 from lockerd.motions import Motions
@@ -37,13 +38,16 @@ from lockerd.pickup.state import (
     SendCode,
     TicketIssued,
 )
-from lockerd.ports import IdReader
+from lockerd.ports import FingerVerifier, IdReader
 from lockerd.store import claims, codes, collectors, journal, journeys, ledger, lookups
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import JSON, Stamp
 from lockerd.store.vault import Vault
 
 log = structlog.get_logger(__name__)
+
+LOCK_TOLD_AFTER = 5.0
+"""Seconds after a try that was the last: what is told of a claim may not make its answer later than that of an unknown number."""
 
 CHIP_READS = 3  # tries before a chip counts as unreadable
 
@@ -59,17 +63,25 @@ EVENTS: Mapping[Motion, str] = {
 """The office's event for each motion that is DONE in a journey."""
 
 
-async def read_chip(reader: IdReader) -> Chip | None:
-    """Read a chip that should be there, CHIP_READS tries; None when it cannot be read."""
+async def look_at_chip(reader: IdReader) -> ChipRead:
+    """Read a chip that should be there, CHIP_READS tries; `silent` where the reader answered none of them."""
+    silent = True
     for _ in range(CHIP_READS):
         try:
             chip = await reader.read()
         except DeviceError as error:
             log.warning("chip not read", error=str(error))
+            silent = silent and not isinstance(error, UnreadableCard)
             continue
         if chip is not None:
-            return chip
-    return None
+            return ChipRead(chip)
+        silent = False
+    return ChipRead(None, silent=silent)
+
+
+async def read_chip(reader: IdReader) -> Chip | None:
+    """Read a chip that should be there, CHIP_READS tries; None when it cannot be read."""
+    return (await look_at_chip(reader)).chip
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +107,15 @@ class Doing:
         policy: Policy,
         chip_template: Callable[[bytes], Awaitable[FaceTemplate | None]],
         send_codes: Callable[[str], Awaitable[None]],
+        tell_locked: Callable[[], Awaitable[None]],
+        finger: FingerVerifier | None = None,
     ) -> None:
         self._db = db
+        self._finger = finger
         self._policy = policy
         self._chip_template = chip_template
         self._send_codes = send_codes
+        self._tell_locked = tell_locked
         self._vault = vault
         self._motions = motions
         self._readers = readers
@@ -126,7 +142,7 @@ class Doing:
         """Perform one effect; the event that answers it, or None. `group` is the parent of what is not waited for."""
         match effect:
             case CheckCode():
-                return await self._check_code(effect, journey)
+                return await self._check_code(effect, journey, group)
             case FindClaim():
                 return await self._find_claim(effect, journey)
             case SendCode():
@@ -138,7 +154,7 @@ class Doing:
             case Move():
                 return await self._move(effect, journey)
             case ReadOld():
-                return ChipRead(await read_chip(self._readers.throat))
+                return await look_at_chip(self._readers.throat)
             case ReadNew():
                 self._before_gate = await read_chip(self._readers.exit)
                 return ChipRead(self._before_gate)
@@ -159,16 +175,25 @@ class Doing:
 
     # --- evidence ----------------------------------------------------------------------------------------------------
 
-    async def _check_code(self, effect: CheckCode, journey: Journey) -> ClaimChecked:
+    async def _check_code(self, effect: CheckCode, journey: Journey, group: asyncio.TaskGroup) -> ClaimChecked:
         try:
             check = await codes.check(self._db, self._vault, effect.id_number, effect.code, self._stamp())
         except StoreError as error:
             log.warning("code not checked", error=str(error))
             return ClaimChecked(None, failed=True)
         log.info("code checked", journey=journey.journey_id, result=check.result, attempts_left=check.attempts_left)
+        if check.attempts_left == 0:
+            group.create_task(self._lock_told(), name="tell of the lock")
         if check.result is codes.CodeResult.LOCKED:
             return ClaimChecked(None, locked=True)
         return await self._answer(check.claim, journey, check.attempts_left, check.collector)
+
+    async def _lock_told(self) -> None:
+        await asyncio.sleep(LOCK_TOLD_AFTER)
+        try:
+            await self._tell_locked()
+        except StoreError as error:
+            log.warning("lock not told", error=str(error))
 
     async def _find_claim(self, effect: FindClaim, journey: Journey) -> ClaimChecked:
         claim = await self._db.read(lambda tx: claims.for_id(tx, self._vault, effect.id_number))
@@ -197,7 +222,9 @@ class Doing:
         if not await self._db.transaction(look):
             log.warning("claim not collectable", journey=journey.journey_id, claim=claim.claim_id)
             return ClaimChecked(None, failed=True)
-        return ClaimChecked(claim, collector, self._policy.opens(collector.relation, claim.kind))
+        opens = self._policy.opens(collector.relation, claim.kind)
+        no_finger = self._finger is None or not self._finger.last_answer_ok
+        return ClaimChecked(claim, collector, opens, no_finger=no_finger)
 
     # --- motions -----------------------------------------------------------------------------------------------------
 
@@ -209,6 +236,8 @@ class Doing:
 
     async def _move(self, effect: Move, journey: Journey) -> MotionEnded:
         motion = effect.motion
+        if motion is Motion.OPEN and not await self._room_for_old():
+            return MotionEnded(motion, Outcome(Result.NOT_MOVED, Fault.TARGET_OCCUPIED), None, None)
         unit = Unit.RECYCLER if motion in RECYCLER_MOTIONS else Unit.DISPENSER
         claim_id = journey.claim.claim_id if journey.claim else None
         carries_old = motion in (Motion.ACCEPT, Motion.RETURN, Motion.RETAIN)
@@ -249,6 +278,12 @@ class Doing:
         )
         stranger = Record.FREEZE_SLOT in effect.records
         return MotionEnded(motion, made.outcome, Place.IN_DOUBT if stranger else made.place, card_id)
+
+    async def _room_for_old(self) -> bool:
+        """Whether no card stands in the recycler's path, as far as it tells: what a hand put in then would not be the only one."""
+        with suppress(DeviceError):
+            return (await self._motions.observe(Unit.RECYCLER)).place is None
+        return True
 
     async def _identify_stranger(self, journey: Journey, claim_id: str) -> str | None:
         """Another card than the claim's stands before the gate: freeze the slot it came from, and let the chip name the card.

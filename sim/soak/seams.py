@@ -154,7 +154,8 @@ class KeptDisk:
 
 class Connection(aiosqlite.Connection):
     """aiosqlite's connection whose jobs are done at once in the loop's own thread: a change of threads for each statement
-    would take longer than all else, and answers come in the next turn of the loop all the same. Statements are crossings.
+    would take longer than all else. Statements are crossings. The others get their turn after each transaction and each read
+    outside of one; within a transaction they could see nothing of it anyway.
 
     After each commit that changed something `committed` is awaited with a way to read; it sees exactly what was committed.
     """
@@ -190,7 +191,8 @@ class Connection(aiosqlite.Connection):
         if writes and self._seams.commit(durable=False):
             raise _error("the power is off", sqlite3.SQLITE_IOERR)
         rows = self._conn.execute(sql, tuple(parameters or ())).fetchall()
-        await _TURN
+        if not self._conn.in_transaction:
+            await _TURN
         if fault is not None:
             raise _error("simulated", fault[0])
         if sql in {"COMMIT", "ROLLBACK"}:

@@ -292,6 +292,23 @@ def test_a_face_is_followed_from_frame_to_frame(pipeline: Pipeline) -> None:
     assert looked[-1] == (720, 1280)
 
 
+@pytest.mark.parametrize("at", [0.12, 0.88])
+def test_somebody_beside_a_followed_face_is_seen_in_one_frame(pipeline: Pipeline, at: float) -> None:
+    nuisance = dataclasses.replace(GOOD, eye_distance=0.13)
+    for seed in range(5):
+        picture, (truth,) = draw_scene([Person.from_seed(seed)], rng(seed), (1280, 720), nuisance=nuisance)
+        alone = pipeline.look(picture, pipeline.gates_live, near=truth.box.astype(np.float32))
+        assert isinstance(alone, Sighting)
+        for eyes, counts in ((0.1, True), (0.03, False)):
+            other = Nuisance(eye_distance=eyes, at=(at, 0.4))
+            second, (there,) = draw_scene([Person.from_seed(seed + 50)], rng(seed), (1280, 720), nuisance=other)
+            left, top, right, bottom = (int(v) for v in there.box)
+            both = picture.copy()
+            both[top:bottom, left:right] = second[top:bottom, left:right]
+            reason = pipeline.look(both, pipeline.gates_live, near=alone.box)
+            assert (reason is FaceReason.SEVERAL_FACES) is counts, (seed, eyes)
+
+
 def test_what_the_models_looked_at_can_be_overwritten(pipeline: Pipeline) -> None:
     vector_of(pipeline, draw_frame(Person.from_seed(8), rng(8), nuisance=GOOD))
     held = list(pipeline.inputs._arrays.values())
