@@ -9,6 +9,7 @@ from firmware_protocol.idnumber import is_valid
 from lockerd.model.cards import Chip, Claim, ClaimKind
 from lockerd.model.custody import Fault, Motion, Place, Result
 from lockerd.model.identity import FaceReason, FaceVerdict
+from lockerd.model.policy import Relation
 from lockerd.model.view import Action, FaultKind, Notice
 from lockerd.pickup.state import (
     CardSeen,
@@ -293,7 +294,9 @@ def is_new_card(journey: Journey, event: Event) -> bool:
 def refused(journey: Journey, event: Event) -> Journey:
     """Count a card that is not the predecessor, and say why."""
     unreadable = isinstance(event, ChipRead) and event.chip is None
-    notice = Notice.OLD_CARD_UNREADABLE if unreadable else Notice.OLD_CARD_NOT_YOURS
+    own = journey.collector.relation is Relation.OWNER
+    another = Notice.OLD_CARD_NOT_YOURS if own else Notice.OLD_CARD_NOT_THEIRS
+    notice = Notice.OLD_CARD_UNREADABLE if unreadable else another
     return replace(journey, old_tries=journey.old_tries + 1, notice=notice)
 
 
