@@ -65,7 +65,7 @@ VIEWS: dict[str, View] = {
     "5-old-card": View(Screen.OLD_CARD, renewal=True),
     "5-old-card-damaged": View(Screen.OLD_CARD, renewal=True, damaged=True),
     "5-old-card-not-yours": View(Screen.OLD_CARD, Progress.RETURNING_OLD_CARD, Notice.OLD_CARD_NOT_YOURS, renewal=True),
-    "5-old-card-again": View(Screen.OLD_CARD, notice=Notice.OLD_CARD_NOT_YOURS, renewal=True),
+    "5-old-card-again": View(Screen.OLD_CARD, notice=Notice.OLD_CARD_NOT_THEIRS, renewal=True, for_other=True),
     "5-old-card-reading": View(Screen.OLD_CARD, renewal=True, progress=Progress.READING_OLD_CARD),
     "6-take-fetching": View(Screen.TAKE, renewal=True, progress=Progress.FETCHING),
     "6-take": View(Screen.TAKE, seconds_left=45),
