@@ -171,9 +171,11 @@ class UnitFirmware:
 
     def poll(self) -> None:
         """Look at the hand's places: a held card that is there no more, while nothing moves, was taken."""
-        if not self._powered or self._state is State.RUNNING:
-            return
-        record = self._look(int(self._mechanism.sensors()))
+        if self._powered and self._state is not State.RUNNING:
+            self._note_hand(self._mechanism.sensors())
+
+    def _note_hand(self, sensors: Sensor) -> None:
+        record = self._look(int(sensors))
         if record is not self._record:
             self._keep(record)
 
@@ -305,8 +307,9 @@ class UnitFirmware:
         return self._identity.to_registers()
 
     def _status(self) -> list[int]:
-        self.poll()
         sensors = self._mechanism.sensors()
+        if self._powered and self._state is not State.RUNNING:
+            self._note_hand(sensors)
         record = self._record
         slot = self._mechanism.slot()
         detail = self._mechanism.detail()
