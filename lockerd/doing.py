@@ -263,6 +263,8 @@ class Doing:
                 await journal.append(tx, "lockerd.claim.opened", opened_by(journey), stamp=self._stamp())
             if motion is Motion.PRESENT:
                 await ledger.account_dispensed(tx, self.dispensed_before)
+            if Record.OLD_KEPT in effect.records and card_id is not None:
+                await ledger.name_owner(tx, card_id, kept_for)  # a restart in the middle reads no chip in the bin
 
         async def after(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
             if kept_for is not None and place is Place.BIN:

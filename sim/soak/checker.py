@@ -66,6 +66,7 @@ class Checker(Witness):
         self._untold: dict[int, tuple[str, dict[str, Any]]] = {}
         self._collected = Ended()
         self._tampered: set[str] = set()
+        self._taken_out: set[str] = set()  # by hand, and not seen since
         self.in_hands: set[str] = set()  # cards that staff hold and have not told of yet
         self.office = OfficeLedger(self.wrong)
         self.decisions = Decisions(self.wrong, self._judged)
@@ -74,7 +75,7 @@ class Checker(Witness):
         """Look at this stage from now on."""
         self.machine = stage.machine
         self._orders = Orders(stage.machine, self.wrong)
-        self._remedies = Remedies(stage, self.wrong)
+        self._remedies = Remedies(stage, self.wrong, self.physical)
         self._lies = Lies(stage.machine.world)
 
     @property
@@ -260,6 +261,10 @@ class Checker(Witness):
         """Where the chain of a card has led; None for one that has none."""
         return self._recorded[card][0] if card in self._recorded else self._ended.of(card)
 
+    def slot_of(self, card: str) -> int | None:
+        """The slot that a card's record names."""
+        return self._recorded[card][1] if card in self._recorded else None
+
     def _unit_of(self, card: str) -> str:
         return "recycler" if card in self._bound else "dispenser"
 
@@ -284,9 +289,11 @@ class Checker(Witness):
                     self._compare(card, str(place), slot, strict=False, whose="at the office")
 
     def _compare(self, card: str, place: str, slot: Any, *, strict: bool, whose: str = "recorded") -> None:
-        if self._lies.about(card) or (card in self._tampered and place in {"slot", "transport"}):
+        if place == "in_doubt" or self._lies.about(card) or (card in self._tampered and place in {"slot", "transport"}):
             return
-        if not self._fits(card, place, slot, strict=strict):
+        if self._fits(card, place, slot, strict=strict):
+            self._taken_out.discard(str(self.physical(card)))
+        elif self.physical(card) not in self._taken_out:
             assert self.machine is not None
             spot = self.machine.world.spots[str(self.physical(card))]
             self.wrong(f"{card} is {whose} at {place}{at(slot)} and really at {where(spot)}")
@@ -366,7 +373,7 @@ class Checker(Witness):
 
     def took_out(self, card: str) -> None:
         """Staff took a card out of the machine by hand: the record cannot follow before they tell or the machine looks."""
-        self._tampered.add(card)
+        self._taken_out.add(card)
 
     def tainted(self, *cards: str | None) -> None:
         """Somebody tampered with these cards: records of them cannot be right until they are read again."""
@@ -379,4 +386,5 @@ class Checker(Witness):
         for card in cards:
             self._lies.forget(card)
             self.decisions.forget(card)
+            self._taken_out.discard(card)
             self._tampered.discard(card)

@@ -363,11 +363,7 @@ class Daemon:
 
     async def empty_bin(self, staff: str, counted: int) -> int:
         """See `Door`."""
-
-        async def work(machine: app.Assembled) -> int:
-            return (await machine.maintenance.empty_bin(staff, counted)).expected
-
-        return await self._staff(work)
+        return (await self._staff(lambda machine: machine.maintenance.empty_bin(staff, counted))).expected
 
     async def empty_retract(self, staff: str, counted: int) -> int:
         """See `Door`."""

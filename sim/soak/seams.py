@@ -74,6 +74,10 @@ class Seams:
         """Let `act` happen in the middle of the so-manieth commit from now that changes something: before or after its sync."""
         self._in_commit = (commits, durable, act)
 
+    def calm(self) -> None:
+        """Nothing that was to happen at a later crossing happens."""
+        self._at = self._act = self._after_motion = self._in_commit = None
+
     def commit(self, *, durable: bool) -> bool:
         """A commit stands before its sync, or (`durable`) after it; whether it is cut there."""
         if self._in_commit is None:

@@ -92,7 +92,7 @@ def test_two_old_cards_in_the_path_are_no_empty_path(tmp_path: Path) -> None:
     """The first stands unseen in escrow; the sensor sees again when the second is in the throat: neither was taken."""
 
     async def story(scene: Scene) -> None:
-        machine, checker = scene.stage.machine, scene.checker
+        machine = scene.stage.machine
         recycler = machine.units["recycler"]
         recycler.stick("escrow", False)
         assert not await scene.visit(RENEWAL)

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from firmware_protocol.units import UnitKind
+from lockerd.devices.crt import CrtMover
 from lockerd.devices.crt_module import Timing
-from lockerd.model.custody import Motion, Order, Place, Result, Sensor, Unit
+from lockerd.model.custody import Motion, Order, Outcome, Place, Plan, Result, Sensor, Unit
 from tests.crt_faults import power_cut_in_motion
-from tests.crt_rig import ORIGIN, Bench, in_jumping_time, until
+from tests.crt_rig import ORIGIN, Bench, BenchBoard, in_jumping_time, until
 
 
 def test_a_taken_card_is_counted_once_also_over_a_restart_and_a_power_cut(tmp_path: Path) -> None:
@@ -112,6 +113,38 @@ def test_settled_after_a_restart(motion: Motion, when: str, result: Result, tmp_
             outcome = await bench.mover.settle(plan)
             assert outcome.result is result
             assert bench.contradiction("B", motion, outcome) is None
+
+    in_jumping_time(story)
+
+
+@pytest.mark.parametrize("motion", [Motion.ALIGN, Motion.LOAD, Motion.STORE, Motion.REJECT])
+@pytest.mark.parametrize("told", [Result.DONE, Result.NOT_MOVED, Result.FAILED, Result.IN_DOUBT])
+def test_of_its_own_motions_the_board_tells_after_a_restart(motion: Motion, told: Result, tmp_path: Path) -> None:
+    class Board(BenchBoard):
+        async def settle(self, plan: Plan) -> Outcome:
+            assert plan.token == motion, "the board's own token"
+            return Outcome(told)
+
+    async def story() -> None:
+        async with Bench(tmp_path).running() as bench:
+            slot = 1 if motion in (Motion.ALIGN, Motion.STORE) else None
+            plan = await bench.mover.plan(Order(Unit.DISPENSER, motion, slot))
+            bench.restart()
+            assert bench.module is not None
+            restarted = CrtMover(bench.module, Board(bench.world), bench.keeper)
+            outcome = await restarted.settle(plan)
+            assert outcome.result is told
+            assert outcome.observation == await restarted.observe(), "what both see, not the board alone"
+
+    in_jumping_time(story)
+
+
+def test_nobody_tells_of_a_reset_after_a_restart(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with Bench(tmp_path).running() as bench:
+            plan = await bench.mover.plan(Order(Unit.DISPENSER, Motion.RESET))
+            bench.restart()
+            assert (await bench.mover.settle(plan)).result is Result.IN_DOUBT
 
     in_jumping_time(story)
 
