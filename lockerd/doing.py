@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
-from lockerd.errors import DeviceError, StoreError
+from lockerd.errors import DeviceError, StoreError, UnreadableCard
 from lockerd.model.cards import Chip, Claim
-from lockerd.model.custody import Motion, Order, Outcome, Place, SlotState, Unit
+from lockerd.model.custody import Fault, Motion, Order, Outcome, Place, Result, SlotState, Unit
 from lockerd.model.identity import FaceTemplate
 from lockerd.model.policy import THE_OWNER, Collector, Evidence, Policy
 from lockerd.motions import Motions
@@ -37,7 +38,7 @@ from lockerd.pickup.state import (
     SendCode,
     TicketIssued,
 )
-from lockerd.ports import IdReader
+from lockerd.ports import FingerVerifier, IdReader
 from lockerd.store import claims, codes, collectors, journal, journeys, ledger, lookups
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import JSON, Stamp
@@ -62,17 +63,25 @@ EVENTS: Mapping[Motion, str] = {
 """The office's event for each motion that is DONE in a journey."""
 
 
-async def read_chip(reader: IdReader) -> Chip | None:
-    """Read a chip that should be there, CHIP_READS tries; None when it cannot be read."""
+async def look_at_chip(reader: IdReader) -> ChipRead:
+    """Read a chip that should be there, CHIP_READS tries; `silent` where the reader answered none of them."""
+    silent = True
     for _ in range(CHIP_READS):
         try:
             chip = await reader.read()
         except DeviceError as error:
             log.warning("chip not read", error=str(error))
+            silent = silent and not isinstance(error, UnreadableCard)
             continue
         if chip is not None:
-            return chip
-    return None
+            return ChipRead(chip)
+        silent = False
+    return ChipRead(None, silent=silent)
+
+
+async def read_chip(reader: IdReader) -> Chip | None:
+    """Read a chip that should be there, CHIP_READS tries; None when it cannot be read."""
+    return (await look_at_chip(reader)).chip
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +108,10 @@ class Doing:
         chip_template: Callable[[bytes], Awaitable[FaceTemplate | None]],
         send_codes: Callable[[str], Awaitable[None]],
         tell_locked: Callable[[], Awaitable[None]],
+        finger: FingerVerifier | None = None,
     ) -> None:
         self._db = db
+        self._finger = finger
         self._policy = policy
         self._chip_template = chip_template
         self._send_codes = send_codes
@@ -143,7 +154,7 @@ class Doing:
             case Move():
                 return await self._move(effect, journey)
             case ReadOld():
-                return ChipRead(await read_chip(self._readers.throat))
+                return await look_at_chip(self._readers.throat)
             case ReadNew():
                 self._before_gate = await read_chip(self._readers.exit)
                 return ChipRead(self._before_gate)
@@ -211,7 +222,9 @@ class Doing:
         if not await self._db.transaction(look):
             log.warning("claim not collectable", journey=journey.journey_id, claim=claim.claim_id)
             return ClaimChecked(None, failed=True)
-        return ClaimChecked(claim, collector, self._policy.opens(collector.relation, claim.kind))
+        opens = self._policy.opens(collector.relation, claim.kind)
+        no_finger = self._finger is None or not self._finger.last_answer_ok
+        return ClaimChecked(claim, collector, opens, no_finger=no_finger)
 
     # --- motions -----------------------------------------------------------------------------------------------------
 
@@ -223,6 +236,8 @@ class Doing:
 
     async def _move(self, effect: Move, journey: Journey) -> MotionEnded:
         motion = effect.motion
+        if motion is Motion.OPEN and not await self._room_for_old():
+            return MotionEnded(motion, Outcome(Result.NOT_MOVED, Fault.TARGET_OCCUPIED), None, None)
         unit = Unit.RECYCLER if motion in RECYCLER_MOTIONS else Unit.DISPENSER
         claim_id = journey.claim.claim_id if journey.claim else None
         carries_old = motion in (Motion.ACCEPT, Motion.RETURN, Motion.RETAIN)
@@ -248,6 +263,8 @@ class Doing:
                 await journal.append(tx, "lockerd.claim.opened", opened_by(journey), stamp=self._stamp())
             if motion is Motion.PRESENT:
                 await ledger.account_dispensed(tx, self.dispensed_before)
+            if Record.OLD_KEPT in effect.records and card_id is not None:
+                await ledger.name_owner(tx, card_id, kept_for)  # a restart in the middle reads no chip in the bin
 
         async def after(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
             if kept_for is not None and place is Place.BIN:
@@ -263,6 +280,12 @@ class Doing:
         )
         stranger = Record.FREEZE_SLOT in effect.records
         return MotionEnded(motion, made.outcome, Place.IN_DOUBT if stranger else made.place, card_id)
+
+    async def _room_for_old(self) -> bool:
+        """Whether no card stands in the recycler's path, as far as it tells: what a hand put in then would not be the only one."""
+        with suppress(DeviceError):
+            return (await self._motions.observe(Unit.RECYCLER)).place is None
+        return True
 
     async def _identify_stranger(self, journey: Journey, claim_id: str) -> str | None:
         """Another card than the claim's stands before the gate: freeze the slot it came from, and let the chip name the card.

@@ -107,7 +107,7 @@ class Whereabouts(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Ways:
     """What a citizen can do at the machine now: collect at all, show an ID card, show a face, hand in an old card, go on
-    without a pickup code, type the ID number.
+    without a pickup code, type the ID number, have a finger compared.
     """
 
     serving: bool = True
@@ -116,17 +116,19 @@ class Ways:
     renewal: bool = True
     no_code: bool = True
     number: bool = True
+    finger: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """One page and all it needs. Personal data appears masked only.
 
-    `seconds_left` is the time until the page gives up, None where it waits for ever; `attempts_left` counts remaining tries
-    of this page; `masked_name` and `masked_number` are for CONFIRM; `ticket` names the counter's ticket; `warn` is True in
-    the last 20 s before a time-out (WCAG 2.2.1), when the page offers more time. `number_allowed` is False where only the card
-    itself will do, `no_code_allowed` where the pickup code is always wanted. `for_other` says that somebody collects another's
-    card; `wanted` is what a card asks for, where more is needed than was shown.
+    `seconds_left` is the time until the page gives up, None where it waits for ever; `attempts_left` counts remaining tries of
+    this page; `masked_name` and `masked_number` are for CONFIRM; `ticket` names the counter's ticket; `warn` is True in the
+    last 20 s before a time-out (WCAG 2.2.1), when the page offers more time. `number_allowed` is False where only the card
+    itself will do, `no_code_allowed` where the pickup code is always wanted. `damaged` says that the old card need not be
+    readable, `for_other` that somebody collects another's card; `wanted` is what a card asks for, where more is needed than was
+    shown.
     """
 
     screen: Screen
@@ -141,6 +143,7 @@ class View:
     masked_name: str = ""
     masked_number: str = ""
     renewal: bool = False
+    damaged: bool = False
     for_other: bool = False
     wanted: tuple[Evidence, ...] = ()
     no_code_allowed: bool = True
@@ -148,6 +151,7 @@ class View:
     reader_available: bool = True
     face_available: bool = True
     renewal_available: bool = True
+    finger_available: bool = True
 
 
 class Action(StrEnum):

@@ -137,7 +137,8 @@ class CardFailed:
 class ClaimChecked:
     """The evidence was compared. `locked` says that the code way is closed.
 
-    On a match `claim` is set, with who is there to collect it and the combinations of the policy that open it for them.
+    On a match `claim` is set, with who is there to collect it and the combinations of the policy that open it for them;
+    `no_finger` says that the fingerprint sensor does not answer.
     """
 
     claim: Claim | None = field(repr=False)
@@ -146,6 +147,7 @@ class ClaimChecked:
     locked: bool = False
     attempts_left: int | None = None
     failed: bool = False  # the store could not tell; nothing was compared
+    no_finger: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +210,10 @@ class MotionEnded:
 
 @dataclass(frozen=True, slots=True)
 class ChipRead:
-    """The reader behind a throat or gate answered; None is an unreadable card or a silent reader."""
+    """The reader behind a throat or gate was asked; None is a card whose chip does not tell, or, with `silent`, no answer."""
 
     chip: Chip | None = field(repr=False)
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ async def test_what_was_erased_since_the_backup_stays_erased(tmp_path: Path) -> 
         backup = await back_up(db, tmp_path / "backup", NOW)
         await db.transaction(collected)
         assert await housekeeping.tidy(db, NOW + DAY) == 1
-        await erase_in_backups(db, tmp_path / "backup")
+        await erase_in_backups(db, tmp_path / "backup", NOW + DAY)
     assert verify(backup).wrong == ()
 
     done = restore(backup, path, NOW + DAY)
