@@ -15,7 +15,7 @@ from lockerd.model.custody import Fault, Motion, Order, Outcome, Place, Result, 
 from lockerd.model.identity import FaceTemplate
 from lockerd.model.policy import THE_OWNER, Collector, Evidence, Policy
 from lockerd.motions import Motions
-from lockerd.pickup.guards import RECYCLER_MOTIONS, chip_is_predecessor
+from lockerd.pickup.guards import RECYCLER_MOTIONS, passes_for_predecessor
 from lockerd.pickup.state import (
     CheckCode,
     ChipRead,
@@ -315,9 +315,12 @@ class Doing:
 
     async def _replaced_by(self, claim: Claim | None) -> str | None:
         """The claim whose new card replaces the one in escrow, by its chip: `claim`, or that of whoever it belongs to."""
-        chip = await read_chip(self._readers.throat)
-        if chip is None or chip_is_predecessor(chip, claim):
-            return claim.claim_id if chip is not None and claim is not None else None
+        read = await look_at_chip(self._readers.throat)
+        if claim is not None and passes_for_predecessor(read, claim):
+            return claim.claim_id
+        chip = read.chip
+        if chip is None:
+            return None
         found = await self._db.read(lambda tx: claims.replacing(tx, self._vault, chip.id_number, chip.valid_from))
         return found.claim_id if found is not None else None
 
