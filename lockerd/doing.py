@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from lockerd.errors import DeviceError, StoreError
-from lockerd.model.cards import Chip, Claim
+from lockerd.model.cards import Chip, Claim, LostReport
 from lockerd.model.custody import Motion, Order, Outcome, Place, SlotState, Unit
 from lockerd.model.identity import FaceTemplate
 from lockerd.model.policy import THE_OWNER, Collector, Evidence, Policy
@@ -38,7 +38,7 @@ from lockerd.pickup.state import (
     TicketIssued,
 )
 from lockerd.ports import IdReader
-from lockerd.store import claims, codes, collectors, journal, journeys, ledger, lookups
+from lockerd.store import claims, codes, collectors, journal, journeys, ledger, lookups, lost
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import JSON, Stamp
 from lockerd.store.vault import Vault
@@ -138,7 +138,8 @@ class Doing:
             case Move():
                 return await self._move(effect, journey)
             case ReadOld():
-                return ChipRead(await read_chip(self._readers.throat))
+                chip = await read_chip(self._readers.throat)
+                return ChipRead(chip, await self._db.read(lambda tx: lost.report_of(tx, self._vault, chip)))
             case ReadNew():
                 self._before_gate = await read_chip(self._readers.exit)
                 return ChipRead(self._before_gate)
@@ -222,16 +223,16 @@ class Doing:
         if motion is Motion.PRESENT:
             self.dispensed_before = await self._dispensed()
 
-        kept_for = claim_id if journey.old_accepted else None
-        if (
-            Record.OLD_KEPT in effect.records and kept_for is None
-        ):  # forgotten before anybody read it, or somebody else's
-            kept_for = await self._replaced_by(journey.claim)
+        reported, kept_for = journey.lost, claim_id if journey.old_accepted else None
+        if Record.OLD_KEPT in effect.records and kept_for is None:
+            reported, kept_for = await self._kept(journey)
 
         async def before(tx: Transaction) -> None:
             if Record.CONSUME_CODE in effect.records and claim_id is not None:
                 await codes.consume(tx, claim_id, self._stamp())
                 await journal.append(tx, "lockerd.claim.opened", opened_by(journey), stamp=self._stamp())
+            if Record.OLD_KEPT in effect.records and reported is not None and card_id is not None:
+                await lost.flag(tx, card_id, reported, journey.journey_id, self._stamp())
             if motion is Motion.PRESENT:
                 await ledger.account_dispensed(tx, self.dispensed_before)
 
@@ -276,13 +277,22 @@ class Doing:
 
         return await self._db.transaction(known)
 
-    async def _replaced_by(self, claim: Claim | None) -> str | None:
-        """The claim whose new card replaces the one in escrow, by its chip: `claim`, or that of whoever it belongs to."""
+    async def _kept(self, journey: Journey) -> tuple[LostReport | None, str | None]:
+        """Of a card in escrow that is kept though nobody wanted it: what says that it is lost, and whose new card replaces it."""
+        if journey.lost is not None:
+            return journey.lost, journey.lost.claim_id
         chip = await read_chip(self._readers.throat)
-        if chip is None or chip_is_predecessor(chip, claim):
-            return claim.claim_id if chip is not None and claim is not None else None
-        found = await self._db.read(lambda tx: claims.replacing(tx, self._vault, chip.id_number, chip.valid_from))
-        return found.claim_id if found is not None else None
+        if chip is None:
+            return None, None
+
+        async def look(tx: Transaction) -> tuple[LostReport | None, Claim | None]:
+            of_owner = await claims.replacing(tx, self._vault, chip.id_number, chip.valid_from)
+            return await lost.report_of(tx, self._vault, chip), of_owner
+
+        reported, found = await self._db.read(look)
+        if chip_is_predecessor(chip, journey.claim):
+            found = journey.claim
+        return reported, found.claim_id if found is not None else None
 
     async def _register_old(self, journey: Journey) -> str:
         """The ledger learns of the card in the throat before anything moves it."""

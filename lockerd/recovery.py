@@ -14,7 +14,7 @@ import structlog
 
 from lockerd.doing import EVENTS, Readers, read_chip, record_taken
 from lockerd.errors import DeviceError
-from lockerd.model.cards import Claim, ClaimState
+from lockerd.model.cards import HANDED_IN, Claim, ClaimState
 from lockerd.model.custody import Fault, Intent, Motion, Observation, Order, Outcome, Place, Result, Sensor, Unit
 from lockerd.model.view import FaultKind
 from lockerd.motions import Motions, settle
@@ -22,7 +22,7 @@ from lockerd.pickup.guards import chip_is_predecessor
 from lockerd.pickup.state import Effect, IssueTicket, Journey, Move, Record, Stage
 from lockerd.ports import Mover
 from lockerd.stocking import STOCKED, Stocking
-from lockerd.store import claims, codes, journeys, ledger, lookups
+from lockerd.store import claims, codes, journeys, ledger, lookups, lost
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
@@ -300,19 +300,25 @@ class Recovery:
             return card_id, await claims.by_id(tx, self._vault, claim_id) if claim_id else None
 
         card_id, claim = await self._db.transaction(whose)
-        accepted = place is Place.ESCROW and chip_is_predecessor(await read_chip(self._readers.throat), claim)
+        chip = await read_chip(self._readers.throat) if place is Place.ESCROW else None
+        collected = claim is not None and claim.state is ClaimState.COLLECTED
         journey = Journey(
             journey_id=journey_id,
             stage=Stage.GIVING_BACK,
             claim=claim,
             old_card_id=card_id,
             old_place=place,
-            old_accepted=accepted,
+            old_accepted=chip_is_predecessor(chip, claim),
+            new_place=Place.TAKEN if collected else None,
             fault=FaultKind.POWER,
         )
         if place is Place.THROAT:
             return Resume(replace(journey, stage=Stage.AWAIT_GIVEN_BACK), (IssueTicket(),))
-        if claim is not None and claim.state is ClaimState.COLLECTED:
-            keep = Move(Motion.RETAIN, (Record.OLD_KEPT,))
-            return Resume(replace(journey, stage=Stage.KEEPING_OLD, new_place=Place.TAKEN, fault=None), (keep,))
+        keep = Move(Motion.RETAIN, (Record.OLD_KEPT,))
+        reported = await self._db.read(lambda tx: lost.report_of(tx, self._vault, chip))
+        if reported is not None:
+            kept = replace(journey, stage=Stage.KEEPING_LOST, lost=reported)
+            return Resume(replace(kept, fault=None), (keep,)) if collected else Resume(kept, (IssueTicket(), keep))
+        if collected and claim is not None and claim.kind in HANDED_IN:
+            return Resume(replace(journey, stage=Stage.KEEPING_OLD, fault=None), (keep,))
         return Resume(journey, (IssueTicket(), Move(Motion.RETURN)))

@@ -2,7 +2,7 @@
 
 Lockers: `POST /v1/hello`, `POST /v1/lockers/{id}/events`, `GET /v1/lockers/{id}/down`, `PUT /v1/lockers/{id}/status`.
 The simulator's own: `GET /sim/ledger`, `GET /sim/status`, `POST /sim/announce`, `POST /sim/withdraw`, `POST /sim/absent`,
-`POST /sim/code`, `POST /sim/entrust`, `GET /sim/events`; the reviewer's are in `sim.office_reviewer`.
+`POST /sim/code`, `POST /sim/entrust`, `POST /sim/lost`, `GET /sim/events`; the reviewer's are in `sim.office_reviewer`.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ class Office:
                 web.post("/sim/absent", self._absent),
                 web.post("/sim/code", self._code),
                 web.post("/sim/entrust", self._entrust),
+                web.post("/sim/lost", self._lost),
                 web.get("/sim/events", self._told),
                 *ReviewDesk().routes(),
             ]
@@ -199,6 +200,16 @@ class Office:
         told = await _object(request)
         if not self._books.entrust(str(told.get("claim_id")), str(told.get("to")), str(told.get("relation"))):
             return web.json_response({"error": "no such claim"}, status=409)
+        self._wake()
+        return web.json_response({"ok": True})
+
+    async def _lost(self, request: web.Request) -> web.Response:
+        """Tell the lockers of a card that was reported lost."""
+        told = await _object(request)
+        names = ("report_id", "id_number", "valid_from")
+        if any(not isinstance(told.get(name), str) for name in names):
+            raise _refusal("report_id, id_number and valid_from are needed")
+        self._books.command({"type": "card.lost", **{name: told[name] for name in names}})
         self._wake()
         return web.json_response({"ok": True})
 

@@ -9,7 +9,8 @@ from typing import Any
 from sim import identity_scenarios as identity
 from sim.clients import Impossible, Page, World, eventually
 from sim.harness import STAFF_NAME, STAFF_PIN
-from sim.robot import Staff, visit_of
+from sim.identity_scenarios import OFFICE_SECONDS, event, expect_notice
+from sim.robot import Staff, Visit, visit_of
 from sim.scene import Scene, Story, Surprise, old_card, renewing
 from sim.verdict import Expectation
 
@@ -26,6 +27,31 @@ async def _lost_card(scene: Scene) -> Expectation:
     person = next(person for person in scene.people if person.old_card is None)
     await scene.collects(person)
     return scene.ends(person)
+
+
+async def _lost_found(scene: Scene) -> Expectation:
+    """Cards reported lost come into the throat: in somebody else's hand, and by their owner at the end. None comes back."""
+    person, other = renewing(scene)[:2]
+    finder = next(person for person in scene.people if person.old_card is None)
+    office, lost = scene.harness.office, other.old_card
+    assert lost is not None
+    await office.report_lost("L-7", lost.id_number, lost.valid_from)
+    await event(scene, "lockerd.lost.reported")
+    visit = visit_of(person, await scene.code(person))
+    await scene.comes(replace(visit, old_cards=(lost.card_id, old_card(person))), ends="done")
+    expect_notice(scene, "old_card_lost")
+    assert finder.lost_card is not None
+    await scene.comes(replace(visit_of(finder, await scene.code(finder)), found=finder.lost_card.card_id), ends="done")
+    expect_notice(scene, "lost_card_kept")
+    await scene.comes(Visit(other, other.person_id, (await scene.code(other),)), ends="done")
+
+    async def told() -> bool | None:
+        found = await office.events("lockerd.old.reported_lost")
+        wanted = [("L-7", other.new_card.card_id), (finder.new_card.card_id,) * 2]
+        return True if [(one["report_id"], one["claim_id"]) for one in found] == wanted else None
+
+    await eventually("both cards flagged at the office", OFFICE_SECONDS, told)
+    return scene.ends(person, other, finder, kept=[person, other, finder])
 
 
 async def _wrong_code(scene: Scene) -> Expectation:
@@ -150,6 +176,7 @@ async def _moving(scene: Scene, visit: asyncio.Future[Page], motion: str) -> boo
 SCENARIOS: dict[str, Story] = {
     "renewal": _renewal,
     "lost-card": _lost_card,
+    "lost-found": _lost_found,
     "wrong-code": _wrong_code,
     "foreign-old-card": _foreign_old_card,
     "not-taken": _not_taken,

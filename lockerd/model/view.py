@@ -67,6 +67,9 @@ class Notice(StrEnum):
     FINGER_RETRY = "finger_retry"
     OLD_CARD_NOT_YOURS = "old_card_not_yours"
     OLD_CARD_UNREADABLE = "old_card_unreadable"
+    OLD_CARD_LOST = "old_card_lost"  # reported lost by somebody: kept, and another is wanted
+    LOST_CARD_KEPT = "lost_card_kept"  # the own one that was found
+    FOUND_AT_COUNTER = "found_at_counter"  # the throat does not open for it
 
 
 class FaultKind(StrEnum):
@@ -101,6 +104,7 @@ class Whereabouts(StrEnum):
     OLD_AT_THROAT = "old_at_throat"
     OLD_INSIDE = "old_inside"
     OLD_KEPT = "old_kept"
+    LOST_KEPT = "lost_kept"
     NONE = "none"
 
 
@@ -126,7 +130,8 @@ class View:
     of this page; `masked_name` and `masked_number` are for CONFIRM; `ticket` names the counter's ticket; `warn` is True in
     the last 20 s before a time-out (WCAG 2.2.1), when the page offers more time. `number_allowed` is False where only the card
     itself will do, `no_code_allowed` where the pickup code is always wanted. `for_other` says that somebody collects another's
-    card; `wanted` is what a card asks for, where more is needed than was shown.
+    card; `wanted` is what a card asks for, where more is needed than was shown. `hand_in` says on DONE that a lost card that was
+    found can be handed in, on OLD_CARD that it is being.
     """
 
     screen: Screen
@@ -143,6 +148,7 @@ class View:
     renewal: bool = False
     for_other: bool = False
     wanted: tuple[Evidence, ...] = ()
+    hand_in: bool = False
     no_code_allowed: bool = True
     number_allowed: bool = True
     reader_available: bool = True
@@ -161,6 +167,7 @@ class Action(StrEnum):
     CONFIRM = "confirm"
     AGREE = "agree"  # one picture may go to the office
     OTHER_WAY = "other_way"  # no face check, no picture: another way, or the counter with a ticket
+    HAND_IN = "hand_in"  # the lost card is found
     CANCEL = "cancel"
     MORE_TIME = "more_time"
     CLOSE = "close"  # leave a fault or done page

@@ -287,6 +287,50 @@ def is_new_card(journey: Journey, event: Event) -> bool:
     return isinstance(event, ChipRead) and chip_is_of_claim(event.chip, journey.claim)
 
 
+def is_lost(_journey: Journey, event: Event) -> bool:
+    """The card in escrow was reported lost."""
+    return isinstance(event, ChipRead) and event.lost is not None
+
+
+def new_taken(journey: Journey, _event: Event) -> bool:
+    """The new card is in the citizen's hand already."""
+    return journey.new_place is Place.TAKEN
+
+
+def still_wanted(journey: Journey, _event: Event) -> bool:
+    """The new card is not handed out yet."""
+    return journey.new_place is not Place.TAKEN
+
+
+def may_hand_in(journey: Journey) -> bool:
+    """A lost card that was found can be handed in: the new one is taken, and the old one was not asked for."""
+    return (
+        journey.claim is not None
+        and journey.claim.kind is ClaimKind.REPLACEMENT
+        and journey.new_place is Place.TAKEN
+        and journey.old_place in (None, Place.TAKEN)
+        and journey.old_tries < OLD_CARD_TRIES
+    )
+
+
+def lost(journey: Journey, event: Event) -> Journey:
+    """Keep in mind what says that the card in escrow is lost, and whether it is also the one that was wanted."""
+    if not isinstance(event, ChipRead):
+        return journey
+    wanted = still_wanted(journey, event) and is_predecessor(journey, event)
+    return replace(journey, lost=event.lost, old_accepted=wanted, old_tries=journey.old_tries + 1, notice=None)
+
+
+def lost_kept(journey: Journey, _event: Event) -> Journey:
+    """A lost card that was not the one that was wanted is in the bin: another may be inserted."""
+    return replace(journey, lost=None, old_card_id=None, old_place=None, notice=Notice.OLD_CARD_LOST)
+
+
+def was_accepted(journey: Journey, _event: Event) -> bool:
+    """The card that was handed in is the predecessor that was wanted."""
+    return journey.old_accepted
+
+
 def refused(journey: Journey, event: Event) -> Journey:
     """Count a card that is not the predecessor, and say why."""
     unreadable = isinstance(event, ChipRead) and event.chip is None

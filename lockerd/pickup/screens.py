@@ -8,6 +8,7 @@ from lockerd.model.cards import HANDED_IN, masked_name, masked_number
 from lockerd.model.custody import Place
 from lockerd.model.policy import Relation
 from lockerd.model.view import FaultKind, Notice, Progress, Screen, View, Ways, Whereabouts
+from lockerd.pickup.guards import may_hand_in
 from lockerd.pickup.state import Journey, Patience, Stage, Watch
 
 
@@ -36,6 +37,7 @@ STAGES: dict[Stage, StageRule] = {
     Stage.AWAIT_OLD: StageRule(Screen.OLD_CARD, patience=Patience.INSERT, watch=Watch.THROAT_FILLED, light="throat"),
     Stage.DRAWING_OLD: StageRule(Screen.OLD_CARD, Progress.READING_OLD_CARD),
     Stage.READING_OLD: StageRule(Screen.OLD_CARD, Progress.READING_OLD_CARD),
+    Stage.KEEPING_LOST: StageRule(Screen.OLD_CARD, Progress.READING_OLD_CARD),
     Stage.REFUSING_OLD: StageRule(Screen.OLD_CARD, Progress.RETURNING_OLD_CARD, light="throat"),
     Stage.AWAIT_REFUSED: StageRule(
         Screen.OLD_CARD,
@@ -51,6 +53,7 @@ STAGES: dict[Stage, StageRule] = {
     Stage.AWAIT_TAKEN: StageRule(Screen.TAKE, patience=Patience.TAKE, watch=Watch.EXIT_CLEARED, light="exit"),
     Stage.KEEPING_OLD: StageRule(Screen.DONE, Progress.FINISHING),
     Stage.DONE: StageRule(Screen.DONE, patience=Patience.READ),
+    Stage.ENDING: StageRule(Screen.DONE, Progress.CLOSING),
     Stage.RETRACTING: StageRule(Screen.FAULT, Progress.RECOVERING),
     Stage.CHECKING_RETRACTED: StageRule(Screen.FAULT, Progress.RECOVERING),
     Stage.RESTOWING: StageRule(Screen.FAULT, Progress.RECOVERING),
@@ -74,7 +77,9 @@ def whereabouts(journey: Journey) -> tuple[Whereabouts, ...]:
     if journey.claim is None:
         return (Whereabouts.NONE,)
     found = [_NEW.get(journey.new_place, Whereabouts.NEW_SAFE_INSIDE)] if journey.new_place is not Place.TAKEN else []
-    if journey.claim.kind in HANDED_IN and not (journey.claim.old_card_kept and journey.old_place is None):
+    if journey.lost is not None and journey.old_place is Place.BIN:
+        found.append(Whereabouts.LOST_KEPT)
+    elif journey.claim.kind in HANDED_IN and not (journey.claim.old_card_kept and journey.old_place is None):
         found.append(_OLD.get(journey.old_place, Whereabouts.OLD_WITH_YOU))
     return tuple(found)
 
@@ -103,6 +108,11 @@ def view_of(
     person = journey.claim.person if journey.claim and journey.stage is Stage.CONFIRM else None
     locked_out = journey.notice is Notice.CODE_LOCKED and not ways.no_code
     on_fault = rule.screen is Screen.FAULT
+    hand_in = (
+        may_hand_in(journey) and ways.renewal
+        if rule.screen is Screen.DONE
+        else rule.screen is Screen.OLD_CARD and journey.new_place is Place.TAKEN
+    )
     return View(
         screen=rule.screen,
         progress=rule.progress,
@@ -118,6 +128,7 @@ def view_of(
         renewal=journey.claim is not None and journey.claim.kind in HANDED_IN,
         for_other=journey.collector.relation is not Relation.OWNER,
         wanted=journey.wanted if journey.fault is FaultKind.MORE_NEEDED else (),
+        hand_in=hand_in,
         no_code_allowed=ways.no_code,
         number_allowed=journey.code is not None and ways.number,
         reader_available=ways.reader,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lockerd.model.cards import Chip, Claim
+from lockerd.model.cards import Chip, Claim, LostReport
 from lockerd.model.custody import Motion, Outcome, Place
 from lockerd.model.identity import FaceReason, FaceResult, FingerResult
 from lockerd.model.policy import THE_OWNER, Collector, Combination, Combinations, Evidence
@@ -29,6 +29,7 @@ class Stage(StrEnum):
     AWAIT_OLD = "await_old"
     DRAWING_OLD = "drawing_old"
     READING_OLD = "reading_old"
+    KEEPING_LOST = "keeping_lost"
     REFUSING_OLD = "refusing_old"
     AWAIT_REFUSED = "await_refused"
     CLOSING = "closing"
@@ -38,6 +39,7 @@ class Stage(StrEnum):
     AWAIT_TAKEN = "await_taken"
     KEEPING_OLD = "keeping_old"
     DONE = "done"
+    ENDING = "ending"
     RETRACTING = "retracting"
     CHECKING_RETRACTED = "checking_retracted"
     RESTOWING = "restowing"
@@ -83,7 +85,8 @@ class Journey:
     journey moved them, None for untouched. `old_accepted` says that the card in escrow is the claim's predecessor. `shown` is
     the evidence shown so far; `opens` are the combinations of the policy that can still open, the first of which is being
     asked for; `wanted` is the policy's own first, for the page that says what is missing. `chip_photo` and `finger` are
-    the photo and the fingerprint block of the ID card that was shown.
+    the photo and the fingerprint block of the ID card that was shown. `lost` is set from when a card in escrow turned out to
+    be reported lost until it is in the bin; such a card is never given back.
     """
 
     journey_id: str = ""
@@ -106,6 +109,7 @@ class Journey:
     old_tries: int = 0
     old_card_id: str | None = None
     old_accepted: bool = False
+    lost: LostReport | None = None
     old_place: Place | None = None
     new_place: Place | None = None
     fault: FaultKind | None = None
@@ -208,9 +212,13 @@ class MotionEnded:
 
 @dataclass(frozen=True, slots=True)
 class ChipRead:
-    """The reader behind a throat or gate answered; None is an unreadable card or a silent reader."""
+    """The reader behind a throat or gate answered; None is an unreadable card or a silent reader.
+
+    `lost` says that the card at the throat was reported lost.
+    """
 
     chip: Chip | None = field(repr=False)
+    lost: LostReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +258,9 @@ class Record(StrEnum):
 
     CONSUME_CODE = "consume_code"  # with the intent: the code opens nothing more, and what was shown is journalled
     REGISTER_OLD = "register_old"  # with the intent: the ledger learns of the old card
-    OLD_KEPT = "old_kept"  # with the outcome, when the accepted predecessor is in the bin
+    OLD_KEPT = (
+        "old_kept"  # with the outcome, when a predecessor is in the bin; with the intent, that it was reported lost
+    )
     FREEZE_SLOT = "freeze_slot"  # with the intent
 
 

@@ -13,9 +13,11 @@ from lockerd.pickup.guards import (
     face_tries_left,
     face_unavailable,
     is_predecessor,
+    lost,
     number_ok,
     old_tries_left,
     refused,
+    still_wanted,
 )
 from lockerd.pickup.state import (
     CardFailed,
@@ -62,7 +64,7 @@ def try_of(journey: Journey, event: Event) -> Try | None:
         case Stage.REVIEWING, ReviewDecided():
             approved = event.decision is ReviewDecision.APPROVED
             return Try(Evidence.REMOTE_REVIEW, TryResult.ACCEPT if approved else TryResult.REJECT, event.decision.value)
-        case Stage.READING_OLD, ChipRead():
+        case Stage.READING_OLD, ChipRead() if still_wanted(journey, event):
             return _old_card(journey, event)
     return None
 
@@ -90,6 +92,8 @@ def _face(journey: Journey, event: FaceDecided) -> TryResult:
 def _old_card(journey: Journey, event: ChipRead) -> Try:
     if is_predecessor(journey, event):
         return Try(Evidence.OLD_CARD, TryResult.ACCEPT, "match")
-    after = refused(journey, event)
+    after = lost(journey, event) if event.lost else refused(journey, event)
     reason = "unreadable" if after.notice is Notice.OLD_CARD_UNREADABLE else "not_yours"
+    if event.lost:
+        reason = "reported_lost"
     return Try(Evidence.OLD_CARD, TryResult.RETRY if old_tries_left(after, event) else TryResult.REJECT, reason)

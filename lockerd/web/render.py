@@ -58,7 +58,7 @@ def compose(view: View, language: str, text: Catalogue) -> Message:
         t=text,
         language=language,
         other=next(code for code in LANGUAGES if code != language),
-        steps=steps if now in STEPS else [],
+        steps=steps if now in STEPS and not view.hand_in else [],
         waiting=is_waiting(view),
         qr_prefix=lettercode.QR_PREFIX,
         qr=qr_svg(view.ticket) if view.ticket else None,
@@ -153,6 +153,8 @@ def _say_page(view: View, text: Catalogue) -> str:
         return text(f"notice.{view.notice}")
     if view.progress is Progress.REVIEWING:
         return text("review.asked_title") + text("stop")
+    if view.hand_in and view.screen is Screen.OLD_CARD:
+        return text("say.found")
     return text(f"say.{view.screen}")
 
 
