@@ -35,6 +35,7 @@ def every_view() -> list[View]:
             replace(base, for_other=True),
             replace(base, wanted=tuple(Evidence)),
             replace(base, renewal_available=False),
+            replace(base, hand_in=True),
             replace(base, ticket="4821-7730", attempts_left=2),
         ]
         views += [replace(base, progress=progress) for progress in Progress]
