@@ -33,13 +33,14 @@ from lockerd.listening import Listener
 from lockerd.loading import Loading
 from lockerd.maintenance import Maintenance
 from lockerd.model.custody import Unit
-from lockerd.model.policy import Evidence
-from lockerd.model.view import Progress, Screen, View
+from lockerd.model.policy import Evidence, Policy
+from lockerd.model.view import Progress, Screen, View, Ways
 from lockerd.motions import Motions
 from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
 from lockerd.ports import Mover
 from lockerd.recovery import Recovery
 from lockerd.referencing import References
+from lockerd.resuming import Resuming
 from lockerd.reviewing import Reviewing
 from lockerd.session import Session
 from lockerd.stocking import Stocking
@@ -135,6 +136,16 @@ async def _open_store(config: Config, db: Database, vault: Vault, stamp: Callabl
     return await db.transaction(begin)
 
 
+def _by_policy(ways: Ways, policy: Policy) -> Ways:
+    """What the policy leaves of the ways; a finger that no row rests on alone is missed by nobody."""
+    return replace(
+        ways,
+        no_code=policy.without_code,
+        number=policy.names(Evidence.NUMBER),
+        finger=ways.finger or not policy.some_need(Evidence.FINGERPRINT),
+    )
+
+
 Work = Callable[[], Coroutine[None, None, None]]
 
 
@@ -208,6 +219,7 @@ def assemble(
         policy=config.policy,
         chip_template=references.of_chip,
         send_codes=issuing.to_holder,
+        finger=drivers.finger,
     )
     recovery = Recovery(
         db=db,
@@ -216,7 +228,7 @@ def assemble(
         units=units,
         readers=by_place,
         stamp=stamp,
-        new_journey_id=new_journey_id,
+        resuming=Resuming(db, vault, by_place, stamp, new_journey_id),
         stocking=stocking,
     )
     views = Views(View(Screen.OUT_OF_SERVICE, Progress.RECOVERING))
@@ -253,6 +265,8 @@ def assemble(
             link=lambda: link.status,
             fit=lambda: session.fit,
             idle=lambda: session.idle,
+            finger=drivers.finger,
+            finger_needed=config.policy.all_need(Evidence.FINGERPRINT),
         ),
         changed=lambda: session.condition_changed(),  # noqa: PLW0108 the session comes after
         pace=drivers.pace,
@@ -276,12 +290,10 @@ def assemble(
         show=views.publish,
         patience=config.patience_seconds(),
         new_journey_id=new_journey_id,
-        ways=lambda: replace(
-            condition.ways(), no_code=config.policy.without_code, number=config.policy.names(Evidence.NUMBER)
-        ),
+        ways=lambda: _by_policy(condition.ways(), config.policy),
         tries=tries,
     )
-    loading = Loading(db, vault, motions, by_place, stamp, stocking, references)
+    loading = Loading(db, vault, motions, by_place, stamp, stocking, references, lambda: link.status.catching_up)
     maintenance = Maintenance(
         db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp, issuing=issuing
     )

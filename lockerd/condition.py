@@ -22,7 +22,7 @@ from lockerd.model.polling import Pace
 from lockerd.model.view import Ways
 from lockerd.motions import Motions
 from lockerd.office.link import LinkStatus
-from lockerd.ports import Cabinet
+from lockerd.ports import Cabinet, FingerVerifier
 from lockerd.store import lookups
 from lockerd.store.ballast import Ballast
 from lockerd.store.database import Database, Transaction
@@ -37,7 +37,10 @@ SOONER = 5  # how many times sooner the next round comes while something is wron
 MAKE_ROOM = "make room on it; the machine goes on by itself then"
 
 NEEDED = frozenset({"store", "disk", "card_path", "dispenser", "reader.exit", "face"})
-"""The checks without which nobody can collect a card; every other failure leaves a way and is a warning."""
+"""The checks without which nobody can collect a card; every other failure leaves a way and is a warning.
+
+The fingerprint sensor is one more where the policy opens nothing without a finger.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,9 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts whose condition is told."""
+    """The parts whose condition is told. `finger` is None on a machine without a sensor; `finger_needed` says that the policy
+    opens nothing without it.
+    """
 
     db: Database
     housekeeping: Housekeeping
@@ -64,6 +69,8 @@ class Parts:
     link: Callable[[], LinkStatus]
     fit: Callable[[], bool]
     idle: Callable[[], bool]
+    finger: FingerVerifier | None = None
+    finger_needed: bool = False
 
 
 class Condition(Collector):
@@ -103,6 +110,8 @@ class Condition(Collector):
                 await _ask(parts.motions.observe(unit))
             for reader in parts.readers.values():
                 await _ask(reader.probe())
+            if parts.finger is not None:
+                await _ask(parts.finger.probe())
             cabinet = await _ask(parts.cabinet.observe())
         try:
             slots, bin_count = await parts.db.read(_counts)
@@ -121,6 +130,7 @@ class Condition(Collector):
             reader="reader.counter" not in bad,
             face="face" not in bad,
             renewal=not bad & {"recycler", "reader.throat", "bin"},
+            finger="fingerprint" not in bad,
         )
 
     def report(self) -> HealthReport:
@@ -158,6 +168,9 @@ class Condition(Collector):
         yield _check(
             "face", face.worker_up and face.camera_up, _face_words(face), "check the camera and the model pack"
         )
+        if parts.finger is not None:
+            well, needed = parts.finger.last_answer_ok, parts.finger_needed
+            yield _check("fingerprint", well, "does not answer", "check the sensor and its matcher", needed=needed)
         link = parts.link()
         yield (
             passes("office")
@@ -278,10 +291,10 @@ def passes(name: str) -> Check:
     return Check(name, Status.PASS)
 
 
-def _check(name: str, good: bool, what: str, remedy: str) -> Check:
+def _check(name: str, good: bool, what: str, remedy: str, *, needed: bool = False) -> Check:
     if good:
         return passes(name)
-    return Check(name, Status.FAIL if name in NEEDED else Status.WARN, what, remedy)
+    return Check(name, Status.FAIL if needed or name in NEEDED else Status.WARN, what, remedy)
 
 
 def _face_words(status: FaceStatus) -> str:

@@ -37,7 +37,7 @@ from lockerd.pickup.state import (
     SendCode,
     TicketIssued,
 )
-from lockerd.ports import IdReader
+from lockerd.ports import FingerVerifier, IdReader
 from lockerd.store import claims, codes, collectors, journal, journeys, ledger, lookups, lost
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import JSON, Stamp
@@ -95,8 +95,10 @@ class Doing:
         policy: Policy,
         chip_template: Callable[[bytes], Awaitable[FaceTemplate | None]],
         send_codes: Callable[[str], Awaitable[None]],
+        finger: FingerVerifier | None = None,
     ) -> None:
         self._db = db
+        self._finger = finger
         self._policy = policy
         self._chip_template = chip_template
         self._send_codes = send_codes
@@ -198,7 +200,9 @@ class Doing:
         if not await self._db.transaction(look):
             log.warning("claim not collectable", journey=journey.journey_id, claim=claim.claim_id)
             return ClaimChecked(None, failed=True)
-        return ClaimChecked(claim, collector, self._policy.opens(collector.relation, claim.kind))
+        opens = self._policy.opens(collector.relation, claim.kind)
+        no_finger = self._finger is None or not self._finger.last_answer_ok
+        return ClaimChecked(claim, collector, opens, no_finger=no_finger)
 
     # --- motions -----------------------------------------------------------------------------------------------------
 

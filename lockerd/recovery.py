@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
 from lockerd.doing import EVENTS, Readers, read_chip, record_taken
 from lockerd.errors import DeviceError
-from lockerd.model.cards import HANDED_IN, Claim, ClaimState
+from lockerd.model.cards import Claim, ClaimState
 from lockerd.model.custody import Fault, Intent, Motion, Observation, Order, Outcome, Place, Result, Sensor, Unit
-from lockerd.model.view import FaultKind
 from lockerd.motions import Motions, settle
-from lockerd.pickup.guards import chip_is_predecessor
-from lockerd.pickup.state import Effect, IssueTicket, Journey, Move, Record, Stage
 from lockerd.ports import Mover
+from lockerd.resuming import Resume, Resuming
 from lockerd.stocking import STOCKED, Stocking
-from lockerd.store import claims, codes, journeys, ledger, lookups, lost
+from lockerd.store import claims, codes, journeys, ledger, lookups
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
@@ -30,15 +28,6 @@ from lockerd.store.vault import Vault
 log = structlog.get_logger(__name__)
 
 ASK_AGAIN_SECONDS = 0.5  # while a unit is silent after a restart: it may still be booting
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """A journey to go on with, and what to do first: an old card still inside waits for its owner or the bin."""
-
-    journey: Journey
-    effects: tuple[Effect, ...]
-
 
 _State = tuple[int, Fault | None, Place | None]
 
@@ -67,7 +56,7 @@ class Recovery:
         units: dict[Unit, Mover],
         readers: Readers,
         stamp: Callable[[], Stamp],
-        new_journey_id: Callable[[], str],
+        resuming: Resuming,
         stocking: Stocking,
     ) -> None:
         self._db = db
@@ -76,7 +65,7 @@ class Recovery:
         self._units = units
         self._readers = readers
         self._stamp = stamp
-        self._new_journey_id = new_journey_id
+        self._resuming = resuming
         self._stocking = stocking
         self.fit = False
         self.waiting_for: Unit | None = None
@@ -254,7 +243,7 @@ class Recovery:
     async def _rest_recycler(self) -> Resume | None:
         seen = await self._reset_if_needed(Unit.RECYCLER)
         if seen.place in (Place.ESCROW, Place.THROAT):
-            return await self._resume_with(seen.place)
+            return await self._resuming.of_card_at(seen.place)
         await self._db.transaction(lambda tx: self._settle_old_places(tx, seen))
         if Sensor.SHUTTER_OPEN in seen.sensors:
             await self._motions.make(Order(Unit.RECYCLER, Motion.CLOSE))
@@ -277,48 +266,3 @@ class Recovery:
                 await ledger.move(tx, card.card_id, Place.IN_DOUBT, self._stamp(), "the path is empty")
             await ledger.move(tx, card.card_id, target, self._stamp(), "totals after an interruption")
         await ledger.note_totals(tx, seen)
-
-    async def _resume_with(self, place: Place) -> Resume:
-        """An old card stands in the recycler: back to its owner, unless the new card is already in their hand."""
-        journey_id = self._new_journey_id()
-
-        async def whose(tx: Transaction) -> tuple[str, Claim | None]:
-            cards = [
-                card
-                for card in await ledger.cards_at(tx, Place.THROAT, Place.ESCROW, Place.IN_DOUBT)
-                if card.role == "old"
-            ]
-            card_id = cards[-1].card_id if cards else await ledger.add_old_card(tx, None, journey_id, self._stamp())
-            recorded, _slot = await ledger.place_of(tx, card_id)
-            for step in (Place.IN_DOUBT, place):
-                if recorded is not place and recorded is not step:
-                    await ledger.move(tx, card_id, step, self._stamp(), "sensor after an interruption")
-            claim_id = cards[-1].claim_id if cards else None
-            await journeys.begin(tx, journey_id, self._stamp())
-            if claim_id is not None:
-                await journeys.attach(tx, journey_id, claim_id)
-            return card_id, await claims.by_id(tx, self._vault, claim_id) if claim_id else None
-
-        card_id, claim = await self._db.transaction(whose)
-        chip = await read_chip(self._readers.throat) if place is Place.ESCROW else None
-        collected = claim is not None and claim.state is ClaimState.COLLECTED
-        journey = Journey(
-            journey_id=journey_id,
-            stage=Stage.GIVING_BACK,
-            claim=claim,
-            old_card_id=card_id,
-            old_place=place,
-            old_accepted=chip_is_predecessor(chip, claim),
-            new_place=Place.TAKEN if collected else None,
-            fault=FaultKind.POWER,
-        )
-        if place is Place.THROAT:
-            return Resume(replace(journey, stage=Stage.AWAIT_GIVEN_BACK), (IssueTicket(),))
-        keep = Move(Motion.RETAIN, (Record.OLD_KEPT,))
-        reported = await self._db.read(lambda tx: lost.report_of(tx, self._vault, chip))
-        if reported is not None:
-            kept = replace(journey, stage=Stage.KEEPING_LOST, lost=reported)
-            return Resume(replace(kept, fault=None), (keep,)) if collected else Resume(kept, (IssueTicket(), keep))
-        if collected and claim is not None and claim.kind in HANDED_IN:
-            return Resume(replace(journey, stage=Stage.KEEPING_OLD, fault=None), (keep,))
-        return Resume(journey, (IssueTicket(), Move(Motion.RETURN)))

@@ -21,7 +21,8 @@ from lockerd.pickup.screens import STAGES, view_of
 from lockerd.pickup.state import Effect, Event, Journey, Patience, Stage, Tapped, TimedOut, Watch
 from lockerd.pickup.table import step
 from lockerd.ports import Cabinet
-from lockerd.recovery import Recovery, Resume
+from lockerd.recovery import Recovery
+from lockerd.resuming import Resume
 from lockerd.reviewing import Reviewing
 from lockerd.tries import Tries
 from lockerd.watching import Watching

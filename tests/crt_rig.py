@@ -21,6 +21,12 @@ from sim.world import World
 
 SLOTS = 8
 CARDS = ("A", "B", "C")
+ORIGIN = {
+    Motion.PICK: Place.SLOT,
+    Motion.PRESENT: Place.TRANSPORT,
+    Motion.RETRACT: Place.EXIT,
+    Motion.CAPTURE: Place.TRANSPORT,
+}
 PLACES = {
     Spot.SLOT: Place.SLOT,
     Spot.TRANSPORT: Place.TRANSPORT,
@@ -228,3 +234,15 @@ class _Jumping(selectors.DefaultSelector):
         if not ready and timeout:
             self._loop.jump(timeout)
         return ready
+
+
+def in_jumping_time(story):
+    """Run a coroutine function in time that jumps."""
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        return runner.run(story())
+
+
+async def until(holds):
+    """Poll in the loop's time."""
+    while not holds():
+        await asyncio.sleep(0.0005)

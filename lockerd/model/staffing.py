@@ -27,11 +27,15 @@ class LoadLine:
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """A tray as far as it is loaded; `fault` says in words why loading stopped early."""
+    """A tray as far as it is loaded; `fault` says in words why loading stopped early.
+
+    `waiting` is True while the first card waits for what the office announced; loading begins by itself.
+    """
 
     running: bool = False
     lines: tuple[LoadLine, ...] = ()
     fault: str | None = None
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ class Whereabouts(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Ways:
     """What a citizen can do at the machine now: collect at all, show an ID card, show a face, hand in an old card, go on
-    without a pickup code, type the ID number.
+    without a pickup code, type the ID number, have a finger compared.
     """
 
     serving: bool = True
@@ -120,6 +120,7 @@ class Ways:
     renewal: bool = True
     no_code: bool = True
     number: bool = True
+    finger: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,7 @@ class View:
     reader_available: bool = True
     face_available: bool = True
     renewal_available: bool = True
+    finger_available: bool = True
 
 
 class Action(StrEnum):

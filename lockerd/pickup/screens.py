@@ -134,4 +134,5 @@ def view_of(
         reader_available=ways.reader,
         face_available=ways.face,
         renewal_available=ways.renewal,
+        finger_available=ways.finger,
     )

@@ -141,7 +141,8 @@ class CardFailed:
 class ClaimChecked:
     """The evidence was compared. `locked` says that the code way is closed.
 
-    On a match `claim` is set, with who is there to collect it and the combinations of the policy that open it for them.
+    On a match `claim` is set, with who is there to collect it and the combinations of the policy that open it for them;
+    `no_finger` says that the fingerprint sensor does not answer.
     """
 
     claim: Claim | None = field(repr=False)
@@ -150,6 +151,7 @@ class ClaimChecked:
     locked: bool = False
     attempts_left: int | None = None
     failed: bool = False  # the store could not tell; nothing was compared
+    no_finger: bool = False
 
 
 @dataclass(frozen=True, slots=True)

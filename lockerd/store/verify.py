@@ -36,7 +36,7 @@ _CARRIES = {
     "return": ("escrow", "throat"),
     "retain": ("escrow", "bin"),
 }
-_BEGINS = {"new": "tray", "old": "throat"}
+_BEGINS = {"new": ("tray",), "old": ("throat", "escrow")}
 _ONE_CARD = ("transport", "exit", "throat", "escrow")
 _BEYOND_A_HAND = ("tray", "load", "slot", "retract", "bin", "removed")
 _LINKS = {"done": (1, 1), "in_doubt": (1, 1), "failed": (0, 1), "not_moved": (0, 0)}
@@ -165,8 +165,9 @@ def _link(link: sqlite3.Row, before: sqlite3.Row | None, cut: bool) -> Words:
     if before is None:
         if cut and origin is not None:
             return
-        if origin is not None or target != _BEGINS.get(link["role"]):
-            yield f"its chain begins at {origin or target}, not at {_BEGINS.get(link['role'])}"
+        begins = _BEGINS.get(link["role"], ())
+        if origin is not None or target not in begins:
+            yield f"its chain begins at {origin or target}, not at {' or '.join(begins)}"
         return
     if origin != before["target"]:
         yield f"link {number} of its chain leaves {origin or 'nowhere'}, but the link before it led to {before['target']}"

@@ -22,7 +22,7 @@ STEPS: Final = (Screen.CODE, Screen.IDENTIFY, Screen.FACE, Screen.CONFIRM, Scree
 """The six steps the citizen is told of, in order."""
 
 _STEP_OF: Final = {Screen.REVIEW: Screen.FACE, Screen.FINGERPRINT: Screen.FACE}
-"""Screens that are a step together with another."""
+"""Screens that are a step together with another; the step is named by what is asked, and "check" before and after."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -51,7 +51,9 @@ def compose(view: View, language: str, text: Catalogue) -> Message:
     if view.screen is Screen.FAULT and view.fault is None:
         view = replace(view, fault=FaultKind.IN_DOUBT)  # a page must say something; this is the careful word
     now = _STEP_OF.get(view.screen, view.screen)
-    steps = [(n, _step_state(screen, now, view), text(f"step.{screen}")) for n, screen in enumerate(STEPS, 1)]
+    steps = [
+        (n, _step_state(screen, now, view), text(_step_name(screen, now, view))) for n, screen in enumerate(STEPS, 1)
+    ]
     template = environment().get_template(f"{view.screen}.html")
     html = template.render(
         view=view,
@@ -134,6 +136,12 @@ def _step_state(screen: Screen, now: Screen, view: View) -> str:
     if now not in STEPS or STEPS.index(screen) > STEPS.index(now):
         return "ahead"
     return "skipped" if screen is Screen.OLD_CARD and not view.renewal else "done"
+
+
+def _step_name(screen: Screen, now: Screen, view: View) -> str:
+    if screen is now:
+        return f"step.{view.screen}"
+    return "step.check" if screen in _STEP_OF.values() else f"step.{screen}"
 
 
 def _say(view: View, text: Catalogue) -> str:

@@ -53,6 +53,9 @@ _LEFT = frozenset({"taken", "removed"})
 _INFERRED = frozenset({"in_doubt", "slot", "taken", "removed", "tray"})
 """Places that may be recorded because a card is nowhere else: after a lie such a record is no better than the lie."""
 
+_BEGINS = {"throat": Place.THROAT, "escrow": Place.ESCROW}
+"""Where an old card's chain begins: inserted; or found by a recovery, and named by nothing."""
+
 _OUTSIDE = frozenset({Place.TRAY, Place.PERSON, Place.REJECT_LANE, Place.LOAD})
 _UNLOADED = frozenset({Place.TRANSPORT, Place.BETWEEN})  # a card of a tray that nobody has read yet
 
@@ -73,6 +76,7 @@ class Checker(Witness):
         self.full_checks = 0
         self.taken = 0  # new cards out of the exit by hand
         self.events = 0
+        self._seen_at = 0.0
         self._hash = hashlib.sha256()
         self._last_move = 0
         self._last_event = 0
@@ -117,7 +121,8 @@ class Checker(Witness):
 
     def note(self, what: str) -> None:
         """One line of the story."""
-        line = f"{self._now():.3f} {what}"
+        self._seen_at = self._now()
+        line = f"{self._seen_at:.3f} {what}"
         self._hash.update(line.encode())
         self.story.append(line)
         if self.echo is not None:
@@ -127,6 +132,14 @@ class Checker(Witness):
         """One violation."""
         self.note(f"VIOLATION {what}")
         self.violations.append((self._now(), what))
+        self.violated.set()
+
+    def broke(self, what: str, lines: list[str]) -> None:
+        """The run cannot go on: an exception that nobody expected, with the last `lines` of its traceback."""
+        at = self.violations[-1][0] if self.violations else self._seen_at
+        for line in lines:
+            self.story.append(line)
+        self.violations.append((at, what))
         self.violated.set()
 
     # --- what hands do -----------------------------------------------------------------------------------------------
@@ -265,8 +278,8 @@ class Checker(Witness):
         if not row["responsible"]:
             self.wrong(f"nobody is responsible for {card} at {target}")
         assert self.machine is not None
-        if row["origin"] is None and target == "throat":
-            self._bound[card] = self.machine.world.card_at(Place.THROAT)
+        if row["origin"] is None and target in _BEGINS:
+            self._bound[card] = self.machine.world.card_at(_BEGINS[target])
         if self.lying:
             self._lied_about.add(card)
         elif target not in _INFERRED:

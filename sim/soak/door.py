@@ -68,13 +68,3 @@ class Pulse:
     def wait(self) -> Awaitable[object]:
         """Until the next beat."""
         return self._event.wait()
-
-
-def story_of(task: asyncio.Task[None]) -> str:
-    """Why the daemon ended by itself: the innermost errors."""
-    if task.cancelled():
-        return "cancelled"
-    error: BaseException | None = task.exception()
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return f"{type(error).__name__}: {error}"

@@ -22,12 +22,14 @@ from lockerd.model.polling import Pace
 from lockerd.model.view import Action, Progress, Tap, View
 from lockerd.office.exchange import Raw
 from sim.assembly import CAMERA, Machine
-from sim.soak.door import Loaded, Page, Pulse, Refused, story_of
+from sim.soak.broken import innermost, named
+from sim.soak.door import Loaded, Page, Pulse, Refused
 from sim.soak.office import Office
+from sim.soak.reaping import reaped
 from sim.soak.seams import Connection, DiskFault, Fetch, KeptDisk, Seams, cheap_hash
 from sim.soak.senses import Clock, Sight, recognised
 from sim.soak.wires import BusLine, NoAnswer, Noise, NotAccepted, ReaderLine
-from sim.virtual_time import FAMILY, Family, VirtualLoop, name_of
+from sim.virtual_time import FAMILY, Family, VirtualLoop
 
 T = TypeVar("T")
 
@@ -185,6 +187,7 @@ class Daemon:
             None
         )  # told of each secret that is hashed to be compared
         self.failures: list[str] = []  # ends of the daemon that nobody caused
+        self.on_broken: Callable[[BaseException], None] = lambda _error: None  # told of an end that no daemon may have
         self._office = office
         self._folder = folder
         self._random = random
@@ -231,7 +234,7 @@ class Daemon:
                 await asyncio.wait((life, off), return_when=asyncio.FIRST_COMPLETED)
                 off.cancel()
                 if not self.seams.dead:
-                    self.failures.append(story_of(life))
+                    self._note_end(life)
                     self.loop.call_later(RESTART_SECONDS, self.start)
                     self.seams.dead = True
                     self._wanted.clear()
@@ -241,6 +244,12 @@ class Daemon:
         finally:
             self.seams.dead = True
             await self._reap()
+
+    def _note_end(self, life: asyncio.Task[None]) -> None:
+        error = asyncio.CancelledError() if life.cancelled() else life.exception() or RuntimeError("it returned")
+        self.failures.append(named(error))
+        if not isinstance(innermost(error), LockerError):
+            self.on_broken(error)
 
     async def _life(self) -> None:
         async with app.opened(self._config(), KEY, self._drivers()) as machine, app.working(machine.work):
@@ -253,19 +262,7 @@ class Daemon:
     async def _reap(self) -> None:
         """End every task of the daemon, the database's owner last: it alone closes what the file system holds."""
         self._machine = None
-        while alive := [task for task in self._family.values() if not task.done()]:
-            store = [task for task in alive if name_of(task).startswith("Database.") or name_of(task) == "_opened"]
-            for task in alive:
-                if task not in store:
-                    task.cancel()
-            if len(store) == len(alive):
-                for task in store:
-                    if name_of(task) == "Database.run":
-                        task.cancel()
-            await asyncio.sleep(0)
-        for task in list(self._family.values()):
-            if not task.cancelled():
-                task.exception()
+        await reaped(self._family)
         self._family = Family()
         self._kept.come_back()
 

@@ -11,7 +11,7 @@ from lockerd.devices.crt_evidence import Tally
 from lockerd.errors import DeviceError
 from lockerd.model.custody import Motion, Order, Outcome, Place, Result, Unit
 from sim.world import Place as Spot
-from tests.crt_rig import CARDS, SLOTS, Bench, JumpingLoop
+from tests.crt_rig import CARDS, SLOTS, Bench, in_jumping_time
 
 SEED = 20261122
 MOTIONS = 2000
@@ -254,5 +254,4 @@ def test_no_conclusion_is_contrary_to_the_truth(tmp_path):
         assert set(walk.endings) == set(Result)
         assert walk.endings[Result.IN_DOUBT] < MOST_IN_DOUBT * MOTIONS
 
-    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-        runner.run(story())
+    in_jumping_time(story)

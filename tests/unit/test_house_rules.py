@@ -32,12 +32,13 @@ RULES: dict[str, tuple[str, ...]] = {
     "lockerd.issuing": (*VALUES, "lockerd.store", "lockerd.office.sms"),
     "lockerd.reviewing": (*VALUES, "lockerd.pickup", "lockerd.store"),
     "lockerd.doing": (*VALUES, "lockerd.motions", "lockerd.pickup", "lockerd.store"),
+    "lockerd.resuming": (*VALUES, "lockerd.pickup", "lockerd.store", "lockerd.doing"),
     "lockerd.recovery": (
         *VALUES,
         "lockerd.motions",
-        "lockerd.pickup",
         "lockerd.store",
         "lockerd.doing",
+        "lockerd.resuming",
         "lockerd.stocking",
     ),
     "lockerd.session": (
@@ -45,6 +46,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "lockerd.pickup",
         "lockerd.doing",
         "lockerd.recovery",
+        "lockerd.resuming",
         "lockerd.tries",
         "lockerd.reviewing",
         "lockerd.watching",

@@ -232,6 +232,25 @@ def test_where_the_finger_does_not_do_there_is_another_way(
     assert journey.fault is (None if code else fault)
 
 
+@pytest.mark.parametrize("code", [True, False])
+def test_while_the_sensor_is_silent_no_finger_is_asked_for(code: bool) -> None:
+    entry = with_card(FINGERED, code=code)
+    journey, asked = walk(*entry[:-1], replace(entry[-1], no_finger=True))
+    if code:
+        assert (journey.stage, journey.opens) == (Stage.FACE, FINGERED.replacement[1:])
+    else:
+        assert (journey.stage, journey.fault, motions(asked)) == (Stage.FAULT, FaultKind.FINGER_DOWN, [])
+
+
+def test_a_silent_sensor_is_no_excuse_for_what_was_not_shown() -> None:
+    entry = (
+        tap(Action.CODE, "12345678"),
+        tap(Action.NUMBER, NUMBER),
+        match(REPLACEMENT, policy=Policy(owner=FINGERED)),
+    )
+    assert walk(*entry[:-1], replace(entry[-1], no_finger=True))[0].fault is FaultKind.MORE_NEEDED
+
+
 def test_nothing_opens_on_evidence_that_nobody_looked_at_whatever_a_table_says() -> None:
     journey, asked = walk(*with_card(OwnerRows(replacement=((Evidence.CODE, Evidence.ID_CARD),))))
     assert (journey.stage, motions(asked)) == (Stage.FAULT, [])

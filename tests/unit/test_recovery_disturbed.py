@@ -46,7 +46,7 @@ class NoCards:
 
 
 def recovery(units: Units) -> Recovery:
-    parts: dict[str, Any] = dict.fromkeys(("vault", "units", "readers", "stamp", "new_journey_id", "stocking"))
+    parts: dict[str, Any] = dict.fromkeys(("vault", "units", "readers", "stamp", "resuming", "stocking"))
     return Recovery(db=cast(Any, NoCards()), motions=cast(Any, units), **parts)
 
 

@@ -115,6 +115,13 @@ def test_every_rejected_card_has_its_reason(language: str, reason: RejectReason)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_a_tray_that_waits_for_the_manifest_says_so(language: str) -> None:
+    waiting = catalogue(language, "console")("load.waiting")
+    assert waiting in part(Page.LOAD, language, report=LoadReport(running=True, waiting=True))
+    assert waiting not in part(Page.LOAD, language, report=LoadReport(running=True))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("state", SlotState)
 def test_every_slot_has_its_letter_and_its_number(language: str, state: SlotState) -> None:
     html = part(Page.SLOTS, language, slots=(SlotRecord(41, state, "claim-9", 0.0),))
