@@ -264,6 +264,7 @@ def assemble(
             face=lambda: face.status,
             link=lambda: link.status,
             fit=lambda: session.fit,
+            old_path_settled=lambda: Unit.RECYCLER not in recovery.unsettled,
             idle=lambda: session.idle,
             finger=drivers.finger,
             finger_needed=config.policy.all_need(Evidence.FINGERPRINT),

@@ -17,7 +17,7 @@ from lockerd.devices.id_reader import SamvReader
 from lockerd.drivers import Bus
 from lockerd.errors import DeviceError, StoreError
 from lockerd.face.verifier import FaceStatus
-from lockerd.model.custody import CabinetObservation, Observation, Sensor, SlotState, Unit
+from lockerd.model.custody import CabinetObservation, Observation, Place, Sensor, SlotState, Unit
 from lockerd.model.polling import Pace
 from lockerd.model.view import Ways
 from lockerd.motions import Motions
@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 SOONER = 5  # how many times sooner the next round comes while something is wrong
 
+CLEAR_IT = "clear it, then settle at the console"
 MAKE_ROOM = "make room on it; the machine goes on by itself then"
 
 NEEDED = frozenset({"store", "disk", "card_path", "dispenser", "reader.exit", "face"})
@@ -68,6 +69,7 @@ class Parts:
     face: Callable[[], FaceStatus]
     link: Callable[[], LinkStatus]
     fit: Callable[[], bool]
+    old_path_settled: Callable[[], bool]
     idle: Callable[[], bool]
     finger: FingerVerifier | None = None
     finger_needed: bool = False
@@ -153,15 +155,16 @@ class Condition(Collector):
         yield _check("disk", parts.ballast.held, "is full", MAKE_ROOM)
         if keeping.no_backup:
             yield Check("backup", Status.WARN, f"could not be made ({keeping.no_backup})", "look at the disk")
-        yield _check("card_path", parts.fit(), "is not at rest", "clear it, then settle at the console")
+        yield _check("card_path", parts.fit(), "is not at rest", CLEAR_IT)
         for unit in Unit:
             seen = parts.motions.last(unit)
             if seen is None:
                 yield _check(unit.value, False, "does not answer", "check its power and the bus line")
-            elif seen.fault is None:
-                yield passes(unit.value)
+            elif seen.fault is not None:
+                yield _check(unit.value, False, f"reports {seen.fault}", CLEAR_IT)
             else:
-                yield _check(unit.value, False, f"reports {seen.fault}", "clear it, then settle at the console")
+                what = self._old_path_words(seen) if unit is Unit.RECYCLER else ""
+                yield _check(unit.value, not what, what, CLEAR_IT)
         for name, reader in parts.readers.items():
             yield _check(f"reader.{name}", reader.last_answer_ok, "does not answer", "check its cable and power")
         face = parts.face()
@@ -187,6 +190,16 @@ class Condition(Collector):
                 "clock", Status.WARN, "differs from the office's by more than 30 s", "check time synchronisation"
             )
         yield from _supplies(survey, parts.motions.last(Unit.RECYCLER))
+
+    def _old_path_words(self, seen: Observation) -> str:
+        """What keeps a recycler without fault from taking an old card; a card in its path is no trouble during a journey."""
+        if not self._parts.old_path_settled():
+            return "has yet to be settled"
+        if not self._parts.idle() or (seen.place is None and Sensor.HOME in seen.sensors and not seen.interrupted):
+            return ""
+        if seen.place is None:
+            return "is not at rest"
+        return "cannot tell its place" if seen.place is Place.IN_DOUBT else "has a card in its path"
 
     def collect(self) -> Iterator[Metric]:
         """Metrics of this moment, for a Prometheus registry."""

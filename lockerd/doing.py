@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
 from lockerd.errors import DeviceError, StoreError
 from lockerd.model.cards import Chip, Claim, LostReport
-from lockerd.model.custody import Motion, Order, Outcome, Place, SlotState, Unit
+from lockerd.model.custody import Fault, Motion, Order, Outcome, Place, Result, SlotState, Unit
 from lockerd.model.identity import FaceTemplate
 from lockerd.model.policy import THE_OWNER, Collector, Evidence, Policy
 from lockerd.motions import Motions
@@ -214,6 +215,8 @@ class Doing:
 
     async def _move(self, effect: Move, journey: Journey) -> MotionEnded:
         motion = effect.motion
+        if motion is Motion.OPEN and not await self._room_for_old():
+            return MotionEnded(motion, Outcome(Result.NOT_MOVED, Fault.TARGET_OCCUPIED), None, None)
         unit = Unit.RECYCLER if motion in RECYCLER_MOTIONS else Unit.DISPENSER
         claim_id = journey.claim.claim_id if journey.claim else None
         carries_old = motion in (Motion.ACCEPT, Motion.RETURN, Motion.RETAIN)
@@ -254,6 +257,12 @@ class Doing:
         )
         stranger = Record.FREEZE_SLOT in effect.records
         return MotionEnded(motion, made.outcome, Place.IN_DOUBT if stranger else made.place, card_id)
+
+    async def _room_for_old(self) -> bool:
+        """Whether no card stands in the recycler's path, as far as it tells: what a hand put in then would not be the only one."""
+        with suppress(DeviceError):
+            return (await self._motions.observe(Unit.RECYCLER)).place is None
+        return True
 
     async def _identify_stranger(self, journey: Journey, claim_id: str) -> str | None:
         """Another card than the claim's stands before the gate: freeze the slot it came from, and let the chip name the card.

@@ -28,6 +28,8 @@ from lockerd.store.vault import Vault
 log = structlog.get_logger(__name__)
 
 ASK_AGAIN_SECONDS = 0.5  # while a unit is silent after a restart: it may still be booting
+BOOT_SECONDS = 10.0  # that a silent recycler is waited for; without it cards can still be handed out
+BUSY_SECONDS = 60.0  # that it may take to end a motion, longer than any takes
 
 _State = tuple[int, Fault | None, Place | None]
 
@@ -43,8 +45,9 @@ def _restless(seen: Observation) -> bool:
 class Recovery:
     """Brings the two card paths to rest.
 
-    `fit` tells whether the dispenser's path is clear and its unit without fault; `waiting_for` names the unit whose silence
-    it waits out, `waited_until` is the loop's time when it was last found silent.
+    `fit` tells whether the dispenser's path is clear and its unit without fault; `unsettled` are the units that fell silent
+    before they could tell what became of their cards; `waiting_for` names the unit whose silence it waits out, `waited_until`
+    is the loop's time when it was last found silent.
     """
 
     def __init__(
@@ -68,34 +71,52 @@ class Recovery:
         self._resuming = resuming
         self._stocking = stocking
         self.fit = False
+        self.unsettled: frozenset[Unit] = frozenset()
         self.waiting_for: Unit | None = None
         self.waited_until = 0.0
         self._left: dict[Unit, _State] = {}
 
     def disturbed(self) -> bool:
-        """Whether a unit answers in a state that wants rest and that the last try did not leave it in.
+        """Whether a unit answers that is not settled, or in a state that wants rest and that the last try did not leave it in.
 
         So a unit that was switched off and on is brought to rest by itself, and a jam waits for staff.
         """
         seen = ((unit, self._motions.last(unit)) for unit in Unit)
-        return any(one is not None and _restless(one) and _state(one) != self._left.get(unit) for unit, one in seen)
+        return any(one is not None and self._wants_rest(unit, one) for unit, one in seen)
+
+    def _wants_rest(self, unit: Unit, seen: Observation) -> bool:
+        return unit in self.unsettled or (_restless(seen) and _state(seen) != self._left.get(unit))
 
     async def after_restart(self) -> Resume | None:
-        """Settle every open intent, bring both paths to rest; waits as long as a unit is silent."""
-        for unit in Unit:
-            await self._answering(unit)
+        """Settle every open intent and bring both paths to rest, as `bring_to_rest` does."""
+        self.unsettled = frozenset(Unit)
+        await self._answering(Unit.DISPENSER)
         await self._db.transaction(lambda tx: ledger.configure_slots(tx, self._units[Unit.DISPENSER].capacity))
-        for intent in await self._db.transaction(ledger.open_intents):
-            await self._settle(intent)
         for journey_id in await self._db.transaction(journeys.unfinished):
             await self._end_interrupted(journey_id)
         return await self.bring_to_rest()
 
     async def bring_to_rest(self) -> Resume | None:
-        """Clear faults, identify and store a card in the dispenser's path; say what the recycler's card wants."""
+        """Settle, clear faults, identify and store a card in the dispenser's path; say what the recycler's card wants.
+
+        Waits as long as the dispenser is silent: nobody can be served without it, and whether an old card goes back or into
+        the bin, it has to tell. A recycler that stays silent is left as it is, `unsettled`.
+        """
         self.fit = False
+        if Unit.DISPENSER in self.unsettled:
+            await self._settle_open(Unit.DISPENSER)
         self.fit = await self._rest_dispenser()
-        resume = await self._rest_recycler()
+        self.unsettled -= {Unit.DISPENSER}
+        resume = None
+        try:
+            if Unit.RECYCLER in self.unsettled:
+                await self._answering(Unit.RECYCLER)
+                await self._settle_open(Unit.RECYCLER)
+            self.unsettled |= {Unit.RECYCLER}
+            resume = await self._rest_recycler()
+            self.unsettled -= {Unit.RECYCLER}
+        except DeviceError as error:
+            log.warning("recycler not settled", error=str(error))
         self._left = {unit: _state(seen) for unit in Unit if (seen := self._motions.last(unit)) is not None}
         return resume
 
@@ -103,21 +124,37 @@ class Recovery:
         await self._db.transaction(lambda tx: journeys.end(tx, journey_id, "interrupted", self._stamp()))
 
     async def _answering(self, unit: Unit) -> Observation:
+        """What the unit sees once it answers and nothing moves. Raises DeviceError for a recycler that does not in time."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         told = False
-        while True:
-            try:
-                seen = await self._motions.observe(unit)
-            except DeviceError as error:
-                if not told:
-                    log.warning("waiting for unit", unit=unit, error=str(error))
-                told = True
-                self.waiting_for = unit
-                self.waited_until = asyncio.get_running_loop().time()
-            else:
-                self.waiting_for = None
-                if not seen.busy:
-                    return seen
-            await asyncio.sleep(ASK_AGAIN_SECONDS)
+        try:
+            while True:
+                waited = loop.time() - began if unit is Unit.RECYCLER else 0.0
+                try:
+                    seen = await self._motions.observe(unit)
+                except DeviceError as error:
+                    if waited >= BOOT_SECONDS:
+                        raise
+                    if not told:
+                        log.warning("waiting for unit", unit=unit, error=str(error))
+                    told = True
+                    self.waiting_for = unit
+                    self.waited_until = loop.time()
+                else:
+                    self.waiting_for = None
+                    if not seen.busy:
+                        return seen
+                    if waited >= BUSY_SECONDS:
+                        raise DeviceError(unit, "does not end its motion")
+                await asyncio.sleep(ASK_AGAIN_SECONDS)
+        finally:
+            self.waiting_for = None
+
+    async def _settle_open(self, unit: Unit) -> None:
+        for intent in await self._db.transaction(ledger.open_intents):
+            if intent.plan.order.unit is unit:
+                await self._settle(intent)
 
     async def _settle(self, intent: Intent) -> None:
         order = intent.plan.order

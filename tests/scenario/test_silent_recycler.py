@@ -1,0 +1,66 @@
+"""The recycler does not answer at boot, with an old card inside: who needs none of it is served, and the card is not forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from firmware_protocol.units import UnitKind
+from sim.soak.citizens import HONEST, Visit
+from sim.world import Place, World
+from tests.scenario.scene import RENEWAL, REPLACEMENT, Scene, play
+
+SILENT = 1800.0
+
+
+async def cut_when(scene: Scene, holds: Callable[[World], bool]) -> float:
+    """The power goes in the middle of a renewal; its owner goes home, the recycler is mute afterwards. Gives until when."""
+    machine = scene.stage.machine
+    visit = Visit(scene.stage, scene.resident(RENEWAL), HONEST, scene.random, scene.checker)
+    coming = asyncio.ensure_future(visit.run())
+    while not holds(machine.world):
+        await asyncio.sleep(0.05)
+    scene.stage.power_off()
+    coming.cancel()
+    await asyncio.wait([coming])
+    machine.silence("recycler", SILENT)
+    scene.stage.power_on()
+    return asyncio.get_running_loop().time() + SILENT
+
+
+INSIDE: dict[str, Callable[[World], bool]] = {
+    "in escrow": lambda world: world.card_at(Place.ESCROW) is not None,
+    "on its way into escrow": lambda world: world.card_between(UnitKind.RECYCLER) is not None,
+}
+
+
+@pytest.mark.parametrize("where", INSIDE)
+def test_a_replacement_is_served_and_the_old_card_waits(tmp_path: Path, where: str) -> None:
+    async def story(scene: Scene) -> None:
+        until = await cut_when(scene, INSIDE[where])
+        await asyncio.sleep(60.0)
+        assert await scene.visit(REPLACEMENT), "the dispenser is well, and nobody needs the recycler for a replacement"
+        assert not await scene.visit(RENEWAL), "a renewal has to wait"
+        assert scene.old(RENEWAL) is not Place.PERSON
+        await asyncio.sleep(until + 1200.0 - asyncio.get_running_loop().time())
+        assert scene.old(RENEWAL) is Place.BIN, "offered to its owner, who is away, then kept for them"
+        assert await scene.visit(RENEWAL), "and they are not asked for it again"
+
+    play(tmp_path, story)
+
+
+def test_an_old_card_that_stands_in_the_open_throat_can_be_taken_meanwhile(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        until = await cut_when(scene, lambda world: world.card_at(Place.THROAT) is not None)
+        await asyncio.sleep(60.0)
+        assert await scene.visit(REPLACEMENT)
+        assert not await scene.visit(RENEWAL)
+        assert scene.old(RENEWAL) is Place.PERSON
+        await asyncio.sleep(until + 1200.0 - asyncio.get_running_loop().time())
+        assert await scene.visit(RENEWAL)
+        assert scene.old(RENEWAL) is Place.BIN
+
+    play(tmp_path, story)
