@@ -20,6 +20,8 @@ from lockerd.pickup.state import (
     CheckCode,
     ChipRead,
     ClaimChecked,
+    Clear,
+    Cleared,
     CodeSent,
     Effect,
     EndJourney,
@@ -96,6 +98,7 @@ class Doing:
         policy: Policy,
         chip_template: Callable[[bytes], Awaitable[FaceTemplate | None]],
         send_codes: Callable[[str], Awaitable[None]],
+        clear: Callable[[Unit, Journey], Awaitable[Cleared]],
         finger: FingerVerifier | None = None,
     ) -> None:
         self._db = db
@@ -103,6 +106,7 @@ class Doing:
         self._policy = policy
         self._chip_template = chip_template
         self._send_codes = send_codes
+        self._clear = clear
         self._vault = vault
         self._motions = motions
         self._readers = readers
@@ -140,6 +144,8 @@ class Doing:
                 return None
             case Move():
                 return await self._move(effect, journey)
+            case Clear():
+                return await self._clear(effect.unit, journey)
             case ReadOld():
                 chip = await read_chip(self._readers.throat)
                 return ChipRead(chip, await self._db.read(lambda tx: lost.report_of(tx, self._vault, chip)))
@@ -345,8 +351,9 @@ class Doing:
 
     async def _issue_ticket(self, journey: Journey) -> TicketIssued:
         reason = journey.fault.value if journey.fault else "unknown"
+        step = journey.stopped.value if journey.stopped else None
         ticket = await self._db.transaction(
-            lambda tx: journeys.issue_ticket(tx, journey.journey_id, reason, self._stamp())
+            lambda tx: journeys.issue_ticket(tx, journey.journey_id, reason, self._stamp(), step)
         )
         return TicketIssued(ticket)
 

@@ -70,7 +70,8 @@ class Visit:
 
     `beside` stands before the camera, too, until the page says that one person only should, or, with `stays`, all the time.
     With `printed` it is a print of `face`. `shows_face` False asks for another way on the camera's page; `agrees` says
-    whether one picture may go to the office. `finger` is whose finger comes to the sensor, their own without a word.
+    whether one picture may go to the office. `waits` says whether they wait for staff when a card is stuck, or take a ticket.
+    `finger` is whose finger comes to the sensor, their own without a word.
     """
 
     person: Citizen
@@ -87,6 +88,7 @@ class Visit:
     printed: bool = False
     shows_face: bool = True
     agrees: bool = True
+    waits: bool = True
     finger: str | None = None
 
 
@@ -161,6 +163,8 @@ class Robot:
                     if not old_cards:
                         raise TooLate("the machine asks for one more old card than the citizen brought")
                     await self._insert(page, old_cards.pop(0))
+                case _, "stuck":
+                    await self._stuck(page, visit.waits)
                 case _, "returning_old_card":
                     await self._take_back(page)
                 case "take", "none":
@@ -252,6 +256,13 @@ class Robot:
         card = (await self.world.truth())["at_exit"]
         if await self._as_soon_as_possible(page, "take_new"):
             self.got.append(card)
+
+    async def _stuck(self, page: Page, waits: bool) -> None:
+        if not waits:
+            await self._tap(page, "ticket")
+            return
+        with self.body.own_time():  # which is the staff's
+            await self._passes(page, PAGE_SECONDS * 4)
 
     async def _leave(self, page: Page) -> Page:
         """Read the last page to its end, close it, and return it as it was last."""

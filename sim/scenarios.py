@@ -94,7 +94,7 @@ async def _old_card_not_inserted(scene: Scene) -> Expectation:
 
 
 async def _jam(scene: Scene) -> Expectation:
-    """The picker jams: the old card comes back with a ticket; staff clear it; the card is still collectable.
+    """The picker jams and the citizen does not wait: the old card comes back with a ticket; staff clear it, and it works.
 
     What a bought dispenser left between two positions it does not draw in: staff take it out and load it again.
     """
@@ -102,7 +102,10 @@ async def _jam(scene: Scene) -> Expectation:
     world = scene.harness.world
     by_hand = scene.harness.setting.bought
     await world.act("jam", unit="dispenser", motion="pick")
-    await scene.comes(visit_of(person, await scene.code(person)), ends="fault", faults=["jam", "in_doubt"])
+    visit = replace(visit_of(person, await scene.code(person)), waits=False)
+    await scene.comes(visit, ends="fault", faults=["jam", "in_doubt"])
+    if (await event(scene, "lockerd.ticket.issued")).get("step") != "picking":
+        raise Surprise("the ticket does not tell the counter where to go on")
     with scene.body.own_time():  # the citizen waits for staff
         staff = Staff(scene.harness.console, world)
         if by_hand:
@@ -112,6 +115,38 @@ async def _jam(scene: Scene) -> Expectation:
             await staff.load([person.new_card.card_id], STAFF_NAME, STAFF_PIN)
     await scene.collects_by_card(person)
     return scene.ends(person)
+
+
+async def _jam_cleared(scene: Scene) -> Expectation:
+    """The throat jams, then the picker: each time the citizen waits, staff clear it, and the same visit goes on to its end."""
+    person = renewing(scene)[0]
+    world, console = scene.harness.world, scene.harness.console
+    await world.act("jam", unit="recycler", motion="accept")
+    visiting = asyncio.ensure_future(scene.comes(visit_of(person, await scene.code(person)), ends="done"))
+    try:
+        for unit, then in (("recycler", "dispenser"), ("dispenser", None)):
+            await _stuck(scene, visiting)
+            if then is not None:
+                await world.act("jam", unit=then, motion="pick")
+            await Staff(console, world).clear_jam(unit, STAFF_NAME, STAFF_PIN)
+        await visiting
+    finally:
+        visiting.cancel()
+        await asyncio.gather(visiting, return_exceptions=True)
+    await event(scene, "lockerd.card.taken")
+    tried = [(one["step"], one["cleared"]) for one in await scene.harness.office.events("lockerd.jam.tried")]
+    if tried != [(step, cleared) for step in ("drawing_old", "picking") for cleared in (False, True)]:
+        raise Surprise(f"the office was told of these tries: {tried}")
+    return scene.ends(person)
+
+
+async def _stuck(scene: Scene, visiting: asyncio.Future[Page]) -> None:
+    async def stands() -> bool | None:
+        if visiting.done():
+            raise Surprise(f"the visit ended before anything was stuck: {visiting.result().view}")
+        return True if scene.kiosk.pages[-1].progress == "stuck" else None
+
+    await eventually("a page that says that a card is stuck", 60.0, stands)
 
 
 async def _power_cut(scene: Scene) -> Expectation:
@@ -182,6 +217,7 @@ SCENARIOS: dict[str, Story] = {
     "not-taken": _not_taken,
     "old-card-not-inserted": _old_card_not_inserted,
     "jam": _jam,
+    "jam-cleared": _jam_cleared,
     "power-cut": _power_cut,
     "office-down": _office_down,
     **identity.STORIES,

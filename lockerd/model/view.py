@@ -25,8 +25,8 @@ class Screen(StrEnum):
 
 
 class Progress(StrEnum):
-    """What the machine does while a page stands. NONE, LOOKING, REVIEWING and RETURNING_OLD_CARD leave the citizen something
-    to do; a journey is cancelled only while nothing moves (NONE, LOOKING and REVIEWING).
+    """What the machine does while a page stands. NONE, LOOKING, REVIEWING, RETURNING_OLD_CARD and STUCK leave the citizen
+    something to do; a journey is cancelled only while nothing moves (NONE, LOOKING and REVIEWING).
     """
 
     NONE = "none"
@@ -40,6 +40,7 @@ class Progress(StrEnum):
     FETCHING = "fetching"  # the new card is on its way
     FINISHING = "finishing"
     RECOVERING = "recovering"
+    STUCK = "stuck"  # staff clear a jam; the pickup goes on then, or the citizen takes a ticket
 
 
 class Notice(StrEnum):
@@ -170,6 +171,7 @@ class Action(StrEnum):
     AGREE = "agree"  # one picture may go to the office
     OTHER_WAY = "other_way"  # no face check, no picture: another way, or the counter with a ticket
     HAND_IN = "hand_in"  # the lost card is found
+    TICKET = "ticket"  # do not wait for staff: go on at the counter
     CANCEL = "cancel"
     MORE_TIME = "more_time"
     CLOSE = "close"  # leave a fault or done page

@@ -28,7 +28,6 @@ from lockerd.pickup.guards import (
     old_inside,
     setting,
     tapped,
-    unchanged,
     was_accepted,
 )
 from lockerd.pickup.state import (
@@ -44,6 +43,7 @@ from lockerd.pickup.state import (
     ReadOld,
     Settled,
     Stage,
+    Tapped,
     TimedOut,
 )
 
@@ -96,7 +96,9 @@ def _leaving(journey: Journey, _event: Event) -> bool:
 
 
 def _collectable(journey: Journey, _event: Event) -> bool:
-    return journey.new_place is Place.SLOT and journey.claim is not None and journey.claim.slot is not None
+    """The new card lies in a slot, and the old one, if it was asked for, is still inside."""
+    in_slot = journey.new_place is Place.SLOT and journey.claim is not None and journey.claim.slot is not None
+    return in_slot and (not journey.old_accepted or journey.old_place in (Place.ESCROW, Place.BIN))
 
 
 def _old_at(place: Place | None, *stages: Stage) -> Guard:
@@ -117,7 +119,11 @@ def _goes_back(journey: Journey, _event: Event) -> bool:
 
 def _given_up(journey: Journey, _event: Event) -> Journey:
     kind = journey.jam.kind if journey.jam is not None else FaultKind.JAM
-    return replace(journey, fault=journey.fault or kind, jams=JAMS, notice=None)
+    return replace(journey, fault=journey.fault or kind, notice=None)
+
+
+def _left(journey: Journey, event: Event) -> Journey:
+    return replace(_given_up(journey, event), jams=JAMS)  # nobody waits any more
 
 
 _freed = setting(jam=None)
@@ -142,7 +148,7 @@ _BY_EVIDENCE: tuple[tuple[Stage, str, Guard, Change, Do], ...] = (
      asks(_TICKET, _RETURN)),
     (_S.FAULT, "cleared, not found", _of(Unit.DISPENSER), _given_up, asks(_TICKET)),
     # the recycler's path is at rest: the old card is where its sensors and totals say
-    (_S.READING_OLD, "cleared, lost card in escrow", all_of(_lost, old_inside), _freed, asks(ReadOld())),
+    (_S.READING_OLD, "cleared, lost card in escrow", all_of(_lost, _old_at(Place.ESCROW)), _freed, asks(ReadOld())),
     (_S.GIVING_BACK, "cleared, old card inside", all_of(_leaving, old_inside), _freed, asks(_RETURN)),
     (_S.AWAIT_GIVEN_BACK, "cleared, old card in the throat", all_of(_leaving, _old_at(Place.THROAT)), _freed, nothing),
     (_S.FAULT, "cleared", _leaving, _freed, nothing),
@@ -169,10 +175,11 @@ JAM_ROWS: tuple[Row, ...] = (
     Row(_S.JAMMED, Settled, _S.CLEARING, "staff cleared it", do=lambda journey, _event: (
         (Clear(journey.jam.unit),) if journey.jam is not None else ())),
     *(
-        Row(_S.JAMMED, on, to, label, all_of(when, whose), _given_up, asks(*effects))
-        for on, when, name in (
-            (type_of_tap, tapped(Action.TICKET), "ticket wanted") for type_of_tap in (object,)
+        Row(_S.JAMMED, on, to, label + more, all_of(when, whose), _left, asks(*effects))
+        for on, label, when in ((Tapped, "ticket wanted", tapped(Action.TICKET)), (TimedOut, "time-out", always))
+        for to, more, whose, effects in (
+            (_S.GIVING_BACK, ", old card inside", _goes_back, (_TICKET, _RETURN)),
+            (_S.FAULT, "", always, (_TICKET,)),
         )
-        for to, label, whose, effects in ()
     ),
 )  # fmt: skip

@@ -68,6 +68,8 @@ STAGES: dict[Stage, StageRule] = {
     ),
     Stage.DRAWING_FORGOTTEN: StageRule(Screen.FAULT, Progress.RECOVERING),
     Stage.KEEPING_FORGOTTEN: StageRule(Screen.FAULT, Progress.RECOVERING),
+    Stage.CLEARING: StageRule(Screen.FAULT, Progress.RECOVERING),
+    Stage.JAMMED: StageRule(Screen.FAULT, Progress.STUCK, Patience.CLEAR),
     Stage.FAULT: StageRule(Screen.FAULT, patience=Patience.READ),
 }
 
@@ -77,11 +79,18 @@ def whereabouts(journey: Journey) -> tuple[Whereabouts, ...]:
     if journey.claim is None:
         return (Whereabouts.NONE,)
     found = [_NEW.get(journey.new_place, Whereabouts.NEW_SAFE_INSIDE)] if journey.new_place is not Place.TAKEN else []
-    if journey.lost is not None and journey.old_place is Place.BIN:
+    asked_for = journey.claim.kind in HANDED_IN and not (journey.claim.old_card_kept and journey.old_place is None)
+    if journey.lost is not None:
         found.append(Whereabouts.LOST_KEPT)
-    elif journey.claim.kind in HANDED_IN and not (journey.claim.old_card_kept and journey.old_place is None):
+    elif asked_for or journey.old_place in _OLD:
         found.append(_OLD.get(journey.old_place, Whereabouts.OLD_WITH_YOU))
-    return tuple(found)
+    return tuple(found) or (Whereabouts.NONE,)
+
+
+def _fault(journey: Journey) -> FaultKind | None:
+    if journey.stage in (Stage.CLEARING, Stage.JAMMED) and journey.jam is not None:
+        return journey.jam.kind
+    return journey.fault
 
 
 _NEW: dict[Place | None, Whereabouts] = {
@@ -117,7 +126,7 @@ def view_of(
         screen=rule.screen,
         progress=rule.progress,
         notice=Notice.CODE_LOCKED_COUNTER if locked_out else journey.notice,
-        fault=journey.fault if on_fault else None,
+        fault=_fault(journey) if on_fault else None,
         whereabouts=whereabouts(journey) if on_fault else (),
         ticket=journey.ticket,
         attempts_left=journey.attempts_left,

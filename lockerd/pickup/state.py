@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from lockerd.model.cards import Chip, Claim, LostReport
-from lockerd.model.custody import Motion, Outcome, Place
+from lockerd.model.custody import Motion, Outcome, Place, Unit
 from lockerd.model.identity import FaceReason, FaceResult, FingerResult
 from lockerd.model.policy import THE_OWNER, Collector, Combination, Combinations, Evidence
 from lockerd.model.review import ReviewDecision
@@ -48,6 +48,8 @@ class Stage(StrEnum):
     AWAIT_GIVEN_BACK = "await_given_back"
     DRAWING_FORGOTTEN = "drawing_forgotten"
     KEEPING_FORGOTTEN = "keeping_forgotten"
+    CLEARING = "clearing"
+    JAMMED = "jammed"
     FAULT = "fault"
 
 
@@ -72,7 +74,17 @@ class Patience(StrEnum):
     INSERT = "insert"
     TAKE = "take"
     GIVE_BACK = "give_back"
+    CLEAR = "clear"  # time for staff to clear a jam
     READ = "read"  # time to read a last page
+
+
+@dataclass(frozen=True, slots=True)
+class Jam:
+    """What is stuck: the unit, the stage in which the journey stopped, and the fault page if it ends there."""
+
+    unit: Unit
+    stage: Stage
+    kind: FaultKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +99,7 @@ class Journey:
     asked for; `wanted` is the policy's own first, for the page that says what is missing. `chip_photo` and `finger` are
     the photo and the fingerprint block of the ID card that was shown. `lost` is set from when a card in escrow turned out to
     be reported lost until it is in the bin; such a card is never given back.
+    `jam` is what is stuck, `jams` counts how often something was; `stopped` is where a journey with a ticket stopped.
     """
 
     journey_id: str = ""
@@ -112,7 +125,10 @@ class Journey:
     lost: LostReport | None = None
     old_place: Place | None = None
     new_place: Place | None = None
+    jam: Jam | None = None
+    jams: int = 0
     fault: FaultKind | None = None
+    stopped: Stage | None = None
     ticket: str | None = None
 
 
@@ -224,6 +240,23 @@ class ChipRead:
 
 
 @dataclass(frozen=True, slots=True)
+class Cleared:
+    """The machine tried to bring the path of a unit that was stuck to rest. Where it did, the ledger says this of the journey's
+    cards and claim.
+    """
+
+    at_rest: bool
+    claim: Claim | None = field(default=None, repr=False)
+    old_place: Place | None = None
+    new_place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Staff cleared what was stuck and want the machine to settle."""
+
+
+@dataclass(frozen=True, slots=True)
 class TicketIssued:
     """The ticket is durable."""
 
@@ -250,6 +283,8 @@ Event = (
     | ExitCleared
     | MotionEnded
     | ChipRead
+    | Cleared
+    | Settled
     | TicketIssued
     | TimedOut
 )
@@ -302,6 +337,13 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class Clear:
+    """Reset a unit that is stuck and bring its path to rest by evidence; answered by Cleared."""
+
+    unit: Unit
+
+
+@dataclass(frozen=True, slots=True)
 class ReadOld:
     """Read the chip at the old-card throat; answered by ChipRead."""
 
@@ -342,6 +384,7 @@ Effect = (
     | SendCode
     | Prepare
     | Move
+    | Clear
     | ReadOld
     | ReadNew
     | RecordTaken

@@ -27,6 +27,8 @@ from lockerd.pickup.evidence import (
     wants_old,
 )
 from lockerd.pickup.guards import (
+    KEEP,
+    PICK,
     RECYCLER_MOTIONS,
     Row,
     all_of,
@@ -78,11 +80,13 @@ from lockerd.pickup.guards import (
     with_code,
     without_code,
 )
+from lockerd.pickup.jam import JAM_ROWS, stopping
 from lockerd.pickup.state import (
     CardFailed,
     CardSeen,
     ChipRead,
     ClaimChecked,
+    Cleared,
     CodeSent,
     Effect,
     Event,
@@ -108,10 +112,8 @@ from lockerd.pickup.state import (
     TimedOut,
 )
 
-_PICK = Move(Motion.PICK, (Record.CONSUME_CODE,))
 _REJECT_TO_BOX = Move(Motion.CAPTURE, (Record.FREEZE_SLOT,))
 _RESTOW = Move(Motion.STORE)
-_KEEP = Move(Motion.RETAIN, (Record.OLD_KEPT,))
 
 _S = Stage
 
@@ -198,7 +200,7 @@ TABLE: tuple[Row, ...] = (
     # confirm
     Row(_S.CONFIRM, Tapped, _S.OPENING, "confirmed, renewal", all_of(tapped(Action.CONFIRM), wants_old),
         do=asks(Move(Motion.OPEN))),
-    Row(_S.CONFIRM, Tapped, _S.PICKING, "confirmed", tapped(Action.CONFIRM), do=asks(_PICK)),
+    Row(_S.CONFIRM, Tapped, _S.PICKING, "confirmed", tapped(Action.CONFIRM), do=asks(PICK)),
     Row(_S.CONFIRM, Tapped, _S.IDLE, "cancelled", tapped(Action.CANCEL), do=ends("left")),
     Row(_S.CONFIRM, TimedOut, _S.IDLE, "time-out", do=ends("left")),
     # the old card into escrow
@@ -206,6 +208,7 @@ TABLE: tuple[Row, ...] = (
     Row(_S.OPENING, MotionEnded, _S.DONE, "shutter fails, new card taken", new_taken,
         setting(notice=Notice.FOUND_AT_COUNTER)),
     *failing(_S.OPENING, MotionEnded, FaultKind.BUSY, "recycler does not answer", moved(Motion.OPEN, Result.NOT_MOVED)),
+    stopping(_S.OPENING),
     *failing(_S.OPENING, MotionEnded, FaultKind.JAM, "shutter fails"),
     Row(_S.AWAIT_OLD, ThroatFilled, _S.DRAWING_OLD, "card inserted", change=setting(notice=None),
         do=asks(Move(Motion.ACCEPT, (Record.REGISTER_OLD,)))),
@@ -219,13 +222,15 @@ TABLE: tuple[Row, ...] = (
     Row(_S.DRAWING_OLD, MotionEnded, _S.READING_OLD, "in escrow", moved(Motion.ACCEPT), do=asks(ReadOld())),
     Row(_S.DRAWING_OLD, MotionEnded, _S.OPENING, "pulled back by hand", motion_fault(Motion.ACCEPT, Fault.NO_CARD),
         old_gone, old_back(Move(Motion.OPEN))),
+    stopping(_S.DRAWING_OLD),
     *failing(_S.DRAWING_OLD, MotionEnded, FaultKind.JAM, "old card stuck"),
-    Row(_S.READING_OLD, ChipRead, _S.KEEPING_LOST, "reported lost", is_lost, lost, asks(_KEEP)),
+    Row(_S.READING_OLD, ChipRead, _S.KEEPING_LOST, "reported lost", is_lost, lost, asks(KEEP)),
     Row(_S.READING_OLD, ChipRead, _S.PICKING, "predecessor of the claim", all_of(is_predecessor, still_wanted),
-        setting(notice=None, old_accepted=True), asks(_PICK)),
+        setting(notice=None, old_accepted=True), asks(PICK)),
     Row(_S.READING_OLD, ChipRead, _S.REFUSING_OLD, "another card", change=refused,
         do=asks(Move(Motion.RETURN))),
     Row(_S.REFUSING_OLD, MotionEnded, _S.AWAIT_REFUSED, "offered back", moved(Motion.RETURN)),
+    stopping(_S.REFUSING_OLD),
     Row(_S.REFUSING_OLD, MotionEnded, _S.FAULT, "cannot be offered back", change=fault_of(FaultKind.JAM),
         do=asks(IssueTicket())),
     Row(_S.AWAIT_REFUSED, ThroatCleared, _S.ENDING, "taken back, new card taken", new_taken, old_gone,
@@ -243,12 +248,13 @@ TABLE: tuple[Row, ...] = (
         Row(_S.KEEPING_LOST, MotionEnded, to, label, all_of(moved(Motion.RETAIN), when), change, do)
         for to, label, when, change, do in (
             (_S.FAULT, "kept", has_fault, unchanged, nothing),
-            (_S.PICKING, "kept, and the one that was wanted", was_accepted, unchanged, asks(_PICK)),
+            (_S.PICKING, "kept, and the one that was wanted", was_accepted, unchanged, asks(PICK)),
             (_S.DONE, "kept, new card taken", new_taken, setting(notice=Notice.LOST_CARD_KEPT), nothing),
             (_S.OPENING, "kept, try another", old_tries_left, lost_kept, asks(Move(Motion.OPEN))),
             (_S.FAULT, "kept, enough tries", always, fault_of(FaultKind.OLD_CARD_REFUSED), asks(IssueTicket())),
         )
     ),
+    stopping(_S.KEEPING_LOST),
     Row(_S.KEEPING_LOST, MotionEnded, _S.DONE, "stays in escrow, new card taken", new_taken),
     Row(_S.KEEPING_LOST, MotionEnded, _S.FAULT, "stays in escrow", change=fault_of(FaultKind.JAM),
         do=asks(IssueTicket())),
@@ -257,6 +263,7 @@ TABLE: tuple[Row, ...] = (
     Row(_S.PICKING, MotionEnded, _S.CHECKING_NEW, "picked", moved(Motion.PICK), do=asks(ReadNew())),
     *failing(_S.PICKING, MotionEnded, FaultKind.BUSY, "dispenser does not answer",
               moved(Motion.PICK, Result.NOT_MOVED)),
+    stopping(_S.PICKING),
     *failing(_S.PICKING, MotionEnded, FaultKind.JAM, "pick fails", moved(Motion.PICK, Result.FAILED)),
     *failing(_S.PICKING, MotionEnded, FaultKind.IN_DOUBT, "end not known"),
     Row(_S.CHECKING_NEW, ChipRead, _S.PRESENTING, "chip is the claimant's", is_new_card,
@@ -264,13 +271,14 @@ TABLE: tuple[Row, ...] = (
     Row(_S.CHECKING_NEW, ChipRead, _S.CAPTURING, "another chip", change=fault_of(FaultKind.CARD_MISMATCH),
         do=asks(IssueTicket(), _REJECT_TO_BOX)),
     Row(_S.PRESENTING, MotionEnded, _S.AWAIT_TAKEN, "at the exit", moved(Motion.PRESENT)),
+    stopping(_S.PRESENTING),
     Row(_S.PRESENTING, MotionEnded, _S.RESTOWING, "gate stays shut", seen_at(Place.TRANSPORT),
         fault_of(FaultKind.JAM), asks(IssueTicket(), _RESTOW)),
     Row(_S.PRESENTING, MotionEnded, _S.RETRACTING, "held badly", seen_at(Place.EXIT), fault_of(FaultKind.JAM),
         asks(IssueTicket(), Move(Motion.RETRACT))),
     *failing(_S.PRESENTING, MotionEnded, FaultKind.IN_DOUBT, "place not known"),
     Row(_S.AWAIT_TAKEN, ExitCleared, _S.KEEPING_OLD, "taken, renewal", old_inside, setting(new_place=Place.TAKEN),
-        asks(RecordTaken(), _KEEP)),
+        asks(RecordTaken(), KEEP)),
     Row(_S.AWAIT_TAKEN, ExitCleared, _S.DONE, "taken", change=setting(new_place=Place.TAKEN),
         do=asks(RecordTaken())),
     Row(_S.AWAIT_TAKEN, TimedOut, _S.RETRACTING, "not taken", change=fault_of(FaultKind.NOT_TAKEN),
@@ -285,9 +293,10 @@ TABLE: tuple[Row, ...] = (
         do=asks(ReadNew())),
     Row(_S.RETRACTING, MotionEnded, _S.KEEPING_OLD, "a hand was faster, renewal",
         all_of(gone_from_exit, old_inside), setting(new_place=Place.TAKEN, fault=None),
-        asks(RecordTaken(), _KEEP)),
+        asks(RecordTaken(), KEEP)),
     Row(_S.RETRACTING, MotionEnded, _S.DONE, "a hand was faster", gone_from_exit,
         setting(new_place=Place.TAKEN, fault=None), asks(RecordTaken())),
+    stopping(_S.RETRACTING),
     *failing(_S.RETRACTING, MotionEnded, FaultKind.IN_DOUBT, "cannot be drawn back"),
     Row(_S.CHECKING_RETRACTED, ChipRead, _S.RESTOWING, "chip is the claimant's", is_new_card,
         do=asks(_RESTOW)),
@@ -303,18 +312,20 @@ TABLE: tuple[Row, ...] = (
     ),
     # the old card back to its owner
     Row(_S.GIVING_BACK, MotionEnded, _S.AWAIT_GIVEN_BACK, "offered back", moved(Motion.RETURN)),
+    stopping(_S.GIVING_BACK),
     Row(_S.GIVING_BACK, MotionEnded, _S.FAULT, "cannot be offered back"),
     Row(_S.AWAIT_GIVEN_BACK, ThroatCleared, _S.CLOSING, "taken back", change=old_gone,
         do=old_back(Move(Motion.CLOSE))),
     Row(_S.AWAIT_GIVEN_BACK, TimedOut, _S.DRAWING_FORGOTTEN, "left behind", do=asks(Move(Motion.ACCEPT))),
     Row(_S.DRAWING_FORGOTTEN, MotionEnded, _S.KEEPING_FORGOTTEN, "in escrow", moved(Motion.ACCEPT),
-        do=asks(_KEEP)),
+        do=asks(KEEP)),
     Row(_S.DRAWING_FORGOTTEN, MotionEnded, _S.CLOSING, "taken after all",
         motion_fault(Motion.ACCEPT, Fault.NO_CARD), old_gone, old_back(Move(Motion.CLOSE))),
     Row(_S.DRAWING_FORGOTTEN, MotionEnded, _S.FAULT, "stuck"),
     Row(_S.KEEPING_FORGOTTEN, MotionEnded, _S.FAULT, "kept", moved(Motion.RETAIN),
         setting(fault=FaultKind.OLD_CARD_KEPT)),
     Row(_S.KEEPING_FORGOTTEN, MotionEnded, _S.FAULT, "stays in escrow"),
+    *JAM_ROWS,
     # the last page of a journey that did not end well
     Row(_S.FAULT, Tapped, _S.IDLE, "closed", tapped(Action.CLOSE), do=ends("fault")),
     Row(_S.FAULT, TimedOut, _S.IDLE, "time-out", do=ends("fault")),
@@ -333,8 +344,15 @@ def step(journey: Journey, event: Event) -> tuple[Journey, tuple[Effect, ...]]:
                 changed = replace(changed, stage=row.to, visit=journey.visit + 1)
                 if row.to is Stage.IDLE:
                     changed = _fresh(changed)
-            return changed, row.do(journey, event)
+            effects = row.do(journey, event)
+            return (_stopped(changed, journey) if IssueTicket() in effects else changed), effects
     return journey, ()
+
+
+def _stopped(journey: Journey, before: Journey) -> Journey:
+    """Note for the ticket where the journey stopped, so that the counter goes on from there."""
+    waited = before.jam is not None and before.stage in (Stage.CLEARING, Stage.JAMMED)
+    return replace(journey, stopped=before.jam.stage if before.jam is not None and waited else before.stage)
 
 
 def _fresh(journey: Journey) -> Journey:
@@ -345,7 +363,11 @@ def _fresh(journey: Journey) -> Journey:
 
 
 def _note_place(journey: Journey, event: Event) -> Journey:
-    """Remember where a motion left its card; the ledger is the record, this is for the screen and the guards."""
+    """Remember where a motion, or the clearing of a jam, left the cards; the ledger is the record, this is for the screen and
+    the guards.
+    """
+    if isinstance(event, Cleared) and event.at_rest and journey.stage is Stage.CLEARING:
+        return replace(journey, claim=event.claim, old_place=event.old_place, new_place=event.new_place)
     if not isinstance(event, MotionEnded) or event.place is None:
         return journey
     if event.motion in RECYCLER_MOTIONS:

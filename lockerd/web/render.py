@@ -171,4 +171,6 @@ def _say_after_fault(view: View, text: Catalogue) -> tuple[str, ...]:
         return (text("fault.recovering"),)
     if view.progress is Progress.RETURNING_OLD_CARD:
         return (text("say.take_old"),)
+    if view.progress is Progress.STUCK:
+        return (*(text(f"where.{place}") for place in view.whereabouts), text("fault.stuck"), text("say.ticket"))
     return (*(text(f"where.{place}") for place in view.whereabouts), text(f"fault.{view.fault}.next"))

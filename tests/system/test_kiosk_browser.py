@@ -77,6 +77,10 @@ VIEWS: dict[str, View] = {
     "9-out-of-service": View(Screen.OUT_OF_SERVICE),
     "8-fault-nothing-held": View(Screen.FAULT, fault=FaultKind.POWER, whereabouts=(Whereabouts.OLD_WITH_YOU,)),
     "8-fault-recovering": View(Screen.FAULT, Progress.RECOVERING, fault=FaultKind.NOT_TAKEN, ticket=TICKET),
+    "8-fault-stuck": View(Screen.FAULT, Progress.STUCK, fault=FaultKind.JAM, whereabouts=BOTH, seconds_left=200),
+    "8-fault-stuck-warn": View(
+        Screen.FAULT, Progress.STUCK, fault=FaultKind.IN_DOUBT, whereabouts=BOTH, warn=True, seconds_left=20
+    ),
     "8-fault-take-back": View(Screen.FAULT, Progress.RETURNING_OLD_CARD, fault=FaultKind.NOT_TAKEN, ticket=TICKET),
 } | {f"8-fault-{kind}": View(Screen.FAULT, fault=kind, whereabouts=BOTH, ticket=TICKET) for kind in FaultKind}
 WANTED = (Evidence.CODE, Evidence.ID_CARD, Evidence.FACE, Evidence.FINGERPRINT, Evidence.OLD_CARD)
@@ -101,6 +105,7 @@ AXE_VIEWS = [
     "7-done-hand-in",
     "8-fault-jam",
     "8-fault-recovering",
+    "8-fault-stuck",
     "8-fault-take-back",
     "9-out-of-service",
 ]

@@ -99,7 +99,7 @@ async def test_the_shutter_opens_to_an_empty_path_only(seen: Observation | None,
     """What a silent unit does is the motion's own to find out."""
     recycler = Recycler(seen)
     parts: dict[str, Any] = dict.fromkeys(
-        ("db", "vault", "readers", "stamp", "policy", "chip_template", "send_codes"), None
+        ("db", "vault", "readers", "stamp", "policy", "chip_template", "send_codes", "clear"), None
     )
     async with asyncio.TaskGroup() as group:
         event = await Doing(motions=cast(Any, recycler), **parts).perform(Move(Motion.OPEN), Journey(), group)

@@ -14,6 +14,7 @@ from lockerd.pickup.screens import view_of, whereabouts
 from lockerd.pickup.state import (
     CardSeen,
     ChipRead,
+    Cleared,
     Event,
     ExitCleared,
     IssueTicket,
@@ -87,8 +88,15 @@ def test_lost_cards_are_not_taken_for_ever() -> None:
 def test_a_lost_card_that_is_stuck_is_not_given_back(result: Result, before: tuple[Event, ...]) -> None:
     stuck = ended(Motion.RETAIN, Place.ESCROW, result, Fault.JAM)
     journey, asked = walk(*before, ChipRead(OLD_CHIP, LOST), stuck)
+    if result is not Result.NOT_MOVED:
+        assert journey.stage is Stage.CLEARING
+        inside = Cleared(True, journey.claim, Place.ESCROW, journey.new_place)
+        assert walk(inside, ChipRead(None), start=journey)[0].stage is Stage.KEEPING_LOST, "the chip told before"
+        journey, asked = walk(Cleared(False), tap(Action.TICKET), start=journey)
+        assert whereabouts(journey)[-1] is Whereabouts.LOST_KEPT
+        assert any(isinstance(effect, IssueTicket) for effect in asked)
     assert Motion.RETURN not in motions(asked)
-    assert journey.stage is (Stage.DONE if before is TO_FOUND else Stage.FAULT)
+    assert journey.stage is (Stage.DONE if before is TO_FOUND and result is Result.NOT_MOVED else Stage.FAULT)
     assert view_of(journey, seconds_left=None, warn=False, ways=Ways()).hand_in is False
 
 
