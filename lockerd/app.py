@@ -232,6 +232,7 @@ def assemble(
         send_codes=issuing.to_holder,
         clear=Clearing(db, vault, recovery, stamp).clear,
         finger=drivers.finger,
+        tell_locked=issuing.tell_locked,
     )
     views = Views(View(Screen.OUT_OF_SERVICE, Progress.RECOVERING))
     housekeeping = Housekeeping(
@@ -323,11 +324,11 @@ def assemble(
             "office": link.run,
             "outbox": lambda: wake_link(db, link),
             "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
-            "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp),
+            "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp, drivers.pace.kept),
             "housekeeping": housekeeping.run,
             "codes": issuing.watch,
             "condition": condition.run,
-            "climate": lambda: keep_climate(cabinet),
+            "climate": lambda: keep_climate(cabinet, drivers.pace.kept),
             "maintenance": maintenance.run,
             "session": session.run,
         },

@@ -155,6 +155,8 @@ class Condition(Collector):
         yield _check("disk", parts.ballast.held, "is full", MAKE_ROOM)
         if keeping.no_backup:
             yield Check("backup", Status.WARN, f"could not be made ({keeping.no_backup})", "look at the disk")
+        elif keeping.unerased:
+            yield Check("backup", Status.WARN, f"could not be erased in ({keeping.unerased})", "look at the disk")
         yield _check("card_path", parts.fit(), "is not at rest", CLEAR_IT)
         for unit in Unit:
             seen = parts.motions.last(unit)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
-from lockerd.errors import DeviceError, StoreError
+from lockerd.errors import DeviceError, StoreError, UnreadableCard
 from lockerd.model.cards import Chip, Claim, LostReport
 from lockerd.model.custody import Fault, Motion, Order, Outcome, Place, Result, SlotState, Unit
 from lockerd.model.identity import FaceTemplate
@@ -48,6 +48,9 @@ from lockerd.store.vault import Vault
 
 log = structlog.get_logger(__name__)
 
+LOCK_TOLD_AFTER = 5.0
+"""Seconds after a try that was the last: what is told of a claim may not make its answer later than that of an unknown number."""
+
 CHIP_READS = 3  # tries before a chip counts as unreadable
 
 EVENTS: Mapping[Motion, str] = {
@@ -62,17 +65,25 @@ EVENTS: Mapping[Motion, str] = {
 """The office's event for each motion that is DONE in a journey."""
 
 
-async def read_chip(reader: IdReader) -> Chip | None:
-    """Read a chip that should be there, CHIP_READS tries; None when it cannot be read."""
+async def look_at_chip(reader: IdReader) -> ChipRead:
+    """Read a chip that should be there, CHIP_READS tries; `silent` where the reader answered none of them."""
+    silent = True
     for _ in range(CHIP_READS):
         try:
             chip = await reader.read()
         except DeviceError as error:
             log.warning("chip not read", error=str(error))
+            silent = silent and not isinstance(error, UnreadableCard)
             continue
         if chip is not None:
-            return chip
-    return None
+            return ChipRead(chip)
+        silent = False
+    return ChipRead(None, silent=silent)
+
+
+async def read_chip(reader: IdReader) -> Chip | None:
+    """Read a chip that should be there, CHIP_READS tries; None when it cannot be read."""
+    return (await look_at_chip(reader)).chip
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +109,7 @@ class Doing:
         policy: Policy,
         chip_template: Callable[[bytes], Awaitable[FaceTemplate | None]],
         send_codes: Callable[[str], Awaitable[None]],
+        tell_locked: Callable[[], Awaitable[None]],
         clear: Callable[[Unit, Journey], Awaitable[Cleared]],
         finger: FingerVerifier | None = None,
     ) -> None:
@@ -106,6 +118,7 @@ class Doing:
         self._policy = policy
         self._chip_template = chip_template
         self._send_codes = send_codes
+        self._tell_locked = tell_locked
         self._clear = clear
         self._vault = vault
         self._motions = motions
@@ -133,7 +146,7 @@ class Doing:
         """Perform one effect; the event that answers it, or None. `group` is the parent of what is not waited for."""
         match effect:
             case CheckCode():
-                return await self._check_code(effect, journey)
+                return await self._check_code(effect, journey, group)
             case FindClaim():
                 return await self._find_claim(effect, journey)
             case SendCode():
@@ -147,8 +160,8 @@ class Doing:
             case Clear():
                 return await self._clear(effect.unit, journey)
             case ReadOld():
-                chip = await read_chip(self._readers.throat)
-                return ChipRead(chip, await self._db.read(lambda tx: lost.report_of(tx, self._vault, chip)))
+                read = await look_at_chip(self._readers.throat)
+                return replace(read, lost=await self._db.read(lambda tx: lost.report_of(tx, self._vault, read.chip)))
             case ReadNew():
                 self._before_gate = await read_chip(self._readers.exit)
                 return ChipRead(self._before_gate)
@@ -169,16 +182,25 @@ class Doing:
 
     # --- evidence ----------------------------------------------------------------------------------------------------
 
-    async def _check_code(self, effect: CheckCode, journey: Journey) -> ClaimChecked:
+    async def _check_code(self, effect: CheckCode, journey: Journey, group: asyncio.TaskGroup) -> ClaimChecked:
         try:
             check = await codes.check(self._db, self._vault, effect.id_number, effect.code, self._stamp())
         except StoreError as error:
             log.warning("code not checked", error=str(error))
             return ClaimChecked(None, failed=True)
         log.info("code checked", journey=journey.journey_id, result=check.result, attempts_left=check.attempts_left)
+        if check.attempts_left == 0:
+            group.create_task(self._lock_told(), name="tell of the lock")
         if check.result is codes.CodeResult.LOCKED:
             return ClaimChecked(None, locked=True)
         return await self._answer(check.claim, journey, check.attempts_left, check.collector)
+
+    async def _lock_told(self) -> None:
+        await asyncio.sleep(LOCK_TOLD_AFTER)
+        try:
+            await self._tell_locked()
+        except StoreError as error:
+            log.warning("lock not told", error=str(error))
 
     async def _find_claim(self, effect: FindClaim, journey: Journey) -> ClaimChecked:
         claim = await self._db.read(lambda tx: claims.for_id(tx, self._vault, effect.id_number))
@@ -248,6 +270,8 @@ class Doing:
                 await lost.flag(tx, card_id, reported, journey.journey_id, self._stamp())
             if motion is Motion.PRESENT:
                 await ledger.account_dispensed(tx, self.dispensed_before)
+            if Record.OLD_KEPT in effect.records and card_id is not None:
+                await ledger.name_owner(tx, card_id, kept_for)  # a restart in the middle reads no chip in the bin
 
         async def after(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
             if kept_for is not None and place is Place.BIN:

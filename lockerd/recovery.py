@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import structlog
 
-from lockerd.doing import EVENTS, Readers, read_chip, record_taken
+from lockerd.doing import EVENTS, Readers, look_at_chip, record_taken
 from lockerd.errors import DeviceError, StoreError
-from lockerd.model.cards import Claim, ClaimState
+from lockerd.model.cards import Chip, Claim, ClaimState
 from lockerd.model.custody import Fault, Intent, Motion, Observation, Order, Outcome, Place, Result, Sensor, Unit
 from lockerd.motions import Motions, settle
 from lockerd.ports import Mover
@@ -76,6 +76,7 @@ class Recovery:
         self.waiting_for: Unit | None = None
         self.waited_until = 0.0
         self._left: dict[Unit, _State] = {}
+        self._awaits_reader = False  # a card stands before the exit reader, which is silent: tried again, without staff
 
     def disturbed(self) -> bool:
         """Whether a unit answers that is not settled, or in a state that wants rest and that the last try did not leave it in.
@@ -119,6 +120,8 @@ class Recovery:
         except DeviceError as error:
             log.warning("recycler not settled", error=str(error))
         self._left = {unit: _state(seen) for unit in Unit if (seen := self._motions.last(unit)) is not None}
+        if self._awaits_reader:
+            del self._left[Unit.DISPENSER]
         return resume
 
     async def clear(self, unit: Unit, old_card_id: str | None) -> bool:
@@ -137,7 +140,7 @@ class Recovery:
             log.warning("jam not cleared", unit=unit, error=str(error))
             return False
         seen = self._motions.last(unit)
-        if seen is not None:
+        if seen is not None and at_rest:
             self._left[unit] = _state(seen)
         return at_rest
 
@@ -197,11 +200,16 @@ class Recovery:
         loading = order.motion is Motion.STORE and intent.journey_id.startswith("staff:")
         event = STOCKED if loading else EVENTS.get(order.motion)
 
-        async def stocked(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
-            if place is Place.SLOT and intent.card_id is not None and order.slot is not None:
+        async def arrived(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
+            if intent.card_id is None:
+                return
+            if place is Place.SLOT and order.slot is not None:
                 await self._stocking.announce(tx, intent.card_id, order.slot)
+            claim_id = await ledger.claim_of(tx, intent.card_id)
+            if place is Place.BIN and claim_id is not None:
+                await claims.old_card_kept(tx, claim_id)
 
-        await self._db.transaction(lambda tx: settle(tx, intent, outcome, self._stamp(), event=event, after=stocked))
+        await self._db.transaction(lambda tx: settle(tx, intent, outcome, self._stamp(), event=event, after=arrived))
         log.info("intent settled", unit=order.unit, motion=order.motion, result=outcome.result, fault=outcome.fault)
 
     async def _reset_if_needed(self, unit: Unit) -> Observation:
@@ -214,6 +222,7 @@ class Recovery:
     # --- dispenser ---------------------------------------------------------------------------------------------------
 
     async def _rest_dispenser(self) -> bool:
+        self._awaits_reader = False
         seen = await self._reset_if_needed(Unit.DISPENSER)
         if seen.fault is not None or seen.interrupted:
             log.warning("dispenser not fit", fault=seen.fault)
@@ -226,16 +235,20 @@ class Recovery:
             )
             seen = await self._answering(Unit.DISPENSER)
         if seen.place is Place.TRANSPORT:
-            await self._stow_by_chip()
+            read = await look_at_chip(self._readers.exit)
+            if read.silent:
+                log.warning("card waits for the exit reader")
+                self._awaits_reader = True
+                return False
+            await self._stow_by_chip(read.chip)
             seen = await self._answering(Unit.DISPENSER)
         if seen.place is None:
             await self._settle_places(seen)
             seen = await self._answering(Unit.DISPENSER)
         return seen.place is None and seen.fault is None
 
-    async def _stow_by_chip(self) -> None:
-        """A card stands before the exit reader: its chip says whose it is, and so where it goes."""
-        chip = await read_chip(self._readers.exit)
+    async def _stow_by_chip(self, chip: Chip | None) -> None:
+        """A card stands before the exit reader: its chip says whose it is, and so where it goes; None of one that is unreadable."""
 
         async def whose(tx: Transaction) -> tuple[Claim | None, bool]:
             claim = None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from lockerd.doing import Readers, read_chip
-from lockerd.model.cards import HANDED_IN, Chip, Claim, ClaimState
+from lockerd.model.cards import HANDED_IN, Chip, Claim, ClaimState, LostReport
 from lockerd.model.custody import Motion, Place
 from lockerd.model.view import FaultKind
 from lockerd.pickup.guards import chip_is_predecessor
@@ -76,13 +76,17 @@ class Resuming:
         if place is Place.THROAT:
             return Resume(replace(journey, stage=Stage.AWAIT_GIVEN_BACK), (IssueTicket(),))
         keep = Move(Motion.RETAIN, (Record.OLD_KEPT,))
-        reported = await self.db.read(lambda tx: lost.report_of(tx, self.vault, chip))
+        reported = await self.db.read(lambda tx: self._lost(tx, chip, card_id))
         if reported is not None:
             kept = replace(journey, stage=Stage.KEEPING_LOST, lost=reported)
             return Resume(replace(kept, fault=None), (keep,)) if collected else Resume(kept, (IssueTicket(), keep))
         if collected and claim is not None and claim.kind in HANDED_IN:
             return Resume(replace(journey, stage=Stage.KEEPING_OLD, fault=None), (keep,))
         return Resume(journey, (IssueTicket(), Move(Motion.RETURN)))
+
+    async def _lost(self, tx: Transaction, chip: Chip | None, card_id: str) -> LostReport | None:
+        """What says that a card is lost: its chip now, or, when it was read before, the flag."""
+        return await lost.report_of(tx, self.vault, chip) or await lost.flagged(tx, card_id)
 
     async def _name(
         self, tx: Transaction, place: Place, chip: Chip | None, journey_id: str

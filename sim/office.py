@@ -14,7 +14,8 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -256,31 +257,47 @@ def letter_code(claim_id: str) -> str:
     return f"{digits:014}{98 - digits * 100 % 97:02}"
 
 
-def manifest(seed: int, n: int, *, faceless: bool = False) -> list[Json]:
-    """The announcement of the first `n` people's new cards, photo included; `faceless`: photos that show nobody."""
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What of the announced cards is not as usual. `faceless`: photos that show nobody; `damaged`: the people whose old card is
+    damaged, not ended; `templates`: the people whom the office sends its own face template of, by whether it is of the models
+    in the simulator's pack; `photoless`: those of whom there is no photo.
+    """
+
+    faceless: bool = False
+    damaged: frozenset[str] = frozenset()
+    templates: Mapping[str, bool] = field(default_factory=dict)
+    photoless: frozenset[str] = frozenset()
+
+
+def manifest(seed: int, n: int, announcement: Announcement = Announcement()) -> list[Json]:
+    """The announcement of the first `n` people's new cards, photo included."""
     import numpy as np
 
     from sim.faces import Person, draw_frame, draw_portrait, encode
+    from sim.office_templates import template
     from sim.people import population
 
     items: list[Json] = []
     for citizen in population(seed, n):
         rng = np.random.default_rng(citizen.face_seed)
+        faceless, who = announcement.faceless, citizen.person_id
         drawn = draw_frame(None, rng) if faceless else draw_portrait(Person.from_seed(citizen.face_seed), rng)
-        photo = encode(drawn)
+        photo = b"" if who in announcement.photoless else encode(drawn)
         card = citizen.new_card
-        items.append(
-            {
-                "claim_id": card.card_id,
-                "kind": citizen.kind,
-                "name": card.name,
-                "id_number": card.id_number,
-                "valid_from": card.valid_from,
-                "valid_to": card.valid_to,
-                "phone": citizen.phone,
-                "photo": base64.b64encode(photo).decode("ascii"),
-            }
-        )
+        item: Json = {
+            "claim_id": card.card_id,
+            "kind": "damaged" if who in announcement.damaged else citizen.kind,
+            "name": card.name,
+            "id_number": card.id_number,
+            "valid_from": card.valid_from,
+            "valid_to": card.valid_to,
+            "phone": citizen.phone,
+            "photo": base64.b64encode(photo).decode("ascii"),
+        }
+        if who in announcement.templates:
+            item["template"] = template(citizen.face_seed, ours=announcement.templates[who])
+        items.append(item)
     return items
 
 
@@ -289,9 +306,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="folder of the office's database")
     parser.add_argument("--listen", required=True, metavar="HOST:PORT")
     parser.add_argument("--faceless", action="store_true", help="announce photos that show nobody")
+    for flag, whom in (
+        ("--damaged", "whose old card is damaged"),
+        ("--template", "of whom the office sends its own face template"),
+        ("--foreign-template", "of whom it sends one of other models"),
+        ("--photoless", "of whom there is no photo"),
+    ):
+        parser.add_argument(flag, nargs="*", default=[], metavar="PERSON", help=whom)
     parser.add_argument("--seed", type=int, required=True, help="whose cards are announced at the first start")
     parser.add_argument(
         "--people", type=int, default=PEOPLE, metavar="N", help="how many (default %(default)s; 0: none)"
+    )
+
+
+def announcement(arguments: argparse.Namespace) -> Announcement:
+    """What the arguments ask for."""
+    return Announcement(
+        faceless=arguments.faceless,
+        damaged=frozenset(arguments.damaged),
+        templates=dict.fromkeys(arguments.template, True) | dict.fromkeys(arguments.foreign_template, False),
+        photoless=frozenset(arguments.photoless),
     )
 
 
@@ -299,7 +333,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the office; returns the exit status."""
     with Books(arguments.state) as books:
         if arguments.people and not books.announced():
-            books.announce(manifest(arguments.seed, arguments.people, faceless=arguments.faceless))
+            books.announce(manifest(arguments.seed, arguments.people, announcement(arguments)))
         asyncio.run(serve("office", Office(books, time.time, time.monotonic).app(), arguments.listen))
     return 0
 

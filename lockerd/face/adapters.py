@@ -207,7 +207,7 @@ Candidates = tuple[Floats, Floats, Floats]
 def _faces(strides: Sequence[Candidates], scale: float) -> list[Face]:
     """The faces of all candidates after non-maximum suppression, best first; `scale` is input by picture."""
     scores, boxes, marks = (np.concatenate(parts) for parts in zip(*strides, strict=True))
-    sound = np.isfinite(boxes).all(axis=1) & np.isfinite(marks).all(axis=1)
+    sound = np.isfinite(boxes).all(axis=1) & np.isfinite(marks).all(axis=1) & (boxes[:, :2] < boxes[:, 2:]).all(axis=1)
     shrink = np.float32(scale)
     boxes, marks = (boxes / shrink).astype(np.float32), (marks / shrink).reshape(-1, 5, 2).astype(np.float32)
     rest = np.flatnonzero(sound)

@@ -25,7 +25,16 @@ from lockerd.face.adapters import (
     open_models,
     surroundings,
 )
-from lockerd.face.gates import eye_distance, gate_crop, gate_geometry, one_face, reference_gates, turn
+from lockerd.face.gates import (
+    PASSER_BY,
+    eye_distance,
+    gate_crop,
+    gate_geometry,
+    one_face,
+    reference_gates,
+    turn,
+    width,
+)
 from lockerd.face.pack import Gates, Pack
 from lockerd.face.picture import Picture, checked, decode
 from lockerd.model.identity import Enrolment, FaceReason, FaceTemplate, ReferenceKind
@@ -33,7 +42,7 @@ from lockerd.model.identity import Enrolment, FaceReason, FaceTemplate, Referenc
 WARM_UP = 8
 _GOLDEN_COSINE = 0.98
 _NEAR = 1.5  # times a face's box, where it is looked for in the next frame
-_NEAR_SIZE = (160, 160)  # pixels of the detector's input for that
+_NEAR_SIZE = (128, 128)  # pixels of the detector's input for that
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +72,8 @@ class Pipeline:
     gates_live: Gates
     gates_reference: Gates
     inputs: Inputs
+    search_size: tuple[int, int]
+    least_face: float
     choose: Callable[[Picture, Sequence[Face]], Face | FaceReason] = one_face
 
     def look(
@@ -71,13 +82,15 @@ class Pipeline:
         """The one face in a picture, or why it cannot be compared; never raises for any picture.
 
         With `live` the pack's liveness models, where it has them, look too. With `near`, the face's box in the frame
-        before, it is looked for around there first, and in the whole picture only if it is not there.
+        before, it is looked for around there first, and other faces in the rest of the picture, shrunk; only if it is not
+        there is the picture searched whole as without.
         """
         usable = checked(picture)
         if isinstance(usable, FaceReason):
             return usable
         faces = self.around(usable, near) if near is not None else []
-        face = self.choose(usable, faces or self.detect(usable))
+        faces = faces + self.beside(usable, faces) if faces else self.detect(usable)
+        face = self.choose(usable, faces)
         if isinstance(face, FaceReason):
             return face
         reason = gate_geometry(face, gates)
@@ -102,6 +115,22 @@ class Pipeline:
             for face in self.detect(picture[top:bottom, left:right], _NEAR_SIZE)
         ]
 
+    def beside(self, picture: Picture, faces: Sequence[Face]) -> list[Face]:
+        """The other faces in a picture that are wide enough to count beside `faces`, with landmarks that are coarse.
+
+        The picture is shrunk as far as the detector still finds a face of `PASSER_BY` times the widest's width.
+        """
+        wanted = self.least_face / (PASSER_BY * max(1.0, *(width(face) for face in faces)))
+        most = min(self.search_size[0] / picture.shape[1], self.search_size[1] / picture.shape[0])
+        scale = min(wanted, most)
+        size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+        shrunk: Picture = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]  # uint8 in, uint8 out
+        found = (
+            Face(face.box / np.float32(scale), face.landmarks / np.float32(scale), face.score)
+            for face in self.detect(shrunk, size)
+        )
+        return [other for other in found if not any(_covers(face.box, other.box) for face in faces)]
+
     def enrol(self, data: bytes, kind: ReferenceKind = ReferenceKind.PHOTO) -> Enrolment:
         """The template of the one face in a JPEG or PNG file, or why there is none; never raises."""
         picture = decode(data)
@@ -114,6 +143,12 @@ class Pipeline:
         template = FaceTemplate(self.model_id, seen.vector.astype("<f4").tobytes(), kind)
         seen.vector.fill(0.0)
         return Enrolment(template, FaceReason.MATCH)
+
+
+def _covers(box: Floats, other: Floats) -> bool:
+    """Whether the middle of another box lies in a box."""
+    middle = (other[:2] + other[2:]) / 2
+    return bool((box[:2] <= middle).all() and (middle <= box[2:]).all())
 
 
 def open_pipeline(pack: Pack, threads: int = 1) -> Pipeline:
@@ -131,6 +166,8 @@ def open_pipeline(pack: Pack, threads: int = 1) -> Pipeline:
         gates_live=pack.manifest.gates_live,
         gates_reference=pack.manifest.gates_reference,
         inputs=inputs,
+        search_size=pack.model("detector").input_size,
+        least_face=pack.model("detector").least_face,
     )
 
 

@@ -14,7 +14,6 @@ from lockerd.face.pipeline import Sighting, cosine, fused
 from lockerd.model.identity import FaceReason, FaceVerdict, Presence
 
 _SAME_TRACK = 0.2  # least overlap of a face's boxes in neighbouring frames
-WHOLE_EVERY = 0.3  # seconds between searches of a whole frame: so soon is somebody else beside the face seen
 _MISSES = 8  # frames without a usable face after which a track has ended
 _CLOSER = 1.25  # times the eye distance before
 _TURNED = 0.15  # eye distances that the nose tip moves sideways
@@ -89,19 +88,15 @@ class Transaction:
     _box: Floats | None = None
     _began: float = 0.0
     _missed: int = 0
-    _searched: float = float("-inf")
 
     def near(self, now: float) -> Floats | None:
         """Where to look in the next frame: around the track's last face; None where the whole frame is due.
 
-        The frame that completes a track is searched whole: nobody else is beside the face then. A challenge is measured by
-        frames that are looked at alike.
+        The frame that completes a track is searched whole, at the size at which a track begins. A challenge is measured
+        by frames that are looked at alike.
         """
         enough = len(self._sightings) + 1 >= self.frames and now - self._began >= self.span
-        if self._box is not None and now - self._searched < WHOLE_EVERY and (self.asking or not enough):
-            return self._box
-        self._searched = now
-        return None
+        return None if enough and not self.asking else self._box
 
     def add(self, seen: Sighting | FaceReason, now: float) -> Decision | None:
         """Take the newest frame's outcome; the decision once there is enough."""

@@ -128,12 +128,12 @@ class Ways:
 class View:
     """One page and all it needs. Personal data appears masked only.
 
-    `seconds_left` is the time until the page gives up, None where it waits for ever; `attempts_left` counts remaining tries
-    of this page; `masked_name` and `masked_number` are for CONFIRM; `ticket` names the counter's ticket; `warn` is True in
-    the last 20 s before a time-out (WCAG 2.2.1), when the page offers more time. `number_allowed` is False where only the card
-    itself will do, `no_code_allowed` where the pickup code is always wanted. `for_other` says that somebody collects another's
-    card; `wanted` is what a card asks for, where more is needed than was shown. `hand_in` says on DONE that a lost card that was
-    found can be handed in, on OLD_CARD that it is being.
+    `seconds_left` is the time until the page gives up, None where it waits for ever; `attempts_left` counts remaining tries of
+    this page; `masked_name` and `masked_number` are for CONFIRM; `ticket` names the counter's ticket; `warn` is True in the
+    last 20 s before a time-out (WCAG 2.2.1), when the page offers more time. `number_allowed` is False where only the card
+    itself will do, `no_code_allowed` where the pickup code is always wanted. `damaged` says that the old card need not be
+    readable, `for_other` that somebody collects another's card; `wanted` is what a card asks for, where more is needed than was
+    shown. `hand_in` says on DONE that a lost card that was found can be handed in, on OLD_CARD that it is being.
     """
 
     screen: Screen
@@ -148,6 +148,7 @@ class View:
     masked_name: str = ""
     masked_number: str = ""
     renewal: bool = False
+    damaged: bool = False
     for_other: bool = False
     wanted: tuple[Evidence, ...] = ()
     hand_in: bool = False

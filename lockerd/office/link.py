@@ -263,9 +263,7 @@ class OfficeLink:
         pending = await self._outbox.pending(most)
         if not pending:
             self._status = replace(self._status, backlog=0)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.idle):
-                    await self._more.wait()
+            await self._until_more()
             return
         first, last = pending[0][0], pending[-1][0]
         receipt = await exchange.send(batch([event for _, event in pending]))
@@ -287,6 +285,14 @@ class OfficeLink:
             await self._look()
         else:
             self._status = replace(self._status, backlog=last - receipt.acked, acked=receipt.acked)
+            if receipt.acked == last:
+                await self._until_more()
+
+    async def _until_more(self) -> None:
+        """Until there is something new, or it is time to look unasked."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.idle):
+                await self._more.wait()
 
     async def _follow(self, acked: int, first: int) -> None:
         """Go where the office is: forward, or back when it lost what it once acknowledged."""

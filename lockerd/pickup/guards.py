@@ -278,11 +278,14 @@ def count_face(journey: Journey, _event: Event) -> Journey:
 
 
 def is_predecessor(journey: Journey, event: Event) -> bool:
-    """The card in escrow is the claim's predecessor: by its chip, or, where it was damaged, one that no longer tells."""
+    """The card in escrow is the claim's predecessor: by its chip, or, where it was damaged, one whose chip no longer tells.
+
+    A reader that does not answer knows of no card that it is damaged.
+    """
     if not isinstance(event, ChipRead):
         return False
     damaged = journey.claim is not None and journey.claim.kind is ClaimKind.DAMAGED
-    return chip_is_predecessor(event.chip, journey.claim) or (damaged and event.chip is None)
+    return chip_is_predecessor(event.chip, journey.claim) or (damaged and event.chip is None and not event.silent)
 
 
 def is_new_card(journey: Journey, event: Event) -> bool:

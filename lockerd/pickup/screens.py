@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lockerd.model.cards import HANDED_IN, masked_name, masked_number
+from lockerd.model.cards import HANDED_IN, ClaimKind, masked_name, masked_number
 from lockerd.model.custody import Place
 from lockerd.model.policy import Relation
 from lockerd.model.view import FaultKind, Notice, Progress, Screen, View, Ways, Whereabouts
@@ -135,6 +135,7 @@ def view_of(
         masked_name=masked_name(person.name) if person else "",
         masked_number=masked_number(person.id_number) if person else "",
         renewal=journey.claim is not None and journey.claim.kind in HANDED_IN,
+        damaged=journey.claim is not None and journey.claim.kind is ClaimKind.DAMAGED,
         for_other=journey.collector.relation is not Relation.OWNER,
         wanted=journey.wanted if journey.fault is FaultKind.MORE_NEEDED else (),
         hand_in=hand_in,

@@ -230,12 +230,13 @@ class MotionEnded:
 
 @dataclass(frozen=True, slots=True)
 class ChipRead:
-    """The reader behind a throat or gate answered; None is an unreadable card or a silent reader.
+    """The reader behind a throat or gate was asked; None is a card whose chip does not tell, or, with `silent`, no answer.
 
     `lost` says that the card at the throat was reported lost.
     """
 
     chip: Chip | None = field(repr=False)
+    silent: bool = False
     lost: LostReport | None = None
 
 

@@ -249,6 +249,11 @@ async def claim_of(tx: Transaction, card_id: str) -> str | None:
     return (await rows.card(tx, card_id)).claim_id
 
 
+async def name_owner(tx: Transaction, card_id: str, claim_id: str | None) -> None:
+    """An old card's chip told which claim it makes way for, None for nobody's that is known; until then it is the visitor's."""
+    await tx.execute("UPDATE card SET claim_id = ? WHERE card_id = ? AND role = 'old'", (claim_id, card_id))
+
+
 async def cards_at(tx: Transaction, *places: Place) -> list[CardAt]:
     """The cards recorded at any of `places`, by card id."""
     found = await tx.all(

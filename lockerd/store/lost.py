@@ -45,15 +45,17 @@ async def report_of(tx: Transaction, vault: Vault, chip: Chip | None) -> LostRep
     return LostReport(claim.claim_id, claim_id) if claim and claim.kind is ClaimKind.REPLACEMENT else None
 
 
-async def flag(tx: Transaction, card_id: str, lost: LostReport, journey_id: str, stamp: Stamp) -> None:
-    """Mark an old card of the ledger as one that was reported lost, of its owner's claim where that is known.
+async def flagged(tx: Transaction, card_id: str) -> LostReport | None:
+    """What said that an old card of the ledger is lost, when its chip was read; None for another card."""
+    row = await tx.one("SELECT lost_report, claim_id FROM card WHERE card_id = ?", (card_id,))
+    return None if row is None or row["lost_report"] is None else LostReport(row["lost_report"], row["claim_id"])
 
-    Told once to the office (lockerd.old.reported_lost).
-    """
+
+async def flag(tx: Transaction, card_id: str, lost: LostReport, journey_id: str, stamp: Stamp) -> None:
+    """Mark an old card of the ledger as one that was reported lost, and tell the office once (lockerd.old.reported_lost)."""
     flagged = await tx.one(
-        "UPDATE card SET lost_report = ?, claim_id = coalesce(?, claim_id)"
-        " WHERE card_id = ? AND lost_report IS NULL RETURNING claim_id",
-        (lost.report_id, lost.claim_id, card_id),
+        "UPDATE card SET lost_report = ? WHERE card_id = ? AND lost_report IS NULL RETURNING 1",
+        (lost.report_id, card_id),
     )
     if flagged is None:
         return

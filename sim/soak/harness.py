@@ -17,23 +17,27 @@ from lockerd.devices.bus import DeviceRefused, DeviceSilent, LineStatistics, Lin
 from lockerd.drivers import READERS, Drivers
 from lockerd.errors import FaceUnavailable, LinkError, LockerError
 from lockerd.face.verifier import FaceStatus
+from lockerd.model.custody import Place
 from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, FaceVerdict, ReferenceKind
 from lockerd.model.polling import Pace
+from lockerd.model.staffing import Finding, Grounds
 from lockerd.model.view import Action, Progress, Tap, View
 from lockerd.office.exchange import Raw
 from sim.assembly import CAMERA, Machine
 from sim.soak.broken import innermost, named
-from sim.soak.door import Loaded, Page, Pulse, Refused
+from sim.soak.door import Blocked, Doubt, Loaded, Page, Pulse, Refused
 from sim.soak.office import Office
-from sim.soak.reaping import reaped
+from sim.soak.reaping import inside, reaped
 from sim.soak.seams import Connection, DiskFault, Fetch, KeptDisk, Seams, cheap_hash
 from sim.soak.senses import Clock, Sight, recognised
 from sim.soak.wires import BusLine, NoAnswer, Noise, NotAccepted, ReaderLine
-from sim.virtual_time import FAMILY, Family, VirtualLoop
+from sim.virtual_time import Family, VirtualLoop
 
 T = TypeVar("T")
 
-PACE = Pace(idle=600.0, watched=1.0, moving=0.5, reported=60.0)  # rarer than in the street: most looks find nothing new
+# rarer than in the street: most looks find nothing new
+PACE = Pace(idle=900.0, watched=2.0, moving=1.0, reported=60.0, kept=900.0)
+OFFICE_SECONDS = 4.0  # until it has answered: a slow network, on which events wait for each other and travel together
 RESTART_SECONDS = 10.0  # until the service manager starts a daemon again that ended by itself
 MODEL = "memory"
 KEY = bytes(range(32))
@@ -155,7 +159,7 @@ class MemoryTransport:
     async def request(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Raw:
         """One request, to the end."""
         await self._seams.cross()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(OFFICE_SECONDS)
         status, answer = await self._office.request(method, url, body, headers)
         await self._seams.cross()
         return Raw(status, answer)
@@ -183,9 +187,7 @@ class Daemon:
         self.noise = Noise(Random(random.random()))
         self.page: Page | None = None
         self.starts = 0
-        self.on_hash: Callable[[bytes], None] = lambda _secret: (
-            None
-        )  # told of each secret that is hashed to be compared
+        self.on_hash: Callable[[bytes], None] = lambda _: None  # told of each secret that is hashed to be compared
         self.failures: list[str] = []  # ends of the daemon that nobody caused
         self.on_broken: Callable[[BaseException], None] = lambda _error: None  # told of an end that no daemon may have
         self._office = office
@@ -229,7 +231,7 @@ class Daemon:
                 self._off.clear()
                 self.seams.begin()
                 self.starts += 1
-                life = self._inside(self._life())
+                life = inside(self.loop, self._family, self._life())
                 off = asyncio.ensure_future(self._off.wait())
                 await asyncio.wait((life, off), return_when=asyncio.FIRST_COMPLETED)
                 off.cancel()
@@ -265,16 +267,6 @@ class Daemon:
         await reaped(self._family)
         self._family = Family()
         self._kept.come_back()
-
-    def _inside(self, work: Awaitable[T]) -> asyncio.Task[T]:
-        """A task that ends with the daemon."""
-
-        async def wrapped() -> T:
-            return await work
-
-        context = copy_context()
-        context.run(FAMILY.set, self._family)
-        return self.loop.create_task(wrapped(), context=context)
 
     def _drivers(self) -> Drivers:
         @asynccontextmanager
@@ -344,7 +336,7 @@ class Daemon:
     async def _staff(self, work: Callable[[app.Assembled], Awaitable[T]]) -> T:
         if self._machine is None or self.seams.dead:
             raise Refused("the machine is off")
-        task = self._inside(work(self._machine))
+        task = inside(self.loop, self._family, work(self._machine))
         await asyncio.wait((task,))
         if task.cancelled():
             raise Refused("the machine went off")
@@ -371,11 +363,26 @@ class Daemon:
 
     async def empty_bin(self, staff: str, counted: int) -> int:
         """See `Door`."""
+        return (await self._staff(lambda machine: machine.maintenance.empty_bin(staff, counted))).expected
 
-        async def work(machine: app.Assembled) -> int:
-            return (await machine.maintenance.empty_bin(staff, counted)).expected
+    async def empty_retract(self, staff: str, counted: int) -> int:
+        """See `Door`."""
+        return (await self._staff(lambda machine: machine.desk.empty_retract(staff, counted))).expected
 
-        return await self._staff(work)
+    async def open_matters(self) -> tuple[tuple[Doubt, ...], tuple[Blocked, ...]]:
+        """See `Door`."""
+        matters = await self._staff(lambda machine: machine.desk.open_matters())
+        doubts = (Doubt(one.card_id, one.role, one.slot, one.found_by) for one in matters.doubtful)
+        return tuple(doubts), tuple(Blocked(one.slot, one.reason, one.card_id) for one in matters.blocked)
+
+    async def find(self, staff: str, card: str, place: str, slot: int | None) -> str:
+        """See `Door`."""
+        finding = Finding(card, Place(place), slot, Grounds.SEEN)
+        return (await self._staff(lambda machine: machine.desk.find(staff, finding))).value
+
+    async def unblock(self, staff: str, slot: int) -> None:
+        """See `Door`."""
+        await self._staff(lambda machine: machine.desk.unblock(staff, slot))
 
 
 def _page(view: View) -> Page:

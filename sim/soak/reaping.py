@@ -1,10 +1,26 @@
-"""The end of a daemon that is cut off: none of its tasks is left."""
+"""The tasks of a daemon: born in one family, and none is left when it is cut off."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
+from contextvars import copy_context
+from typing import TypeVar
 
-from sim.virtual_time import Family, name_of
+from sim.virtual_time import FAMILY, Family, name_of
+
+T = TypeVar("T")
+
+
+def inside(loop: asyncio.AbstractEventLoop, family: Family, work: Awaitable[T]) -> asyncio.Task[T]:
+    """A task that ends with the daemon."""
+
+    async def wrapped() -> T:
+        return await work
+
+    context = copy_context()
+    context.run(FAMILY.set, family)
+    return loop.create_task(wrapped(), context=context)
 
 
 async def reaped(family: Family) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import resource
 import shutil
 import sys
@@ -18,8 +19,9 @@ from typing import Any
 from sim.soak.broken import last_lines, named, whose
 from sim.soak.checker import Checker
 from sim.soak.citizens import ABSENT_MINDED, CONFUSED, GUESSER, HONEST, QUICK, SLOW, Temper, Visit
+from sim.soak.custody import Custody
 from sim.soak.fire import Fire
-from sim.soak.item import VISIT, Item
+from sim.soak.item import CUSTODY, VISIT, Item
 from sim.soak.months import Month, Months
 from sim.soak.script import Script, until
 from sim.soak.staff import Staff
@@ -30,8 +32,11 @@ from sim.world import Impossible, Place
 DAY = 86400.0
 DATABASE = "lockerd.db"
 ROUND_SECONDS = DAY
+CLOSING_LOOKS, CLOSING_SECONDS = 12, 600.0
+CUSTODY_SECONDS = 4 * 3600.0  # on average
 OUT_OF_SERVICE_SECONDS = 1800.0
 AGAIN_SECONDS = 4 * 3600.0
+_FULL_EVERY = 8  # visits; each move and each event is compared when it is written
 CROWDS = {
     "town": {
         "honest": 43,
@@ -93,11 +98,13 @@ class Year:
         self._script = script
         self._schedule = Random(f"{seed}:visits")
         self._staff = Staff(stage, Random(f"{seed}:staff"), checker)
+        self.custody = Custody(stage, checker, self._staff)
         self.fire = Fire(stage, seed, checker, setting.faults, script)
         self.pickups = 0
         self.counts: dict[str, int] = {}
         self._floor = asyncio.Lock()
         self._came: dict[str, float] = {}
+        self._visited = 0
 
     async def run(self, end: float) -> None:
         """Until that virtual second, or the first violation."""
@@ -106,6 +113,7 @@ class Year:
                 group.create_task(self._staff_life()),
                 group.create_task(self._visits()),
                 group.create_task(self._on_call()),
+                group.create_task(self._custody()),
                 group.create_task(self.fire.run()),
             ]
             with suppress(TimeoutError):
@@ -113,6 +121,25 @@ class Year:
                     await self._checker.violated.wait()
             for task in tasks:
                 task.cancel()
+
+    async def close(self) -> None:
+        """No fault burns any more: the office hears of everything, and all ledgers are compared once more."""
+        checker = self._checker
+        for _ in range(CLOSING_LOOKS):
+            self.fire.put_out()
+            self._stage.power_on()
+            self._staff.mend()
+            await self._staff.settle()
+            seen, checker.full_wanted = checker.full_checks, True
+            self._stage.office.announce(
+                {"claim_id": "last"}
+            )  # makes the daemon write once more, so that the checker looks
+            await asyncio.sleep(CLOSING_SECONDS)
+            if checker.violations or (checker.full_checks > seen and not checker.untold and not checker.office.news):
+                return
+        checker.wrong(
+            f"{CLOSING_LOOKS * CLOSING_SECONDS / 60:.0f} minutes after the last fault the ledgers do not come to rest"
+        )
 
     async def _staff_life(self) -> None:
         await asyncio.sleep(30.0)
@@ -145,8 +172,26 @@ class Year:
                     await self._staff.settle()
                 still = 0.0
 
+    async def _custody(self) -> None:
+        """Two of the staff look at what only people can end."""
+        kept = self._script.kept(CUSTODY)
+        schedule = Random(f"{self._seed}:custody")
+        for number in itertools.count():
+            if kept is None:
+                await asyncio.sleep(schedule.expovariate(1 / CUSTODY_SECONDS))
+            elif number < len(kept):
+                await until(kept[number].at)
+            else:
+                return
+            async with self._floor:
+                item = kept[number] if kept is not None else Item(asyncio.get_running_loop().time(), CUSTODY, number)
+                self._script.played.append(item)
+                self._count("two of the staff come")
+                await self.custody.visit(item.random(self._seed))
+            self._checker.full_wanted = True
+
     async def _visits(self) -> None:
-        kept = self._script.kept(visits=True)
+        kept = self._script.kept(VISIT)
         if kept is not None:
             for item in kept:
                 await until(item.at)
@@ -194,7 +239,9 @@ class Year:
         await visit.run()
         self._came[item.who] = asyncio.get_running_loop().time()
         self.pickups += visit.took
-        self._checker.full_wanted = True
+        self._visited += 1
+        if self._visited % _FULL_EVERY == 0:
+            self._checker.full_wanted = True
         await asyncio.sleep(random.uniform(5.0, 60.0))
 
     def _temper(self, item: Item) -> Temper:
@@ -263,6 +310,8 @@ class _Run:
             self.months = months.months
             measuring = asyncio.create_task(months.run())
             await self.year.run(end)
+            if not checker.violations:
+                await self.year.close()
             measuring.cancel()
             for text in stage.office.wrong:
                 checker.wrong(text)
@@ -276,7 +325,8 @@ class _Run:
         """What became of it."""
         checker, daemon = self.checker, self.stage.daemon if self.stage else None
         first = checker.violations[0] if checker.violations else None
-        kinds = [self.year.fire.counts, self.year.counts] if self.year else []
+        kinds = [checker.decisions.counts]
+        kinds += [self.year.fire.counts, self.year.counts, self.year.custody.counts] if self.year else []
         kinds += [daemon.noise.counts] if daemon else []
         return Report(
             seed=self.seed,

@@ -108,7 +108,12 @@ def test_what_is_in_hand_is_recorded_on_a_full_disk_and_the_machine_says_so(
 
     _fill(filler)
     answers = []
-    _until("the ballast is released", lambda: answers.append(_try_to_log_in(place)) or not ballast.exists())
+
+    def released() -> bool:
+        answers.append(_try_to_log_in(place))
+        return not ballast.exists()
+
+    _until("the ballast is released", released)
     assert set(answers) == {403}, "each was recorded"
     _fill(filler.with_name("more"))
     _until("/readyz names the disk", lambda: _disk(place) == "fail")

@@ -33,7 +33,7 @@ NUMBER = "990101199003071237"
 LETTER = "0427123404271245"
 TICKET = "A-0427"
 BOTH = (Whereabouts.NEW_SAFE_INSIDE, Whereabouts.OLD_WITH_YOU)
-MASKED = {"masked_name": "欧阳*明", "masked_number": "9901**********1237"}
+CONFIRM = View(Screen.CONFIRM, masked_name="欧阳*明", masked_number="9901**********1237")
 VIEWS: dict[str, View] = {
     "1-code": View(Screen.CODE),
     "1-code-wrong": View(Screen.CODE, notice=Notice.CODE_WRONG, attempts_left=4),
@@ -57,8 +57,8 @@ VIEWS: dict[str, View] = {
     "3-fingerprint-retry": View(Screen.FINGERPRINT, notice=Notice.FINGER_RETRY, attempts_left=2),
     "3-review": View(Screen.REVIEW),
     "3-review-asked": View(Screen.REVIEW, progress=Progress.REVIEWING),
-    "4-confirm": View(Screen.CONFIRM, renewal=True, **MASKED),
-    "4-confirm-other": View(Screen.CONFIRM, renewal=True, for_other=True, **MASKED),
+    "4-confirm": replace(CONFIRM, renewal=True),
+    "4-confirm-other": replace(CONFIRM, renewal=True, for_other=True),
     "5-old-card": View(Screen.OLD_CARD, renewal=True),
     "5-old-card-not-yours": View(Screen.OLD_CARD, Progress.RETURNING_OLD_CARD, Notice.OLD_CARD_NOT_YOURS, renewal=True),
     "5-old-card-again": View(Screen.OLD_CARD, notice=Notice.OLD_CARD_NOT_YOURS, renewal=True),
@@ -67,7 +67,7 @@ VIEWS: dict[str, View] = {
     "5-old-card-reading": View(Screen.OLD_CARD, renewal=True, progress=Progress.READING_OLD_CARD),
     "6-take-fetching": View(Screen.TAKE, renewal=True, progress=Progress.FETCHING),
     "6-take": View(Screen.TAKE, seconds_left=45),
-    "4-confirm-warn": View(Screen.CONFIRM, warn=True, seconds_left=20, **MASKED),
+    "4-confirm-warn": replace(CONFIRM, warn=True, seconds_left=20),
     "6-take-warn": View(Screen.TAKE, renewal=True, seconds_left=20, warn=True),
     "7-done": View(Screen.DONE, renewal=True),
     "7-done-keeping": View(Screen.DONE, progress=Progress.FINISHING, renewal=True),
@@ -410,7 +410,7 @@ async def test_the_page_comes_back_after_a_restart_of_the_daemon(chromium: Brows
     assert "1234" not in await page.locator("#page").inner_text()
     await page.screenshot(path=folder("1920x1080") / "one-moment.png")
     port = int(locker.address.rsplit(":", 1)[1])
-    async with machine(View(Screen.CONFIRM, renewal=True, **MASKED), boot="boot-2", port=port) as again:
+    async with machine(replace(CONFIRM, renewal=True), boot="boot-2", port=port) as again:
         await expect(page.locator('[data-action="confirm"]')).to_be_visible()
         await expect(page.locator("#moment")).to_be_hidden()
         stale = json.dumps({"boot": "boot-1", "seq": 1, "action": "confirm", "value": ""})
@@ -454,6 +454,6 @@ async def test_the_preview_runs_on_through_prompts_and_ends_with_the_page(chromi
         await shown(page, locker.views)
         await settle(page)
         await expect(picture).to_have_js_property("marked", True)  # the very same element, still streaming
-        locker.views.publish(View(Screen.CONFIRM, **MASKED))
+        locker.views.publish(CONFIRM)
         await shown(page, locker.views)
         await expect(page.locator("img")).to_have_count(0)

@@ -1,5 +1,10 @@
 """The bought dispenser's driver against its model: one fault, what the driver must conclude, what physically happened."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from firmware_protocol.crt import Command, Move, Request
@@ -63,8 +68,14 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("motion", "fault", "concluded", "place"), TABLE, ids=lambda v: getattr(v, "__name__", None))
-def test_table(motion, fault, concluded, place, tmp_path):
-    async def story():
+def test_table(
+    motion: Motion,
+    fault: Callable[[Bench], None],
+    concluded: tuple[Result, Fault | None],
+    place: Place | None,
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
         async with Bench(tmp_path).running() as bench:
             await bench.bring("B", ORIGIN[motion])
             bench.motion = motion
@@ -78,16 +89,16 @@ def test_table(motion, fault, concluded, place, tmp_path):
     in_jumping_time(story)
 
 
-def test_table_covers_every_ending():
+def test_table_covers_every_ending() -> None:
     assert {concluded[0] for _, _, concluded, _ in TABLE} == set(Result)
 
 
-def test_a_move_is_sent_once_whatever_happens(tmp_path):
-    async def story():
+def test_a_move_is_sent_once_whatever_happens(tmp_path: Path) -> None:
+    async def story() -> None:
         async with Bench(tmp_path).running() as bench:
             sent = []
 
-            def hear(data):
+            def hear(data: bytes) -> bytes:
                 sent.extend([data] if is_move(data) else [])
                 return b"" if is_move(data) else data
 
@@ -109,10 +120,12 @@ def test_a_move_is_sent_once_whatever_happens(tmp_path):
         (Motion.PRESENT, Place.EXIT, (F, Fault.NO_CARD)),
     ],
 )
-def test_a_move_that_would_feed_another_card_is_not_sent(motion, place, concluded, tmp_path):
+def test_a_move_that_would_feed_another_card_is_not_sent(
+    motion: Motion, place: Place, concluded: tuple[Result, Fault | None], tmp_path: Path
+) -> None:
     """With an empty channel every move takes a card out of the slot at the picker."""
 
-    async def story():
+    async def story() -> None:
         async with Bench(tmp_path).running() as bench:
             await bench.bring("B", place)
             bench.device.hear = lambda data: pytest.fail("sent") if is_move(data) else data
@@ -122,10 +135,10 @@ def test_a_move_that_would_feed_another_card_is_not_sent(motion, place, conclude
     in_jumping_time(story)
 
 
-def test_a_card_fed_in_place_of_the_taken_one_is_in_doubt(tmp_path):
+def test_a_card_fed_in_place_of_the_taken_one_is_in_doubt(tmp_path: Path) -> None:
     """RETRACT with a loaded slot at the picker: the hand takes the card, the rollers fetch a stranger's."""
 
-    async def story():
+    async def story() -> None:
         async with Bench(tmp_path).running() as bench:
             await bench.bring("B", Place.EXIT)
             bench.world.aligned = 2
@@ -138,8 +151,8 @@ def test_a_card_fed_in_place_of_the_taken_one_is_in_doubt(tmp_path):
 
 
 @pytest.mark.parametrize("place", [Place.TRANSPORT, Place.EXIT])
-def test_the_carousel_is_not_turned_while_a_card_is_in_the_channel(place, tmp_path):
-    async def story():
+def test_the_carousel_is_not_turned_while_a_card_is_in_the_channel(place: Place, tmp_path: Path) -> None:
+    async def story() -> None:
         async with Bench(tmp_path).running() as bench:
             await bench.bring("B", place)
             for motion in (Motion.ALIGN, Motion.PICK):
@@ -150,10 +163,10 @@ def test_the_carousel_is_not_turned_while_a_card_is_in_the_channel(place, tmp_pa
     in_jumping_time(story)
 
 
-def test_a_card_that_may_be_the_one_in_the_channel_is_in_doubt(tmp_path):
+def test_a_card_that_may_be_the_one_in_the_channel_is_in_doubt(tmp_path: Path) -> None:
     """The slot is empty and a card stands in the channel: picked by whatever, or another's; only its chip tells."""
 
-    async def story():
+    async def story() -> None:
         async with Bench(tmp_path).running() as bench:
             await bench.bring("B", Place.TRANSPORT)
             outcome = await bench.make(Motion.PICK, 1)
@@ -162,14 +175,14 @@ def test_a_card_that_may_be_the_one_in_the_channel_is_in_doubt(tmp_path):
     in_jumping_time(story)
 
 
-def test_one_answer_is_not_believed_though_its_check_holds(tmp_path):
+def test_one_answer_is_not_believed_though_its_check_holds(tmp_path: Path) -> None:
     """Two bits of the status turned alike: a card at the gate (31 for 30) behind an XOR that does not see it."""
 
-    async def story():
+    async def story() -> None:
         async with Bench(tmp_path).running() as bench:
-            told = []
+            told: list[bytes] = []
 
-            def say(data):
+            def say(data: bytes) -> bytes:
                 if len(data) > 12 and data[5] == 0x31 and not told:
                     told.append(data)
                     return data[:7] + bytes([data[7] ^ 1]) + data[8:-3] + bytes([data[-3] ^ 1]) + data[-2:]
@@ -182,8 +195,8 @@ def test_one_answer_is_not_believed_though_its_check_holds(tmp_path):
     in_jumping_time(story)
 
 
-def test_an_empty_slot_needs_no_motion(tmp_path):
-    async def story():
+def test_an_empty_slot_needs_no_motion(tmp_path: Path) -> None:
+    async def story() -> None:
         async with Bench(tmp_path).running() as bench:
             outcome = await bench.make(Motion.PICK, 5)
             assert (outcome.result, outcome.fault) == (Result.FAILED, Fault.SLOT_EMPTY)
@@ -191,26 +204,27 @@ def test_an_empty_slot_needs_no_motion(tmp_path):
     in_jumping_time(story)
 
 
-def test_a_card_that_the_bin_counted_was_not_taken(tmp_path):
+def test_a_card_that_the_bin_counted_was_not_taken(tmp_path: Path) -> None:
     """A question that the line turned into a command (one XOR byte) takes the card from the gate into the bin."""
 
-    async def story():
+    async def story() -> None:
         async with Bench(tmp_path).running() as bench:
             await bench.bring("B", Place.EXIT)
             bench.device.handle(Request(Command.MOVE, Move.ERROR_BIN).to_bytes(), lambda data: None)
             await until(lambda: bench.truth("B") is Place.RETRACT)
             outcome = await bench.make(Motion.RETRACT)
+            assert outcome.observation is not None
             assert (outcome.observation.place, outcome.observation.dispensed) == (Place.IN_DOUBT, 0)
             assert bench.contradiction("B", Motion.RETRACT, outcome) is None
 
     in_jumping_time(story)
 
 
-def test_the_board_stores_what_the_module_holds(tmp_path):
-    async def story():
+def test_the_board_stores_what_the_module_holds(tmp_path: Path) -> None:
+    async def story() -> None:
         async with Bench(tmp_path).running() as bench:
             await bench.bring("B", Place.TRANSPORT)
-            assert (await bench.make(Motion.STORE, 6)).observation.place is None
+            assert (await bench.observe_after(Motion.STORE, 6)).place is None
             assert bench.world.spots["B"].slot == 6
             await bench.bring("B", Place.EXIT)  # the module does not call the handover moved by hand
 

@@ -1,19 +1,23 @@
 """The bought dispenser's driver when the daemon dies: what an open plan settles to, and that no count is lost."""
 
+from __future__ import annotations
+
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from firmware_protocol.units import UnitKind
+from lockerd.devices.crt import CrtMover
 from lockerd.devices.crt_module import Timing
-from lockerd.model.custody import Motion, Order, Place, Result, Sensor, Unit
+from lockerd.model.custody import Motion, Order, Outcome, Place, Plan, Result, Sensor, Unit
 from tests.crt_faults import power_cut_in_motion
-from tests.crt_rig import ORIGIN, Bench, in_jumping_time, until
+from tests.crt_rig import ORIGIN, Bench, BenchBoard, in_jumping_time, until
 
 
-def test_a_taken_card_is_counted_once_also_over_a_restart_and_a_power_cut(tmp_path):
-    async def story():
+def test_a_taken_card_is_counted_once_also_over_a_restart_and_a_power_cut(tmp_path: Path) -> None:
+    async def story() -> None:
         async with Bench(tmp_path).running() as bench:
             await bench.bring("B", Place.EXIT)
             seen = await bench.mover.observe()
@@ -24,7 +28,7 @@ def test_a_taken_card_is_counted_once_also_over_a_restart_and_a_power_cut(tmp_pa
             bench.world.take_new()
             seen = await bench.mover.observe()
             assert (seen.interrupted, seen.place, seen.dispensed) == (True, Place.IN_DOUBT, 0)
-            seen = (await bench.make(Motion.RESET)).observation
+            seen = await bench.observe_after(Motion.RESET)
             assert (seen.interrupted, seen.place, seen.dispensed) == (False, None, 1)
             bench.restart()
             assert (await bench.mover.observe()).dispensed == 1
@@ -32,19 +36,19 @@ def test_a_taken_card_is_counted_once_also_over_a_restart_and_a_power_cut(tmp_pa
     in_jumping_time(story)
 
 
-def test_a_captured_card_is_counted_by_the_module_also_over_a_power_cut(tmp_path):
-    async def story():
+def test_a_captured_card_is_counted_by_the_module_also_over_a_power_cut(tmp_path: Path) -> None:
+    async def story() -> None:
         async with Bench(tmp_path).running() as bench:
             await bench.bring("B", Place.TRANSPORT)
-            assert (await bench.make(Motion.CAPTURE)).observation.bin_count == 1
+            assert (await bench.observe_after(Motion.CAPTURE)).bin_count == 1
             bench.cut_power()
-            assert (await bench.make(Motion.RESET)).observation.retained == 1
+            assert (await bench.observe_after(Motion.RESET)).retained == 1
 
     in_jumping_time(story)
 
 
-def test_a_card_lost_in_the_channel_stays_in_doubt_until_reset(tmp_path):
-    async def story():
+def test_a_card_lost_in_the_channel_stays_in_doubt_until_reset(tmp_path: Path) -> None:
+    async def story() -> None:
         async with Bench(tmp_path).running() as bench:
             await bench.bring("B", Place.TRANSPORT)
             power_cut_in_motion(bench)
@@ -58,8 +62,8 @@ def test_a_card_lost_in_the_channel_stays_in_doubt_until_reset(tmp_path):
     in_jumping_time(story)
 
 
-def test_a_lost_tally_is_doubt(tmp_path):
-    async def story():
+def test_a_lost_tally_is_doubt(tmp_path: Path) -> None:
+    async def story() -> None:
         async with Bench(tmp_path).running() as bench:
             await bench.bring("B", Place.EXIT)
             (tmp_path / "tally.json").write_bytes(b"{")
@@ -90,8 +94,8 @@ SETTLED = [
 
 
 @pytest.mark.parametrize(("motion", "when", "result"), SETTLED)
-def test_settled_after_a_restart(motion, when, result, tmp_path):
-    async def story():
+def test_settled_after_a_restart(motion: Motion, when: str, result: Result, tmp_path: Path) -> None:
+    async def story() -> None:
         async with Bench(tmp_path).running() as bench:
             await bench.bring("B", ORIGIN[motion])
             plan = await bench.mover.plan(Order(Unit.DISPENSER, motion, 1 if motion is Motion.PICK else None))
@@ -113,10 +117,42 @@ def test_settled_after_a_restart(motion, when, result, tmp_path):
     in_jumping_time(story)
 
 
-def test_a_motor_that_outlives_the_daemon_is_left_to_finish(tmp_path):
+@pytest.mark.parametrize("motion", [Motion.ALIGN, Motion.LOAD, Motion.STORE, Motion.REJECT])
+@pytest.mark.parametrize("told", [Result.DONE, Result.NOT_MOVED, Result.FAILED, Result.IN_DOUBT])
+def test_of_its_own_motions_the_board_tells_after_a_restart(motion: Motion, told: Result, tmp_path: Path) -> None:
+    class Board(BenchBoard):
+        async def settle(self, plan: Plan) -> Outcome:
+            assert plan.token == motion, "the board's own token"
+            return Outcome(told)
+
+    async def story() -> None:
+        async with Bench(tmp_path).running() as bench:
+            slot = 1 if motion in (Motion.ALIGN, Motion.STORE) else None
+            plan = await bench.mover.plan(Order(Unit.DISPENSER, motion, slot))
+            bench.restart()
+            assert bench.module is not None
+            restarted = CrtMover(bench.module, Board(bench.world), bench.keeper)
+            outcome = await restarted.settle(plan)
+            assert outcome.result is told
+            assert outcome.observation == await restarted.observe(), "what both see, not the board alone"
+
+    in_jumping_time(story)
+
+
+def test_nobody_tells_of_a_reset_after_a_restart(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with Bench(tmp_path).running() as bench:
+            plan = await bench.mover.plan(Order(Unit.DISPENSER, Motion.RESET))
+            bench.restart()
+            assert (await bench.mover.settle(plan)).result is Result.IN_DOUBT
+
+    in_jumping_time(story)
+
+
+def test_a_motor_that_outlives_the_daemon_is_left_to_finish(tmp_path: Path) -> None:
     """Asked while its motor runs a module hears nothing, and cleared with EOT it stops with the card on its way."""
 
-    async def story():
+    async def story() -> None:
         slow = Timing(answer=0.1, motion=3.0, quiet=0.05)
         async with Bench(tmp_path, speed=1.0, timing=slow).running() as bench:
             plan = await bench.mover.plan(Order(Unit.DISPENSER, Motion.PICK, 1))
@@ -131,8 +167,8 @@ def test_a_motor_that_outlives_the_daemon_is_left_to_finish(tmp_path):
     in_jumping_time(story)
 
 
-def test_an_interrupted_pick_of_a_slot_that_does_not_stand_at_the_picker_was_never_sent(tmp_path):
-    async def story():
+def test_an_interrupted_pick_of_a_slot_that_does_not_stand_at_the_picker_was_never_sent(tmp_path: Path) -> None:
+    async def story() -> None:
         async with Bench(tmp_path).running() as bench:
             plan = await bench.mover.plan(Order(Unit.DISPENSER, Motion.PICK, 1))
             bench.world.aligned = 4  # empty, and not where the pick would have begun
@@ -145,8 +181,8 @@ def test_an_interrupted_pick_of_a_slot_that_does_not_stand_at_the_picker_was_nev
 
 
 @pytest.mark.parametrize("dies", ["not at all", "before it is set back", "after it was set back"])
-def test_the_bin_counter_is_set_back_in_time_and_no_card_is_forgotten(dies, tmp_path):
-    async def story():
+def test_the_bin_counter_is_set_back_in_time_and_no_card_is_forgotten(dies: str, tmp_path: Path) -> None:
+    async def story() -> None:
         async with Bench(tmp_path).running() as bench:
             bench.flash.record["counted"] = 900
             await bench.bring("B", Place.TRANSPORT)
@@ -157,6 +193,7 @@ def test_the_bin_counter_is_set_back_in_time_and_no_card_is_forgotten(dies, tmp_
                 bench.restart()
                 assert (await bench.mover.observe()).retained == 900
             outcome = await bench.make(Motion.CAPTURE)
+            assert outcome.observation is not None
             assert (outcome.result, outcome.observation.retained) == (Result.DONE, 901)
             assert bench.flash.record["counted"] == 1
             bench.restart()

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from lockerd.errors import ConfigError
+from lockerd.face.adapters import _DETECTORS, _LIVENESS, Inputs
 from lockerd.face.pack import load_pack
 from lockerd.face.pipeline import Pipeline, Sighting, open_pipeline, self_test, stored_vector
 from lockerd.face.transaction import Decision, Transaction
@@ -84,6 +90,75 @@ def test_a_hostile_file_is_refused_vouched_for_or_not(tmp_path: Path, name: str)
     vouched = load_pack(pack, production=False)
     with pytest.raises(ConfigError, match=r"face pack|self-test|embedder"):
         self_test(vouched, open_pipeline(vouched))
+
+
+_OUTPUTS = {  # name before the stride, and numbers a cell
+    "scrfd": {"score": 1, "bbox": 4, "kps": 10},
+    "yunet": {"cls": 1, "obj": 1, "bbox": 4, "kps": 10},
+}
+
+
+class _Broken:
+    """A detector's session whose outputs have the right shapes and any numbers."""
+
+    def __init__(self, adapter: str, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
+        self._each = 2 if adapter == "scrfd" else 1
+        self._outputs = {f"{kind}_{s}": (s, many) for kind, many in _OUTPUTS[adapter].items() for s in (8, 16, 32)}
+
+    def get_inputs(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(name="input", shape=[1, 3, "height", "width"])]
+
+    def get_outputs(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(name=name) for name in self._outputs]
+
+    def run(self, names: list[str] | None, given: dict[str, np.ndarray]) -> list[np.ndarray]:
+        height, width = given["input"].shape[2:]
+        shapes = (self._outputs[name] for name in names or self._outputs)
+        return [self._numbers((height // s) * (width // s) * self._each, many) for s, many in shapes]
+
+    def _numbers(self, *shape: int) -> np.ndarray:
+        odd = np.array([np.nan, np.inf, -np.inf, 1e38, -1e38, 0.0, 1.0, 0.7, -3.0, 8.0], np.float32)
+        mixed = np.where(
+            self._random.random(shape) < 0.5, self._random.choice(odd, shape), self._random.normal(0, 3, shape)
+        )
+        return np.asarray(mixed, np.float32)
+
+
+@pytest.mark.parametrize("adapter", _OUTPUTS)
+@settings(max_examples=25)
+@given(seed=st.integers(0, 2**32))
+def test_whatever_a_detector_gives_ends_in_a_reason_or_a_face_that_is_none(
+    pipeline: Pipeline, adapter: str, seed: int
+) -> None:
+    described = msgspec.structs.replace(
+        load_pack(PACK, production=False).model("detector"), adapter=adapter, input_size=(128, 128)
+    )
+    with np.errstate(all="ignore"):
+        broken = dataclasses.replace(pipeline, detect=_DETECTORS[adapter](described, _Broken(adapter, seed), Inputs()))
+        picture = np.random.default_rng(seed).integers(0, 256, (128, 128, 3), np.uint8)
+        for near in (None, np.array([20, 20, 100, 100], np.float32)):
+            seen = broken.look(picture, broken.gates_live, near=near, live=True)
+            assert isinstance(seen, FaceReason) or np.isfinite(seen.vector).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "count", "said"), [(np.nan, 3, 0.0), (np.inf, 3, 0.0), (0.0, 3, 0.0), (0.0, 2, None)]
+)
+def test_a_liveness_model_that_gives_nothing_sees_nobody_live(value: float, count: int, said: float | None) -> None:
+    described = msgspec.structs.replace(
+        load_pack(PACK, production=False).model("detector"), role="liveness", crop_scale=2.0
+    )
+    session = SimpleNamespace(
+        get_inputs=lambda: [SimpleNamespace(name="input")], run=lambda *_: [np.full((1, count), value, np.float32)]
+    )
+    broken = _LIVENESS["minifasnet"](described, session, Inputs())
+    picture, box = np.zeros((128, 128, 3), np.uint8), np.array([20, 20, 100, 100], np.float32)
+    if said is None:
+        with pytest.raises(ConfigError, match="has not the output"):
+            broken(picture, box)
+    else:
+        assert broken(picture, box) == said
 
 
 # Whatever comes before the camera

@@ -258,7 +258,7 @@ def test_pictures_of_nothing_give_no_face(pipeline: Pipeline, kind: str) -> None
         "black": np.zeros((480, 640, 3), np.uint8),
         "white": np.full((480, 640, 3), 255, np.uint8),
         "noise": rng().integers(0, 256, (480, 640, 3), np.uint8),
-        "stripes": np.tile(np.repeat(np.arange(0, 256, 32, np.uint8), 10), (480, 8))[..., None].repeat(3, 2),
+        "stripes": np.tile(np.repeat(np.arange(0, 256, 32).astype(np.uint8), 10), (480, 8))[..., None].repeat(3, 2),
         "tall": np.full((4000, 40, 3), 90, np.uint8),
     }[kind]
     assert isinstance(pipeline.look(made, pipeline.gates_live), FaceReason)
@@ -290,6 +290,23 @@ def test_a_face_is_followed_from_frame_to_frame(pipeline: Pipeline) -> None:
     elsewhere = watched.look(gone, watched.gates_live, near=whole.box - 300)
     assert isinstance(elsewhere, Sighting), "what is not there is looked for in the whole picture"
     assert looked[-1] == (720, 1280)
+
+
+@pytest.mark.parametrize("at", [0.12, 0.88])
+def test_somebody_beside_a_followed_face_is_seen_in_one_frame(pipeline: Pipeline, at: float) -> None:
+    nuisance = dataclasses.replace(GOOD, eye_distance=0.13)
+    for seed in range(5):
+        picture, (truth,) = draw_scene([Person.from_seed(seed)], rng(seed), (1280, 720), nuisance=nuisance)
+        alone = pipeline.look(picture, pipeline.gates_live, near=truth.box.astype(np.float32))
+        assert isinstance(alone, Sighting)
+        for eyes, counts in ((0.1, True), (0.03, False)):
+            other = Nuisance(eye_distance=eyes, at=(at, 0.4))
+            second, (there,) = draw_scene([Person.from_seed(seed + 50)], rng(seed), (1280, 720), nuisance=other)
+            left, top, right, bottom = (int(v) for v in there.box)
+            both = picture.copy()
+            both[top:bottom, left:right] = second[top:bottom, left:right]
+            reason = pipeline.look(both, pipeline.gates_live, near=alone.box)
+            assert (reason is FaceReason.SEVERAL_FACES) is counts, (seed, eyes)
 
 
 def test_what_the_models_looked_at_can_be_overwritten(pipeline: Pipeline) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 from lockerd.face.pack import LivenessLimits
 from lockerd.face.pipeline import Sighting
 from lockerd.face.transaction import (
-    WHOLE_EVERY,
     Agreement,
     Challenge,
     Decision,
@@ -212,25 +210,18 @@ def test_one_source_that_sees_nobody_lets_time_run_out(both: Agreement) -> None:
     assert both.overdue(10.0) == Decision(FaceVerdict.NOT_VERIFIED, FaceReason.TIMED_OUT)
 
 
-def test_the_frame_that_decides_is_searched_whole(transaction: Transaction) -> None:
-    transaction.near(0.0)
+def test_a_face_is_followed_until_the_frame_that_decides_which_is_searched_whole(transaction: Transaction) -> None:
+    assert transaction.near(0.0) is None
     transaction.add(seen(1), 0.0)
-    for now, whole in ((0.1, False), (0.31, True), (0.49, False), (0.5, True)):
+    for now, whole in ((0.1, False), (0.31, False), (0.49, False), (0.5, True)):
         assert (transaction.near(now) is None) is whole, now
         decision = transaction.add(seen(1), now)
     assert decision is not None
 
 
-def test_a_face_is_followed_but_the_whole_frame_is_searched_again_soon(transaction: Transaction) -> None:
-    transaction.frames, transaction.span = 99, 99.0
-    whole = []
-    for number in range(21):
-        now = number / 15
-        near = transaction.near(now)
-        if near is None:
-            whole.append(now)
+def test_somebody_else_for_one_frame_ends_the_track(transaction: Transaction) -> None:
+    for now in (0.0, 0.1, 0.2):
         transaction.add(seen(1), now)
-    assert len(whole) == 5
-    assert max(b - a for a, b in pairwise(whole)) <= WHOLE_EVERY + 1 / 15
-    transaction.add(FaceReason.SEVERAL_FACES, 1.4)
-    assert transaction.near(1.41) is None, "a track that ended is not followed"
+    transaction.add(FaceReason.SEVERAL_FACES, 0.3)
+    assert transaction.near(0.31) is None, "a track that ended is not followed"
+    assert transaction.add(seen(1), 0.6) is None, "what was seen before counts no more"

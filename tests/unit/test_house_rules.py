@@ -124,7 +124,7 @@ def test_pymodbus_is_used_in_one_module() -> None:
     assert users == {"bus.py"}
 
 
-@pytest.mark.parametrize("room", ["firmware_protocol", "lockerd", "sim"])
+@pytest.mark.parametrize("room", ["firmware_protocol", "lockerd", "sim", "tests"])
 def test_modules_can_be_read_in_one_sitting(room: str) -> None:
     long = {
         str(path.relative_to(ROOT)): n for path in files(room) if (n := len(path.read_text("utf-8").splitlines())) > 500

@@ -313,7 +313,12 @@ async def test_what_was_announced_is_caught_up_with_once_all_of_it_was_taken(pee
     catching_up = []
     async with bench.running(peer.url) as link:
         assert link.status.catching_up
-        await until(lambda: catching_up.append(link.status.catching_up) or link.status.caught_up)
+
+        def caught_up() -> bool:
+            catching_up.append(link.status.catching_up)
+            return link.status.caught_up
+
+        await until(caught_up)
         assert bench.cursor == 2
         assert set(catching_up[:-1]) == {True}
         assert not link.status.catching_up

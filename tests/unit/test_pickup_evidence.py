@@ -234,8 +234,9 @@ def test_where_the_finger_does_not_do_there_is_another_way(
 
 @pytest.mark.parametrize("code", [True, False])
 def test_while_the_sensor_is_silent_no_finger_is_asked_for(code: bool) -> None:
-    entry = with_card(FINGERED, code=code)
-    journey, asked = walk(*entry[:-1], replace(entry[-1], no_finger=True))
+    *entry, checked = with_card(FINGERED, code=code)
+    assert isinstance(checked, ClaimChecked)
+    journey, asked = walk(*entry, replace(checked, no_finger=True))
     if code:
         assert (journey.stage, journey.opens) == (Stage.FACE, FINGERED.replacement[1:])
     else:

@@ -98,7 +98,9 @@ def test_a_damaged_old_card_need_not_be_readable_but_may_not_be_anothers() -> No
     damaged = replace(CLAIM, kind=ClaimKind.DAMAGED)
     entry = (tap(Action.CODE, "12345678"), tap(Action.NUMBER, NUMBER), match(damaged), face(FaceVerdict.VERIFIED))
     journey, _ = walk(*entry, *TO_ESCROW[4:])
+    assert view_of(journey, seconds_left=None, warn=False, ways=Ways()).damaged
     assert walk(ChipRead(None), start=journey)[0].stage is Stage.PICKING
+    assert walk(ChipRead(None, silent=True), start=journey)[0].stage is Stage.REFUSING_OLD
     assert walk(ChipRead(FOREIGN_CHIP), start=journey)[0].stage is Stage.REFUSING_OLD
     assert walk(*TO_ESCROW, ChipRead(None))[0].stage is Stage.REFUSING_OLD
 

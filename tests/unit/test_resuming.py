@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -91,9 +92,7 @@ async def test_of_two_cards_in_doubt_the_chip_names_the_one_in_escrow(tmp_path: 
         assert (journey.old_card_id, journey.old_accepted) == (named, accepted)
         assert (journey.claim.claim_id if journey.claim else None) == claim_id
         assert journey.stage is Stage.GIVING_BACK
-        places = {
-            one: (await db.transaction(lambda tx, one=one: ledger.place_of(tx, one)))[0] for one in (OLD_1, OLD_2)
-        }
+        places = {one: (await db.transaction(partial(ledger.place_of, card_id=one)))[0] for one in (OLD_1, OLD_2)}
         assert places == {one: Place.ESCROW if one == named else Place.IN_DOUBT for one in (OLD_1, OLD_2)}
         (link, *more) = await db.transaction(lambda tx: lookups.chain(tx, named))
         assert more or (link.origin, link.target, link.reason) == (None, Place.ESCROW, "found")
@@ -126,5 +125,5 @@ async def test_a_card_let_in_after_the_last_doubt_is_not_taken_for_it(tmp_path: 
     async with opened(tmp_path / "lockerd.db") as db:
         await db.transaction(lambda tx: doubt(tx, ADA, "N000001"))
         for result, last in ((Result.NOT_MOVED, OLD_1), (Result.DONE, None)):
-            await db.transaction(lambda tx, result=result: open_shutter(tx, result))
+            await db.transaction(partial(open_shutter, result=result))
             assert await db.transaction(lookups.last_in_recycler) == last

@@ -24,6 +24,7 @@ from tests.store_stocked import (
     UNKNOWN,
     everything_in,
     hand_out,
+    no_pause,
     stock,
     stocked,
     try_code,
@@ -124,6 +125,9 @@ async def test_a_guardian_opens_the_minors_card_and_their_own_with_its_own_code_
         await stock(tx, ANOTHER, 1, id_number=GUARDIAN)
         await codes.issue(tx, vault(), ANOTHER, "11112222", NOW + CODE_LIFE)
         assert await claims.put_item(tx, vault(), item(CLAIM), None, STAMP, [guardian()])
+        assert await codes.lacks_for_someone(tx, CLAIM)
+        await codes.issue(tx, vault(), CLAIM, CODE, NOW + CODE_LIFE)
+        assert not await codes.lacks_for_someone(tx, CLAIM)
 
     await db.transaction(prepare)
     answer = await codes.check(db, vault(), GUARDIAN, CODE, STAMP)
@@ -136,6 +140,16 @@ async def test_a_guardian_opens_the_minors_card_and_their_own_with_its_own_code_
     by_card = await db.transaction(lambda tx: claims.for_id(tx, vault(), GUARDIAN))
     assert by_card is not None
     assert by_card.claim_id == ANOTHER, "without a code nobody collects for another"
+
+    async def guardians_hashes(tx: Transaction) -> list[str]:
+        rows = await tx.all("SELECT claim_id FROM code_hash WHERE id_index = ?", (vault().blind(GUARDIAN),))
+        return [row["claim_id"] for row in rows]
+
+    assert await db.transaction(guardians_hashes) == [CLAIM, ANOTHER]
+    await db.transaction(lambda tx: claims.put_item(tx, vault(), item(CLAIM), None, STAMP))
+    assert await db.transaction(guardians_hashes) == [ANOTHER], "who is no more named keeps no code"
+    assert (await codes.check(db, vault(), GUARDIAN, CODE, STAMP, no_pause)).result is CodeResult.WRONG
+    assert await try_code(db, CODE) == (CodeResult.MATCH, 5)
 
 
 async def test_collectors_are_replaced_by_the_office_and_gone_with_the_card(db: Database, tmp_path: Path) -> None:

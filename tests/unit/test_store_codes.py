@@ -12,6 +12,7 @@ from lockerd.errors import StoreError
 from lockerd.store import codes, hashing, housekeeping
 from lockerd.store.codes import CodeKind, CodeResult
 from lockerd.store.database import Database, Transaction
+from lockerd.store.vault import Vault
 from tests.store_stocked import (
     CLAIM,
     CODE,
@@ -19,6 +20,7 @@ from tests.store_stocked import (
     HOUR,
     NUMBER,
     UNKNOWN,
+    everything_in,
     stock,
     stocked,
     try_code,
@@ -76,7 +78,22 @@ async def test_an_unknown_number_costs_the_same_work(db: Database, monkeypatch: 
         await try_code(db, "00000000", number=number)
         seen.append(list(statements))
     assert seen[0] == seen[1]
-    assert sum("argon2id" in statement for statement in seen[0]) == 2 * codes.COMPARED, "each hash, and its forgetting"
+    assert sum("argon2id" in statement for statement in seen[0]) == 2, "one hash, and its forgetting"
+
+
+async def test_the_salt_is_the_persons_and_in_no_database(db: Database, tmp_path: Path) -> None:
+    async def hashes(tx: Transaction) -> list[bytes]:
+        await stock(tx, "N000002", 1, id_number=UNKNOWN)
+        for claim_id in (CLAIM, "N000002"):
+            await codes.issue(tx, vault(), claim_id, CODE, NOW + CODE_LIFE)
+        return [row["hash"] for row in await tx.all("SELECT hash FROM code_hash")]
+
+    assert len(set(await db.transaction(hashes))) == 2, "the same code of two people looks different"
+    salts = {vault().salt(vault().blind(number)) for number in (NUMBER, UNKNOWN)}
+    assert {len(salt) for salt in salts} == {hashing.SALT_BYTES}
+    assert len(salts) == 2
+    assert Vault(bytes(32)).salt(vault().blind(NUMBER)) not in salts, "another machine's"
+    assert not [salt for salt in salts if salt in everything_in(tmp_path)]
 
 
 async def test_a_code_ends_and_a_clock_set_back_does_not_extend_it(db: Database) -> None:

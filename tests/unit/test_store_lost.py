@@ -54,14 +54,15 @@ async def test_a_replacement_says_that_its_predecessors_are_lost_and_nothing_of_
         await db.transaction(work)
 
 
-async def test_a_flagged_card_is_its_owners_is_told_once_and_shown_to_staff(tmp_path: Path) -> None:
+async def test_a_flagged_card_is_told_once_and_shown_to_staff(tmp_path: Path) -> None:
     async with stocked(tmp_path) as db:
 
         async def work(tx: Transaction) -> None:
-            card_id = await ledger.add_old_card(tx, None, "j1", STAMP)
+            card_id = await ledger.add_old_card(tx, CLAIM, "j1", STAMP)
+            assert await lost.flagged(tx, card_id) is None
             for _ in range(2):
                 await lost.flag(tx, card_id, LostReport("L-7", CLAIM), "j1", STAMP)
-            assert await ledger.claim_of(tx, card_id) == CLAIM
+            assert await lost.flagged(tx, card_id) == LostReport("L-7", CLAIM)
             file = await lookups.card_file(tx, card_id)
             assert file is not None
             assert file.report_id == "L-7"
