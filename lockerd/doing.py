@@ -325,17 +325,9 @@ class Doing:
         if journey.lost is not None:
             return journey.lost, journey.lost.claim_id
         chip = await read_chip(self._readers.throat)
-        if chip is None:
-            return None, None
-
-        async def look(tx: Transaction) -> tuple[LostReport | None, Claim | None]:
-            of_owner = await claims.replacing(tx, self._vault, chip.id_number, chip.valid_from)
-            return await lost.report_of(tx, self._vault, chip), of_owner
-
-        reported, found = await self._db.read(look)
-        if chip_is_predecessor(chip, journey.claim):
-            found = journey.claim
-        return reported, found.claim_id if found is not None else None
+        reported, owner = await self._db.read(lambda tx: lost.whose(tx, self._vault, chip))
+        claim = journey.claim
+        return reported, claim.claim_id if claim is not None and chip_is_predecessor(chip, claim) else owner
 
     async def _register_old(self, journey: Journey) -> str:
         """The ledger learns of the card in the throat before anything moves it."""

@@ -32,8 +32,13 @@ async def withdraw(tx: Transaction, report_id: str, stamp: Stamp) -> None:
 
 async def report_of(tx: Transaction, vault: Vault, chip: Chip | None) -> LostReport | None:
     """What says that the card with this chip is lost; None for another card and for one that cannot be read."""
+    return (await whose(tx, vault, chip))[0]
+
+
+async def whose(tx: Transaction, vault: Vault, chip: Chip | None) -> tuple[LostReport | None, str | None]:
+    """As `report_of`, with the claim whose new card takes its place where the machine knows it."""
     if chip is None:
-        return None
+        return None, None
     claim = await claims.replacing(tx, vault, chip.id_number, chip.valid_from)
     claim_id = claim.claim_id if claim else None
     row = await tx.one(
@@ -41,8 +46,10 @@ async def report_of(tx: Transaction, vault: Vault, chip: Chip | None) -> LostRep
         (_index(vault, chip.id_number, chip.valid_from),),
     )
     if row is not None:
-        return LostReport(row["report_id"], claim_id)
-    return LostReport(claim.claim_id, claim_id) if claim and claim.kind is ClaimKind.REPLACEMENT else None
+        return LostReport(row["report_id"], claim_id), claim_id
+    if claim is None or claim.kind is not ClaimKind.REPLACEMENT:
+        return None, claim_id
+    return LostReport(claim.claim_id, claim_id), claim_id
 
 
 async def flagged(tx: Transaction, card_id: str) -> LostReport | None:
