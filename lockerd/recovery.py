@@ -17,6 +17,7 @@ from lockerd.errors import DeviceError, StoreError
 from lockerd.model.cards import Chip, Claim, ClaimState
 from lockerd.model.custody import Fault, Intent, Motion, Observation, Order, Outcome, Place, Result, Sensor, Unit
 from lockerd.motions import Motions, settle
+from lockerd.pickup.state import Journey
 from lockerd.ports import Mover
 from lockerd.resuming import Resume, Resuming
 from lockerd.stocking import STOCKED, Stocking
@@ -136,10 +137,11 @@ class Recovery:
             self._left.pop(Unit.DISPENSER, None)
         return resume
 
-    async def clear(self, unit: Unit, old_card_id: str | None) -> bool:
+    async def clear(self, unit: Unit, journey: Journey) -> bool:
         """In a journey: reset a unit that is stuck and bring its path to rest, an old card to where the journey goes on with it.
 
-        True when the unit is without fault and the ledger has what its sensors, totals and readers say.
+        True when the unit is without fault and the ledger has what its sensors, totals and readers say; an old card that is not
+        the journey's has a journey of its own afterwards.
         """
         try:
             await self._motions.observe(unit)  # one that is silent is not waited for
@@ -147,7 +149,7 @@ class Recovery:
                 if unit is Unit.DISPENSER:
                     self.fit = at_rest = await self._rest_dispenser()
                 else:
-                    at_rest = await self._clear_recycler(old_card_id)
+                    at_rest = await self._clear_recycler(journey)
         except (DeviceError, StoreError, TimeoutError) as error:
             log.warning("jam not cleared", unit=unit, error=str(error))
             return False
@@ -156,18 +158,14 @@ class Recovery:
             self._left[unit] = _state(seen)
         return at_rest
 
-    async def _clear_recycler(self, old_card_id: str | None) -> bool:
+    async def _clear_recycler(self, journey: Journey) -> bool:
         seen = await self._reset_if_needed(Unit.RECYCLER)
         if seen.fault is not None or seen.interrupted or seen.place is Place.IN_DOUBT:
             return False
 
-        async def record(tx: Transaction) -> None:
-            if seen.place is None:
-                await self._settle_old_places(tx, seen)
-            elif old_card_id is not None and (await ledger.place_of(tx, old_card_id))[0] is not seen.place:
-                await ledger.move(tx, old_card_id, seen.place, self._stamp(), "sensor after a jam")
-
-        await self._db.transaction(record)
+        if seen.place is not None:
+            return await self._resuming.record(seen.place, journey.journey_id) == journey.old_card_id
+        await self._db.transaction(lambda tx: self._settle_old_places(tx, seen))
         return True
 
     async def _end_interrupted(self, journey_id: str) -> None:

@@ -61,7 +61,16 @@ class Resuming:
         """
         chip = await read_chip(self.readers.throat) if place is Place.ESCROW else None
         journey_id = self.new_journey_id()
-        card_id, claim = await self.db.transaction(lambda tx: self._name(tx, place, chip, journey_id))
+
+        async def begin(tx: Transaction) -> tuple[str, Claim | None]:
+            card_id, claim = await self._name(tx, place, chip, journey_id)
+            await journeys.begin(tx, journey_id, self.stamp())
+            claim_id = await ledger.claim_of(tx, card_id)
+            if claim_id is not None:
+                await journeys.attach(tx, journey_id, claim_id)
+            return card_id, claim
+
+        card_id, claim = await self.db.transaction(begin)
         collected = claim is not None and claim.state is ClaimState.COLLECTED
         journey = Journey(
             journey_id=journey_id,
@@ -83,6 +92,11 @@ class Resuming:
         if collected and claim is not None and claim.kind in HANDED_IN:
             return Resume(replace(journey, stage=Stage.KEEPING_OLD, fault=None), (keep,))
         return Resume(journey, (IssueTicket(), Move(Motion.RETURN)))
+
+    async def record(self, place: Place, journey_id: str) -> str:
+        """In a journey: record the card that stands at THROAT or ESCROW, and give its name."""
+        chip = await read_chip(self.readers.throat) if place is Place.ESCROW else None
+        return (await self.db.transaction(lambda tx: self._name(tx, place, chip, journey_id)))[0]
 
     async def _lost(self, tx: Transaction, chip: Chip | None, card_id: str) -> LostReport | None:
         """What says that a card is lost: its chip now, or, when it was read before, the flag."""
@@ -106,7 +120,6 @@ class Resuming:
             card_id = await ledger.add_old_card(tx, claim.claim_id if claim else None, journey_id, self.stamp(), place)
         else:
             claim = claim_of.get(card_id)
-        claim_id = await ledger.claim_of(tx, card_id)
         for card in cards:
             if card.place in _RECORDED and card.card_id != card_id:
                 await ledger.move(tx, card.card_id, Place.IN_DOUBT, self.stamp(), "another card stands in the recycler")
@@ -114,7 +127,4 @@ class Resuming:
             await ledger.move(
                 tx, card_id, place, self.stamp(), "chip and sensor" if chip else "sensor after an interruption"
             )
-        await journeys.begin(tx, journey_id, self.stamp())
-        if claim_id is not None:
-            await journeys.attach(tx, journey_id, claim_id)
         return card_id, claim
