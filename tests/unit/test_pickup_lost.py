@@ -56,7 +56,7 @@ TO_FOUND: tuple[Event, ...] = (*TO_DONE, tap(Action.HAND_IN), *AGAIN)
 
 
 def test_somebody_elses_lost_card_is_kept_and_the_own_old_card_is_asked_for() -> None:
-    journey, asked = walk(*TO_ESCROW, ChipRead(FOREIGN_CHIP, LOST))
+    journey, asked = walk(*TO_ESCROW, ChipRead(FOREIGN_CHIP, lost=LOST))
     assert (journey.stage, journey.lost, journey.old_accepted) == (Stage.KEEPING_LOST, LOST, False)
     assert motions(asked)[-1] is Motion.RETAIN
     journey, asked = walk(KEPT, start=journey)
@@ -66,7 +66,7 @@ def test_somebody_elses_lost_card_is_kept_and_the_own_old_card_is_asked_for() ->
 
 
 def test_the_predecessor_that_was_reported_lost_is_kept_at_once_and_the_new_card_comes() -> None:
-    journey, asked = walk(*TO_ESCROW, ChipRead(OLD_CHIP, LOST), KEPT)
+    journey, asked = walk(*TO_ESCROW, ChipRead(OLD_CHIP, lost=LOST), KEPT)
     assert journey.stage is Stage.PICKING
     assert motions(asked)[-2:] == [Motion.RETAIN, Motion.PICK]
     journey, asked = walk(ended(Motion.PICK, Place.SLOT, Result.FAILED, Fault.JAM), start=journey)
@@ -74,9 +74,9 @@ def test_the_predecessor_that_was_reported_lost_is_kept_at_once_and_the_new_card
 
 
 def test_lost_cards_are_not_taken_for_ever() -> None:
-    events: list[Event] = [*TO_ESCROW, ChipRead(FOREIGN_CHIP, LOST), KEPT]
+    events: list[Event] = [*TO_ESCROW, ChipRead(FOREIGN_CHIP, lost=LOST), KEPT]
     for _ in range(OLD_CARD_TRIES - 1):
-        events += [*AGAIN, ChipRead(FOREIGN_CHIP, LOST), KEPT]
+        events += [*AGAIN, ChipRead(FOREIGN_CHIP, lost=LOST), KEPT]
     journey, asked = walk(*events)
     assert (journey.stage, journey.fault) == (Stage.FAULT, FaultKind.OLD_CARD_REFUSED)
     assert any(isinstance(effect, IssueTicket) for effect in asked)
@@ -87,7 +87,7 @@ def test_lost_cards_are_not_taken_for_ever() -> None:
 @pytest.mark.parametrize("before", [TO_ESCROW, TO_FOUND])
 def test_a_lost_card_that_is_stuck_is_not_given_back(result: Result, before: tuple[Event, ...]) -> None:
     stuck = ended(Motion.RETAIN, Place.ESCROW, result, Fault.JAM)
-    journey, asked = walk(*before, ChipRead(OLD_CHIP, LOST), stuck)
+    journey, asked = walk(*before, ChipRead(OLD_CHIP, lost=LOST), stuck)
     if result is not Result.NOT_MOVED:
         assert journey.stage is Stage.CLEARING
         inside = Cleared(True, journey.claim, Place.ESCROW, journey.new_place)
@@ -107,7 +107,7 @@ def test_the_owner_of_a_replacement_hands_the_found_card_in_after_the_new_one_is
     journey, asked = walk(tap(Action.HAND_IN), *AGAIN, start=journey)
     assert motions(asked) == [Motion.OPEN, Motion.ACCEPT]
     assert view_of(journey, seconds_left=None, warn=False, ways=Ways()).hand_in
-    journey, asked = walk(ChipRead(OLD_CHIP, LOST), KEPT, start=journey)
+    journey, asked = walk(ChipRead(OLD_CHIP, lost=LOST), KEPT, start=journey)
     assert (journey.stage, journey.notice) == (Stage.DONE, Notice.LOST_CARD_KEPT)
     assert motions(asked) == [Motion.RETAIN]
     assert walk(tap(Action.HAND_IN), start=journey)[0].stage is Stage.DONE, "there is only one"

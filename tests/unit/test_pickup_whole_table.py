@@ -126,7 +126,7 @@ EVENTS = st.one_of(
     st.sampled_from([ThroatFilled(), ThroatCleared(), ExitCleared(), TicketIssued("A-0001"), Settled()]),
     st.builds(Cleared, st.booleans(), st.just(CLAIM), st.sampled_from(Place), st.sampled_from(Place)),
     st.sampled_from([ChipRead(chip) for chip in (None, NEW_CHIP, OLD_CHIP, FOREIGN_CHIP)]),
-    st.sampled_from([ChipRead(chip, LostReport("L-7", None)) for chip in (OLD_CHIP, FOREIGN_CHIP)]),
+    st.sampled_from([ChipRead(chip, lost=LostReport("L-7", None)) for chip in (OLD_CHIP, FOREIGN_CHIP)]),
     st.builds(
         ended,
         st.sampled_from(Motion),
