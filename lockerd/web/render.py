@@ -163,7 +163,12 @@ def _say_page(view: View, text: Catalogue) -> str:
         return text("review.asked_title") + text("stop")
     if view.hand_in and view.screen is Screen.OLD_CARD:
         return text("say.found")
-    return text(f"say.{view.screen}")
+    if view.screen is Screen.IDENTIFY and not view.number_allowed:
+        return text("say.identify_card")
+    said = text(f"say.{view.screen}")
+    if view.screen is Screen.FACE or view.screen in _STEP_OF:
+        return f"{said} {text('say.another_way' if view.another_way else 'say.counter')}"
+    return said
 
 
 def _say_after_fault(view: View, text: Catalogue) -> tuple[str, ...]:
