@@ -65,6 +65,7 @@ class Notice(StrEnum):
     FACE_TURN_LEFT = "face_turn_left"
     FACE_TURN_RIGHT = "face_turn_right"
     FINGER_RETRY = "finger_retry"
+    FINGER_NONE = "finger_none"
     OLD_CARD_NOT_YOURS = "old_card_not_yours"
     OLD_CARD_UNREADABLE = "old_card_unreadable"
 
@@ -128,7 +129,7 @@ class View:
     last 20 s before a time-out (WCAG 2.2.1), when the page offers more time. `number_allowed` is False where only the card
     itself will do, `no_code_allowed` where the pickup code is always wanted. `damaged` says that the old card need not be
     readable, `for_other` that somebody collects another's card; `wanted` is what a card asks for, where more is needed than was
-    shown.
+    shown. `another_way` says that OTHER_WAY leads to another evidence and not to the counter.
     """
 
     screen: Screen
@@ -152,6 +153,7 @@ class View:
     face_available: bool = True
     renewal_available: bool = True
     finger_available: bool = True
+    another_way: bool = False
 
 
 class Action(StrEnum):

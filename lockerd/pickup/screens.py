@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from lockerd.model.cards import HANDED_IN, ClaimKind, masked_name, masked_number
 from lockerd.model.custody import Place
 from lockerd.model.policy import Relation
-from lockerd.model.view import FaultKind, Notice, Progress, Screen, View, Ways, Whereabouts
-from lockerd.pickup.state import Journey, Patience, Stage, Watch
+from lockerd.model.view import Action, FaultKind, Notice, Progress, Screen, Tap, View, Ways, Whereabouts
+from lockerd.pickup.evidence import STEPS
+from lockerd.pickup.state import Journey, Patience, Stage, Tapped, Watch
+from lockerd.pickup.table import step
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,4 +127,12 @@ def view_of(
         face_available=ways.face,
         renewal_available=ways.renewal,
         finger_available=ways.finger,
+        another_way=_another_way(journey),
     )
+
+
+def _another_way(journey: Journey) -> bool:
+    """Whether the table goes on with another evidence for who does not want the one that is asked for."""
+    if journey.stage not in STEPS.values():
+        return False
+    return step(journey, Tapped(Tap(Action.OTHER_WAY)))[0].stage is not Stage.FAULT

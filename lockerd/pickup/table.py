@@ -180,6 +180,8 @@ TABLE: tuple[Row, ...] = (
     Row(_S.FINGERPRINT, FingerDecided, _S.FINGERPRINT, "no match, try again", finger_again, count_finger),
     *otherwise(_S.FINGERPRINT, FingerDecided, Evidence.FINGERPRINT, "fingerprint unavailable", FaultKind.FINGER_DOWN,
                finger(FingerResult.UNAVAILABLE, FingerResult.NO_TEMPLATE), _S.FACE, _S.CONSENT, _S.CONFIRM),
+    *otherwise(_S.FINGERPRINT, FingerDecided, Evidence.FINGERPRINT, "no finger came", FaultKind.TIMED_OUT,
+               finger(FingerResult.NO_FINGER), _S.FACE, _S.CONSENT, _S.CONFIRM),
     *otherwise(_S.FINGERPRINT, FingerDecided, Evidence.FINGERPRINT, "no match", FaultKind.NO_MATCH, always,
                _S.FACE, _S.CONSENT, _S.CONFIRM),
     *otherwise(_S.FINGERPRINT, Tapped, Evidence.FINGERPRINT, "no fingerprint", FaultKind.OTHER_WAY,

@@ -161,7 +161,12 @@ def _say_page(view: View, text: Catalogue) -> str:
         return text(f"notice.{view.notice}")
     if view.progress is Progress.REVIEWING:
         return text("review.asked_title") + text("stop")
-    return text(f"say.{view.screen}")
+    if view.screen is Screen.IDENTIFY and not view.number_allowed:
+        return text("say.identify_card")
+    said = text(f"say.{view.screen}")
+    if view.screen is Screen.FACE or view.screen in _STEP_OF:
+        return f"{said} {text('say.another_way' if view.another_way else 'say.counter')}"
+    return said
 
 
 def _say_after_fault(view: View, text: Catalogue) -> tuple[str, ...]:

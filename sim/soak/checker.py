@@ -63,7 +63,7 @@ class Checker(Witness):
         self._recorded: dict[str, tuple[str, int | None]] = {}
         self._ended = Ended()  # cards whose chain led out of the machine
         self._bound: dict[str, str | None] = {}  # old card of the ledger -> the physical one
-        self._untold: dict[int, tuple[str, str]] = {}
+        self._untold: dict[int, tuple[str, dict[str, Any]]] = {}
         self._collected = Ended()
         self._tampered: set[str] = set()
         self._taken_out: set[str] = set()  # by hand, and not seen since
@@ -161,7 +161,7 @@ class Checker(Witness):
         written = self._untold.pop(seq, None)
         if written is None:
             self.wrong(f"the office learned of event {seq}, which is not in the journal or was told before")
-        elif written != (kind, json.dumps(data, sort_keys=True)):
+        elif written != (kind, data):
             self.wrong(f"event {seq} is {written[0]} in the journal and {kind} at the office")
         self.office.told(kind, data)
 
@@ -197,7 +197,7 @@ class Checker(Witness):
             self._last_event = row["seq"]
             data = json.loads(row["data"])
             told.append((row["type"], data))
-            self._untold[row["seq"]] = (row["type"], json.dumps(data, sort_keys=True))
+            self._untold[row["seq"]] = (row["type"], data)
             self.note(f"event {row['seq']} {row['type']} {row['data']}")
             if row["type"] == "lockerd.card.taken":
                 self._on_taken(data)

@@ -75,7 +75,7 @@ class Office:
         self.epoch = hello["epoch"]
         if hello["last_seq"] < self.acked:
             self.wrong.append(f"the daemon's last event is {hello['last_seq']}, the office holds {self.acked}")
-        intervals = {"status": 300.0, "wait": 60.0}
+        intervals = {"status": 1800.0, "wait": 300.0}
         answer = {"registration": "accepted", "acked": self.acked, "now": self._now(), "intervals": intervals}
         return 200, answer
 

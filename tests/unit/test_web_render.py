@@ -25,6 +25,7 @@ def every_view() -> list[View]:
             base,
             replace(base, renewal=True),
             replace(base, damaged=True),
+            replace(base, another_way=True),
             replace(base, warn=True, seconds_left=20),
             replace(base, warn=True),
             replace(base, seconds_left=45),
