@@ -67,6 +67,7 @@ class Checker(Witness):
         self._collected = Ended()
         self._tampered: set[str] = set()
         self._taken_out: set[str] = set()  # by hand, and not seen since
+        self._lost_by_lie: set[str] = set()  # recorded as gone because a sensor lied, and not seen since
         self.in_hands: set[str] = set()  # cards that staff hold and have not told of yet
         self.office = OfficeLedger(self.wrong)
         self.decisions = Decisions(self.wrong, self._judged)
@@ -249,9 +250,14 @@ class Checker(Witness):
         if not self._moving(card):
             self._compare(card, target, slot, strict=False)
         self._ended.keep(card, target if target in LEFT else "")
+        physical = str(self.physical(card))
+        self._lost_by_lie.discard(physical)
         if target in LEFT:
+            if self._lies.about(card) and not self._fits(card, target, slot):
+                self._lost_by_lie.add(physical)
+            if self._bound.pop(card, None) is not None:
+                self._lies.forget(card)
             del self._recorded[card]
-            self._bound.pop(card, None)
 
     def physical(self, card: str) -> str | None:
         """The physical card that the ledger means by `card`; None for one that never was."""
@@ -348,6 +354,8 @@ class Checker(Witness):
             if physical is not None and place not in {"tray", "taken", "removed"}:
                 known.add(physical)
         for card, spot in self.machine.world.spots.items():
+            if card in self._lost_by_lie:
+                continue  # until the machine finds it; that it does, `Remedies` holds
             if spot.place in OUTSIDE or card in known or spot.place in UNLOADED or spot.place is Place.THROAT:
                 continue
             self.wrong(f"{card} is really at {where(spot)}, and the ledger does not know")
@@ -387,4 +395,5 @@ class Checker(Witness):
             self._lies.forget(card)
             self.decisions.forget(card)
             self._taken_out.discard(card)
+            self._lost_by_lie.discard(card)
             self._tampered.discard(card)
