@@ -13,10 +13,11 @@ from dataclasses import replace
 import structlog
 
 from lockerd.doing import EVENTS, Readers, look_at_chip, record_taken
-from lockerd.errors import DeviceError
+from lockerd.errors import DeviceError, StoreError
 from lockerd.model.cards import Chip, Claim, ClaimState
 from lockerd.model.custody import Fault, Intent, Motion, Observation, Order, Outcome, Place, Result, Sensor, Unit
 from lockerd.motions import Motions, settle
+from lockerd.pickup.state import Journey
 from lockerd.ports import Mover
 from lockerd.resuming import Resume, Resuming
 from lockerd.stocking import STOCKED, Stocking
@@ -29,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 ASK_AGAIN_SECONDS = 0.5  # while a unit is silent after a restart: it may still be booting
 BOOT_SECONDS = 10.0  # that a silent unit is waited for
+CLEAR_SECONDS = 120.0  # for one try to clear a jam: a reset, a motion or two, chip reads
 BUSY_SECONDS = 60.0  # that it may take to end a motion, longer than any takes
 
 _State = tuple[int, Fault | None, Place | None]
@@ -134,6 +136,37 @@ class Recovery:
         if self._awaits_reader:
             self._left.pop(Unit.DISPENSER, None)
         return resume
+
+    async def clear(self, unit: Unit, journey: Journey) -> bool:
+        """In a journey: reset a unit that is stuck and bring its path to rest, an old card to where the journey goes on with it.
+
+        True when the unit is without fault and the ledger has what its sensors, totals and readers say; an old card that is not
+        the journey's has a journey of its own afterwards.
+        """
+        try:
+            await self._motions.observe(unit)  # one that is silent is not waited for
+            async with asyncio.timeout(CLEAR_SECONDS):
+                if unit is Unit.DISPENSER:
+                    self.fit = at_rest = await self._rest_dispenser()
+                else:
+                    at_rest = await self._clear_recycler(journey)
+        except (DeviceError, StoreError, TimeoutError) as error:
+            log.warning("jam not cleared", unit=unit, error=str(error))
+            return False
+        seen = self._motions.last(unit)
+        if seen is not None and at_rest:
+            self._left[unit] = _state(seen)
+        return at_rest
+
+    async def _clear_recycler(self, journey: Journey) -> bool:
+        seen = await self._reset_if_needed(Unit.RECYCLER)
+        if seen.fault is not None or seen.interrupted or seen.place is Place.IN_DOUBT:
+            return False
+
+        if seen.place is not None:
+            return await self._resuming.record(seen.place, journey.journey_id) == journey.old_card_id
+        await self._db.transaction(lambda tx: self._settle_old_places(tx, seen))
+        return True
 
     async def _end_interrupted(self, journey_id: str) -> None:
         await self._db.transaction(lambda tx: journeys.end(tx, journey_id, "interrupted", self._stamp()))

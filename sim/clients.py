@@ -84,6 +84,11 @@ class Office:
         body = {"claim_id": claim_id, "to": to, "relation": relation}
         await _json(self.session, "POST", f"http://{self.address}/sim/entrust", body)
 
+    async def report_lost(self, report_id: str, id_number: str, valid_from: str) -> None:
+        """Tell the lockers that the card with this number and start of validity was reported lost."""
+        body = {"report_id": report_id, "id_number": id_number, "valid_from": valid_from}
+        await _json(self.session, "POST", f"http://{self.address}/sim/lost", body)
+
     async def events(self, kind: str) -> list[dict[str, Any]]:
         """The data of all events of one type that the office has."""
         found: list[dict[str, Any]] = await _json(self.session, "GET", f"http://{self.address}/sim/events?type={kind}")

@@ -2,8 +2,8 @@
 
 Lockers: `POST /v1/hello`, `POST /v1/lockers/{id}/events`, `GET /v1/lockers/{id}/down`, `PUT /v1/lockers/{id}/status`.
 The simulator's own: `GET /sim/ledger`, `GET /sim/status`, `POST /sim/announce`, `POST /sim/withdraw`, `POST /sim/absent`,
-`POST /sim/code`, `POST /sim/entrust`, `GET /sim/events`, `GET /sim/letters` (codes by claim), `GET /sim/letters/{claim}` (as it is
-printed); the reviewer's are in `sim.office_reviewer`.
+`POST /sim/code`, `POST /sim/entrust`, `POST /sim/lost`, `GET /sim/events`, `GET /sim/letters` (codes by claim),
+`GET /sim/letters/{claim}` (as it is printed); the reviewer's are in `sim.office_reviewer`.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class Office:
                 web.post("/sim/absent", self._absent),
                 web.post("/sim/code", self._code),
                 web.post("/sim/entrust", self._entrust),
+                web.post("/sim/lost", self._lost),
                 web.get("/sim/events", self._told),
                 web.get("/sim/letters", self._letters),
                 web.get("/sim/letters/{claim}", self._letter),
@@ -217,6 +218,16 @@ class Office:
         if found is None:
             raise web.HTTPNotFound(text="no letter was written about this card")
         return web.Response(text=letter(*found), content_type="text/html", headers=LETTER_HEADERS)
+
+    async def _lost(self, request: web.Request) -> web.Response:
+        """Tell the lockers of a card that was reported lost."""
+        told = await _object(request)
+        names = ("report_id", "id_number", "valid_from")
+        if any(not isinstance(told.get(name), str) for name in names):
+            raise _refusal("report_id, id_number and valid_from are needed")
+        self._books.command({"type": "card.lost", **{name: told[name] for name in names}})
+        self._wake()
+        return web.json_response({"ok": True})
 
     async def _told(self, request: web.Request) -> web.Response:
         return web.json_response(self._books.events(request.query.get("type", "")))

@@ -66,6 +66,8 @@ VIEWS: dict[str, View] = {
     "5-old-card-damaged": View(Screen.OLD_CARD, renewal=True, damaged=True),
     "5-old-card-not-yours": View(Screen.OLD_CARD, Progress.RETURNING_OLD_CARD, Notice.OLD_CARD_NOT_YOURS, renewal=True),
     "5-old-card-again": View(Screen.OLD_CARD, notice=Notice.OLD_CARD_NOT_YOURS, renewal=True),
+    "5-old-card-lost": View(Screen.OLD_CARD, notice=Notice.OLD_CARD_LOST, renewal=True),
+    "5-old-card-found": View(Screen.OLD_CARD, hand_in=True),
     "5-old-card-reading": View(Screen.OLD_CARD, renewal=True, progress=Progress.READING_OLD_CARD),
     "6-take-fetching": View(Screen.TAKE, renewal=True, progress=Progress.FETCHING),
     "6-take": View(Screen.TAKE, seconds_left=45),
@@ -73,10 +75,16 @@ VIEWS: dict[str, View] = {
     "6-take-warn": View(Screen.TAKE, renewal=True, seconds_left=20, warn=True),
     "7-done": View(Screen.DONE, renewal=True),
     "7-done-keeping": View(Screen.DONE, progress=Progress.FINISHING, renewal=True),
+    "7-done-hand-in": View(Screen.DONE, hand_in=True),
+    "7-done-lost-kept": View(Screen.DONE, notice=Notice.LOST_CARD_KEPT),
     "7-done-replacement": View(Screen.DONE, warn=True, seconds_left=20),
     "9-out-of-service": View(Screen.OUT_OF_SERVICE),
     "8-fault-nothing-held": View(Screen.FAULT, fault=FaultKind.POWER, whereabouts=(Whereabouts.OLD_WITH_YOU,)),
     "8-fault-recovering": View(Screen.FAULT, Progress.RECOVERING, fault=FaultKind.NOT_TAKEN, ticket=TICKET),
+    "8-fault-stuck": View(Screen.FAULT, Progress.STUCK, fault=FaultKind.JAM, whereabouts=BOTH, seconds_left=200),
+    "8-fault-stuck-warn": View(
+        Screen.FAULT, Progress.STUCK, fault=FaultKind.IN_DOUBT, whereabouts=BOTH, warn=True, seconds_left=20
+    ),
     "8-fault-take-back": View(Screen.FAULT, Progress.RETURNING_OLD_CARD, fault=FaultKind.NOT_TAKEN, ticket=TICKET),
 } | {f"8-fault-{kind}": View(Screen.FAULT, fault=kind, whereabouts=BOTH, ticket=TICKET) for kind in FaultKind}
 WANTED = (Evidence.CODE, Evidence.ID_CARD, Evidence.FACE, Evidence.FINGERPRINT, Evidence.OLD_CARD)
@@ -94,11 +102,14 @@ AXE_VIEWS = [
     "3-review-asked",
     "4-confirm",
     "5-old-card",
+    "5-old-card-found",
     "6-take-fetching",
     "6-take",
     "7-done",
+    "7-done-hand-in",
     "8-fault-jam",
     "8-fault-recovering",
+    "8-fault-stuck",
     "8-fault-take-back",
     "9-out-of-service",
 ]

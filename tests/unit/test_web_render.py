@@ -38,6 +38,7 @@ def every_view() -> list[View]:
             replace(base, wanted=tuple(Evidence)),
             replace(base, renewal_available=False),
             replace(base, finger_available=False),
+            replace(base, hand_in=True),
             replace(base, ticket="4821-7730", attempts_left=2),
         ]
         views += [replace(base, progress=progress) for progress in Progress]
