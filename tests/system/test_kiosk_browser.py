@@ -52,6 +52,7 @@ VIEWS: dict[str, View] = {
     "2-identify-warn": View(Screen.IDENTIFY, warn=True, seconds_left=20),
     "3-face": View(Screen.FACE, progress=Progress.LOOKING),
     "3-face-light": View(Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_LIGHT),
+    "3-face-wait": View(Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_WAIT),
     "3-face-retry": View(Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_RETRY, attempts_left=2),
     "3-fingerprint": View(Screen.FINGERPRINT),
     "3-fingerprint-retry": View(Screen.FINGERPRINT, notice=Notice.FINGER_RETRY, attempts_left=2),
