@@ -19,7 +19,7 @@ from pathlib import Path
 from lockerd.errors import StoreError
 from lockerd.store.verify_audit import audit, checkpoints
 
-SCHEMA = 6
+SCHEMA = 7
 """The schema version (PRAGMA user_version) whose invariants these are."""
 
 _APPLICATION_ID = 0x4C4B5244

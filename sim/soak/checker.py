@@ -134,6 +134,11 @@ class Checker(Witness):
         assert self._remedies is not None
         self._remedies.inserted(person, card)
 
+    def reported_lost(self, card: str) -> None:
+        """The office knows that this card was reported lost."""
+        assert self._remedies is not None
+        self._remedies.lost.add(card)
+
     def guessed(self, person: str) -> None:
         """The machine compared a wrong code for somebody's number."""
         assert self._remedies is not None

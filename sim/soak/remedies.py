@@ -33,6 +33,7 @@ class Remedies:
         self._helps: dict[str, str] = {}  # by card in doubt that nothing names, whom it helps: one person only
         self.guesses: dict[str, deque[float]] = {}
         self._binned: list[tuple[str, str]] = []  # old cards in the bin whose bearer had no new one, with the new one
+        self.lost: set[str] = set()  # cards that were reported lost: nobody who inserts one has a claim on it
         self._inserted: dict[str, str] = {}  # by card, whose hand
         self._empty_handed: dict[str, float] = {}
         self._standing: dict[
@@ -68,7 +69,7 @@ class Remedies:
         resident = self._stage.town.residents.get(self._inserted.pop(old, ""))
         new = resident.who.new_card.card_id if resident else ""
         spot = self._stage.machine.world.spots.get(new)
-        if spot is not None and spot.place is not Place.PERSON:
+        if spot is not None and spot.place is not Place.PERSON and old not in self.lost:
             self._binned.append((old, new))
 
     async def committed(self, fetch: Fetch) -> None:

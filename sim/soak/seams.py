@@ -194,8 +194,9 @@ class Connection(aiosqlite.Connection):
             raise _error("simulated", fault[0])
         if writes and self._seams.commit(durable=False):
             raise _error("the power is off", sqlite3.SQLITE_IOERR)
-        rows = self._conn.execute(sql, tuple(parameters or ())).fetchall()
-        if not self._conn.in_transaction:
+        connection = self._conn
+        rows = connection.execute(sql, tuple(parameters or ())).fetchall()
+        if not connection.in_transaction:
             await _TURN
         if fault is not None:
             raise _error("simulated", fault[0])
