@@ -37,6 +37,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "lockerd.recovery": (
         *VALUES,
         "lockerd.motions",
+        "lockerd.pickup",
         "lockerd.store",
         "lockerd.doing",
         "lockerd.resuming",
