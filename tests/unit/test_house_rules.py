@@ -43,6 +43,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "lockerd.resuming",
         "lockerd.stocking",
     ),
+    "lockerd.clearing": (*VALUES, "lockerd.pickup", "lockerd.store", "lockerd.recovery"),
     "lockerd.session": (
         *VALUES,
         "lockerd.pickup",
