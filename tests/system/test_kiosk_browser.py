@@ -57,6 +57,7 @@ VIEWS: dict[str, View] = {
         Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_RETRY, attempts_left=2, another_way=True
     ),
     "3-fingerprint": View(Screen.FINGERPRINT, another_way=True),
+    "3-face-wait": View(Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_WAIT),
     "3-fingerprint-retry": View(Screen.FINGERPRINT, notice=Notice.FINGER_RETRY, attempts_left=2),
     "3-review": View(Screen.REVIEW, another_way=True),
     "3-review-asked": View(Screen.REVIEW, progress=Progress.REVIEWING),
