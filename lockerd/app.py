@@ -14,6 +14,7 @@ from msgspec.structs import asdict
 from prometheus_client import CollectorRegistry
 
 from firmware_protocol.units import UnitKind
+from lockerd.clearing import Clearing
 from lockerd.climate import keep_climate
 from lockerd.condition import Condition, Parts, standing
 from lockerd.config import Config, CrtDispenser
@@ -210,18 +211,6 @@ def assemble(
     )
     stocking = Stocking(issuing)
     references = References(face, drivers.decoder)
-    doing = Doing(
-        db=db,
-        vault=vault,
-        motions=motions,
-        readers=by_place,
-        stamp=stamp,
-        policy=config.policy,
-        chip_template=references.of_chip,
-        send_codes=issuing.to_holder,
-        finger=drivers.finger,
-        tell_locked=issuing.tell_locked,
-    )
     recovery = Recovery(
         db=db,
         vault=vault,
@@ -231,6 +220,19 @@ def assemble(
         stamp=stamp,
         resuming=Resuming(db, vault, by_place, stamp, new_journey_id),
         stocking=stocking,
+    )
+    doing = Doing(
+        db=db,
+        vault=vault,
+        motions=motions,
+        readers=by_place,
+        stamp=stamp,
+        policy=config.policy,
+        chip_template=references.of_chip,
+        send_codes=issuing.to_holder,
+        clear=Clearing(db, vault, recovery, stamp).clear,
+        finger=drivers.finger,
+        tell_locked=issuing.tell_locked,
     )
     views = Views(View(Screen.OUT_OF_SERVICE, Progress.RECOVERING))
     housekeeping = Housekeeping(

@@ -83,23 +83,27 @@ class Condition(Collector):
         self._pace = pace
         self._changed = changed
         self._survey: Survey | None = None
+        self._told: HealthReport | None = None
         self._store_trouble = ""
 
     async def run(self) -> None:
         """Survey until cancelled; `changed` is told when the answer became another, whoever noticed it first."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._survey_rounds(), name="survey")
-            told = None
             while True:
-                now = self.report()
-                if now != told:
-                    told = now
-                    self._changed()
+                self._tell()
                 await asyncio.sleep(self._pace.reported)
+
+    def _tell(self) -> None:
+        now = self.report()
+        if now != self._told:
+            self._told = now
+            self._changed()
 
     async def _survey_rounds(self) -> None:
         while True:
             await self._look()
+            self._tell()
             well = all(check.status is Status.PASS for check in self._checks())
             await asyncio.sleep(self._pace.idle if well else self._pace.idle / SOONER)
 
@@ -155,6 +159,8 @@ class Condition(Collector):
         yield _check("disk", parts.ballast.held, "is full", MAKE_ROOM)
         if keeping.no_backup:
             yield Check("backup", Status.WARN, f"could not be made ({keeping.no_backup})", "look at the disk")
+        elif keeping.unerased:
+            yield Check("backup", Status.WARN, f"could not be erased in ({keeping.unerased})", "look at the disk")
         yield _check("card_path", parts.fit(), "is not at rest", CLEAR_IT)
         for unit in Unit:
             seen = parts.motions.last(unit)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from lockerd.errors import DeviceError, StoreError, UnreadableCard
-from lockerd.model.cards import Chip, Claim
+from lockerd.model.cards import Chip, Claim, LostReport
 from lockerd.model.custody import Fault, Motion, Order, Outcome, Place, Result, SlotState, Unit
 from lockerd.model.identity import FaceTemplate
 from lockerd.model.policy import THE_OWNER, Collector, Evidence, Policy
@@ -20,6 +20,8 @@ from lockerd.pickup.state import (
     CheckCode,
     ChipRead,
     ClaimChecked,
+    Clear,
+    Cleared,
     CodeSent,
     Effect,
     EndJourney,
@@ -39,7 +41,7 @@ from lockerd.pickup.state import (
     TicketIssued,
 )
 from lockerd.ports import FingerVerifier, IdReader
-from lockerd.store import claims, codes, collectors, journal, journeys, ledger, lookups
+from lockerd.store import claims, codes, collectors, journal, journeys, ledger, lookups, lost
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import JSON, Stamp
 from lockerd.store.vault import Vault
@@ -108,6 +110,7 @@ class Doing:
         chip_template: Callable[[bytes], Awaitable[FaceTemplate | None]],
         send_codes: Callable[[str], Awaitable[None]],
         tell_locked: Callable[[], Awaitable[None]],
+        clear: Callable[[Unit, Journey], Awaitable[Cleared]],
         finger: FingerVerifier | None = None,
     ) -> None:
         self._db = db
@@ -116,6 +119,7 @@ class Doing:
         self._chip_template = chip_template
         self._send_codes = send_codes
         self._tell_locked = tell_locked
+        self._clear = clear
         self._vault = vault
         self._motions = motions
         self._readers = readers
@@ -153,8 +157,11 @@ class Doing:
                 return None
             case Move():
                 return await self._move(effect, journey)
+            case Clear():
+                return await self._clear(effect.unit, journey)
             case ReadOld():
-                return await look_at_chip(self._readers.throat)
+                read = await look_at_chip(self._readers.throat)
+                return replace(read, lost=await self._db.read(lambda tx: lost.report_of(tx, self._vault, read.chip)))
             case ReadNew():
                 self._before_gate = await read_chip(self._readers.exit)
                 return ChipRead(self._before_gate)
@@ -251,16 +258,16 @@ class Doing:
         if motion is Motion.PRESENT:
             self.dispensed_before = await self._dispensed()
 
-        kept_for = claim_id if journey.old_accepted else None
-        if (
-            Record.OLD_KEPT in effect.records and kept_for is None
-        ):  # forgotten before anybody read it, or somebody else's
-            kept_for = await self._replaced_by(journey.claim)
+        reported, kept_for = journey.lost, claim_id if journey.old_accepted else None
+        if Record.OLD_KEPT in effect.records and kept_for is None:
+            reported, kept_for = await self._kept(journey)
 
         async def before(tx: Transaction) -> None:
             if Record.CONSUME_CODE in effect.records and claim_id is not None:
                 await codes.consume(tx, claim_id, self._stamp())
                 await journal.append(tx, "lockerd.claim.opened", opened_by(journey), stamp=self._stamp())
+            if Record.OLD_KEPT in effect.records and reported is not None and card_id is not None:
+                await lost.flag(tx, card_id, reported, journey.journey_id, self._stamp())
             if motion is Motion.PRESENT:
                 await ledger.account_dispensed(tx, self.dispensed_before)
             if Record.OLD_KEPT in effect.records and card_id is not None:
@@ -313,13 +320,14 @@ class Doing:
 
         return await self._db.transaction(known)
 
-    async def _replaced_by(self, claim: Claim | None) -> str | None:
-        """The claim whose new card replaces the one in escrow, by its chip: `claim`, or that of whoever it belongs to."""
+    async def _kept(self, journey: Journey) -> tuple[LostReport | None, str | None]:
+        """Of a card in escrow that is kept though nobody wanted it: what says that it is lost, and whose new card replaces it."""
+        if journey.lost is not None:
+            return journey.lost, journey.lost.claim_id
         chip = await read_chip(self._readers.throat)
-        if chip is None or chip_is_predecessor(chip, claim):
-            return claim.claim_id if chip is not None and claim is not None else None
-        found = await self._db.read(lambda tx: claims.replacing(tx, self._vault, chip.id_number, chip.valid_from))
-        return found.claim_id if found is not None else None
+        reported, owner = await self._db.read(lambda tx: lost.whose(tx, self._vault, chip))
+        claim = journey.claim
+        return reported, claim.claim_id if claim is not None and chip_is_predecessor(chip, claim) else owner
 
     async def _register_old(self, journey: Journey) -> str:
         """The ledger learns of the card in the throat before anything moves it."""
@@ -359,8 +367,9 @@ class Doing:
 
     async def _issue_ticket(self, journey: Journey) -> TicketIssued:
         reason = journey.fault.value if journey.fault else "unknown"
+        step = journey.stopped.value if journey.stopped else None
         ticket = await self._db.transaction(
-            lambda tx: journeys.issue_ticket(tx, journey.journey_id, reason, self._stamp())
+            lambda tx: journeys.issue_ticket(tx, journey.journey_id, reason, self._stamp(), step)
         )
         return TicketIssued(ticket)
 

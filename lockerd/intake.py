@@ -15,10 +15,10 @@ from lockerd.issuing import Issuing
 from lockerd.model.cards import ManifestCollector, ManifestItem
 from lockerd.model.policy import Relation
 from lockerd.model.polling import KEPT_SECONDS
-from lockerd.office.manifest import Announced, CodeExtension, CodeReissue, DownItem, Withdrawn
+from lockerd.office.manifest import Announced, CardFound, CardLost, CodeExtension, CodeReissue, DownItem, Withdrawn
 from lockerd.ports import SmsSender
 from lockerd.referencing import References
-from lockerd.store import claims, journal, messages, templates
+from lockerd.store import claims, journal, lost, messages, templates
 from lockerd.store.collectors import Named
 from lockerd.store.database import Database, News, Transaction
 from lockerd.store.journal import Stamp
@@ -51,6 +51,14 @@ class Intake:
                 await self.issuing.on_command(item.claim_id, item.not_after, item.letter_code)
             case CodeExtension():
                 await self.issuing.on_command(item.claim_id, item.not_after, None)
+            case CardLost():
+                await self.db.transaction(
+                    lambda tx: lost.report(
+                        tx, self.vault, item.report_id, item.id_number, item.valid_from, self.stamp()
+                    )
+                )
+            case CardFound():
+                await self.db.transaction(lambda tx: lost.withdraw(tx, item.report_id, self.stamp()))
 
     async def _announced(self, item: ManifestItem) -> None:
         referred = await self.references.of_office(item.photo, item.template)

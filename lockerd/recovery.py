@@ -13,10 +13,11 @@ from dataclasses import replace
 import structlog
 
 from lockerd.doing import EVENTS, Readers, look_at_chip, record_taken
-from lockerd.errors import DeviceError
+from lockerd.errors import DeviceError, StoreError
 from lockerd.model.cards import Chip, Claim, ClaimState
 from lockerd.model.custody import Fault, Intent, Motion, Observation, Order, Outcome, Place, Result, Sensor, Unit
 from lockerd.motions import Motions, settle
+from lockerd.pickup.state import Journey
 from lockerd.ports import Mover
 from lockerd.resuming import Resume, Resuming
 from lockerd.stocking import STOCKED, Stocking
@@ -28,7 +29,8 @@ from lockerd.store.vault import Vault
 log = structlog.get_logger(__name__)
 
 ASK_AGAIN_SECONDS = 0.5  # while a unit is silent after a restart: it may still be booting
-BOOT_SECONDS = 10.0  # that a silent recycler is waited for; without it cards can still be handed out
+BOOT_SECONDS = 10.0  # that a silent unit is waited for
+CLEAR_SECONDS = 120.0  # for one try to clear a jam: a reset, a motion or two, chip reads
 BUSY_SECONDS = 60.0  # that it may take to end a motion, longer than any takes
 
 _State = tuple[int, Fault | None, Place | None]
@@ -40,6 +42,12 @@ def _state(seen: Observation) -> _State:
 
 def _restless(seen: Observation) -> bool:
     return seen.interrupted or seen.fault is not None or seen.place is not None or Sensor.HOME not in seen.sensors
+
+
+async def _nothing_goes_out(tx: Transaction) -> bool:
+    """Whether no new card may be on its way to a hand, as far as the ledger knows while the dispenser is silent."""
+    under_way = any(intent.plan.order.unit is Unit.DISPENSER for intent in await ledger.open_intents(tx))
+    return not under_way and not await ledger.cards_at(tx, Place.TRANSPORT, Place.EXIT)
 
 
 class Recovery:
@@ -91,8 +99,6 @@ class Recovery:
     async def after_restart(self) -> Resume | None:
         """Settle every open intent and bring both paths to rest, as `bring_to_rest` does."""
         self.unsettled = frozenset(Unit)
-        await self._answering(Unit.DISPENSER)
-        await self._db.transaction(lambda tx: ledger.configure_slots(tx, self._units[Unit.DISPENSER].capacity))
         for journey_id in await self._db.transaction(journeys.unfinished):
             await self._end_interrupted(journey_id)
         return await self.bring_to_rest()
@@ -100,40 +106,79 @@ class Recovery:
     async def bring_to_rest(self) -> Resume | None:
         """Settle, clear faults, identify and store a card in the dispenser's path; say what the recycler's card wants.
 
-        Waits as long as the dispenser is silent: nobody can be served without it, and whether an old card goes back or into
-        the bin, it has to tell. A recycler that stays silent is left as it is, `unsettled`.
+        A unit that stays silent is left as it is, `unsettled`: without the recycler cards can be handed out, without the
+        dispenser an old card can go back to its owner, if no new one may be on its way to them.
         """
         self.fit = False
-        if Unit.DISPENSER in self.unsettled:
-            await self._settle_open(Unit.DISPENSER)
-        self.fit = await self._rest_dispenser()
-        self.unsettled -= {Unit.DISPENSER}
         resume = None
+        try:
+            if Unit.DISPENSER in self.unsettled:
+                await self._answering(Unit.DISPENSER)
+                capacity = self._units[Unit.DISPENSER].capacity
+                await self._db.transaction(lambda tx: ledger.configure_slots(tx, capacity))
+                await self._settle_open(Unit.DISPENSER)
+            self.unsettled |= {Unit.DISPENSER}
+            self.fit = await self._rest_dispenser()
+            self.unsettled -= {Unit.DISPENSER}
+        except DeviceError as error:
+            log.warning("dispenser not settled", error=str(error))
         try:
             if Unit.RECYCLER in self.unsettled:
                 await self._answering(Unit.RECYCLER)
                 await self._settle_open(Unit.RECYCLER)
             self.unsettled |= {Unit.RECYCLER}
-            resume = await self._rest_recycler()
-            self.unsettled -= {Unit.RECYCLER}
+            if Unit.DISPENSER not in self.unsettled or await self._db.transaction(_nothing_goes_out):
+                resume = await self._rest_recycler()
+                self.unsettled -= {Unit.RECYCLER}
         except DeviceError as error:
             log.warning("recycler not settled", error=str(error))
         self._left = {unit: _state(seen) for unit in Unit if (seen := self._motions.last(unit)) is not None}
         if self._awaits_reader:
-            del self._left[Unit.DISPENSER]
+            self._left.pop(Unit.DISPENSER, None)
         return resume
+
+    async def clear(self, unit: Unit, journey: Journey) -> bool:
+        """In a journey: reset a unit that is stuck and bring its path to rest, an old card to where the journey goes on with it.
+
+        True when the unit is without fault and the ledger has what its sensors, totals and readers say; an old card that is not
+        the journey's has a journey of its own afterwards.
+        """
+        try:
+            await self._motions.observe(unit)  # one that is silent is not waited for
+            async with asyncio.timeout(CLEAR_SECONDS):
+                if unit is Unit.DISPENSER:
+                    self.fit = at_rest = await self._rest_dispenser()
+                else:
+                    at_rest = await self._clear_recycler(journey)
+        except (DeviceError, StoreError, TimeoutError) as error:
+            log.warning("jam not cleared", unit=unit, error=str(error))
+            return False
+        seen = self._motions.last(unit)
+        if seen is not None and at_rest:
+            self._left[unit] = _state(seen)
+        return at_rest
+
+    async def _clear_recycler(self, journey: Journey) -> bool:
+        seen = await self._reset_if_needed(Unit.RECYCLER)
+        if seen.fault is not None or seen.interrupted or seen.place is Place.IN_DOUBT:
+            return False
+
+        if seen.place is not None:
+            return await self._resuming.record(seen.place, journey.journey_id) == journey.old_card_id
+        await self._db.transaction(lambda tx: self._settle_old_places(tx, seen))
+        return True
 
     async def _end_interrupted(self, journey_id: str) -> None:
         await self._db.transaction(lambda tx: journeys.end(tx, journey_id, "interrupted", self._stamp()))
 
     async def _answering(self, unit: Unit) -> Observation:
-        """What the unit sees once it answers and nothing moves. Raises DeviceError for a recycler that does not in time."""
+        """What the unit sees once it answers and nothing moves. Raises DeviceError where it does not in time."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         told = False
         try:
             while True:
-                waited = loop.time() - began if unit is Unit.RECYCLER else 0.0
+                waited = loop.time() - began
                 try:
                     seen = await self._motions.observe(unit)
                 except DeviceError as error:

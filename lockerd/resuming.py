@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from lockerd.doing import Readers, read_chip
-from lockerd.model.cards import Chip, Claim, ClaimState
+from lockerd.model.cards import HANDED_IN, Chip, Claim, ClaimState, LostReport
 from lockerd.model.custody import Motion, Place
 from lockerd.model.view import FaultKind
 from lockerd.pickup.guards import chip_is_predecessor
 from lockerd.pickup.state import Effect, IssueTicket, Journey, Move, Record, Stage
-from lockerd.store import claims, journeys, ledger, lookups
+from lockerd.store import claims, journeys, ledger, lookups, lost
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.ledger import CardAt
@@ -56,12 +56,22 @@ class Resuming:
     async def of_card_at(self, place: Place) -> Resume:
         """Record the card that stands at THROAT or ESCROW, and give its journey.
 
-        It goes back to its owner, unless the new card is already in their hand. A card that nothing names gets a name of its
-        own, and those in doubt stay so.
+        It goes back to its owner, unless it was reported lost or the new card is already in their hand. A card that nothing
+        names gets a name of its own, and those in doubt stay so.
         """
         chip = await read_chip(self.readers.throat) if place is Place.ESCROW else None
         journey_id = self.new_journey_id()
-        card_id, claim = await self.db.transaction(lambda tx: self._name(tx, place, chip, journey_id))
+
+        async def begin(tx: Transaction) -> tuple[str, Claim | None]:
+            card_id, claim = await self._name(tx, place, chip, journey_id)
+            await journeys.begin(tx, journey_id, self.stamp())
+            claim_id = await ledger.claim_of(tx, card_id)
+            if claim_id is not None:
+                await journeys.attach(tx, journey_id, claim_id)
+            return card_id, claim
+
+        card_id, claim = await self.db.transaction(begin)
+        collected = claim is not None and claim.state is ClaimState.COLLECTED
         journey = Journey(
             journey_id=journey_id,
             stage=Stage.GIVING_BACK,
@@ -69,14 +79,28 @@ class Resuming:
             old_card_id=card_id,
             old_place=place,
             old_accepted=chip_is_predecessor(chip, claim),
+            new_place=Place.TAKEN if collected else None,
             fault=FaultKind.POWER,
         )
         if place is Place.THROAT:
             return Resume(replace(journey, stage=Stage.AWAIT_GIVEN_BACK), (IssueTicket(),))
-        if claim is not None and claim.state is ClaimState.COLLECTED:
-            keep = Move(Motion.RETAIN, (Record.OLD_KEPT,))
-            return Resume(replace(journey, stage=Stage.KEEPING_OLD, new_place=Place.TAKEN, fault=None), (keep,))
+        keep = Move(Motion.RETAIN, (Record.OLD_KEPT,))
+        reported = await self.db.read(lambda tx: self._lost(tx, chip, card_id))
+        if reported is not None:
+            kept = replace(journey, stage=Stage.KEEPING_LOST, lost=reported)
+            return Resume(replace(kept, fault=None), (keep,)) if collected else Resume(kept, (IssueTicket(), keep))
+        if collected and claim is not None and claim.kind in HANDED_IN:
+            return Resume(replace(journey, stage=Stage.KEEPING_OLD, fault=None), (keep,))
         return Resume(journey, (IssueTicket(), Move(Motion.RETURN)))
+
+    async def record(self, place: Place, journey_id: str) -> str:
+        """In a journey: record the card that stands at THROAT or ESCROW, and give its name."""
+        chip = await read_chip(self.readers.throat) if place is Place.ESCROW else None
+        return (await self.db.transaction(lambda tx: self._name(tx, place, chip, journey_id)))[0]
+
+    async def _lost(self, tx: Transaction, chip: Chip | None, card_id: str) -> LostReport | None:
+        """What says that a card is lost: its chip now, or, when it was read before, the flag."""
+        return await lost.report_of(tx, self.vault, chip) or await lost.flagged(tx, card_id)
 
     async def _name(
         self, tx: Transaction, place: Place, chip: Chip | None, journey_id: str
@@ -96,7 +120,6 @@ class Resuming:
             card_id = await ledger.add_old_card(tx, claim.claim_id if claim else None, journey_id, self.stamp(), place)
         else:
             claim = claim_of.get(card_id)
-        claim_id = await ledger.claim_of(tx, card_id)
         for card in cards:
             if card.place in _RECORDED and card.card_id != card_id:
                 await ledger.move(tx, card.card_id, Place.IN_DOUBT, self.stamp(), "another card stands in the recycler")
@@ -104,7 +127,4 @@ class Resuming:
             await ledger.move(
                 tx, card_id, place, self.stamp(), "chip and sensor" if chip else "sensor after an interruption"
             )
-        await journeys.begin(tx, journey_id, self.stamp())
-        if claim_id is not None:
-            await journeys.attach(tx, journey_id, claim_id)
         return card_id, claim

@@ -38,8 +38,8 @@ _MECHANISMS: dict[UnitKind, type[Unit]] = {
 
 
 def cards_of(town: Sequence[Citizen]) -> list[Card]:
-    """Every card there is: the new one of each citizen and the old one where it was not lost."""
-    return [card for one in town for card in (one.new_card, one.old_card) if card is not None]
+    """Every card there is: the new one of each citizen and the old one, also where it was lost: it is with someone outside."""
+    return [card for one in town for card in (one.new_card, one.old_card, one.lost_card) if card is not None]
 
 
 def fresh_world(town: Sequence[Citizen], slots: int) -> World:

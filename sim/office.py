@@ -2,7 +2,8 @@
 
 Lockers: `POST /v1/hello`, `POST /v1/lockers/{id}/events`, `GET /v1/lockers/{id}/down`, `PUT /v1/lockers/{id}/status`.
 The simulator's own: `GET /sim/ledger`, `GET /sim/status`, `POST /sim/announce`, `POST /sim/withdraw`, `POST /sim/absent`,
-`POST /sim/code`, `POST /sim/entrust`, `GET /sim/events`; the reviewer's are in `sim.office_reviewer`.
+`POST /sim/code`, `POST /sim/entrust`, `POST /sim/lost`, `GET /sim/events`, `GET /sim/letters` (codes by claim),
+`GET /sim/letters/{claim}` (as it is printed); the reviewer's are in `sim.office_reviewer`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from typing import Any
 from aiohttp import web
 
 from sim.office_books import Books, Unplaceable
+from sim.office_letters import HEADERS as LETTER_HEADERS
+from sim.office_letters import letter, qr_content
 from sim.office_reviewer import ReviewDesk
 from sim.serving import serve
 
@@ -73,7 +76,10 @@ class Office:
                 web.post("/sim/absent", self._absent),
                 web.post("/sim/code", self._code),
                 web.post("/sim/entrust", self._entrust),
+                web.post("/sim/lost", self._lost),
                 web.get("/sim/events", self._told),
+                web.get("/sim/letters", self._letters),
+                web.get("/sim/letters/{claim}", self._letter),
                 *ReviewDesk().routes(),
             ]
         )
@@ -194,12 +200,32 @@ class Office:
         command: Json = {"type": kind, "claim_id": claim_id, "not_after": self._now() + COMMAND_SECONDS}
         self._books.command({**command, "letter_code": code} if code else command)
         self._wake()
-        return web.json_response({"letter_code": code, "qr": f"LC1{code}"} if code else {})
+        return web.json_response({"letter_code": code, "qr": qr_content(code)} if code else {})
 
     async def _entrust(self, request: web.Request) -> web.Response:
         told = await _object(request)
         if not self._books.entrust(str(told.get("claim_id")), str(told.get("to")), str(told.get("relation"))):
             return web.json_response({"error": "no such claim"}, status=409)
+        self._wake()
+        return web.json_response({"ok": True})
+
+    async def _letters(self, _: web.Request) -> web.Response:
+        return web.json_response({claim_id: code for claim_id, (_item, code) in self._books.letters().items()})
+
+    async def _letter(self, request: web.Request) -> web.Response:
+        """The letter as the citizen gets it, a page to be read or printed."""
+        found = self._books.letters().get(request.match_info["claim"])
+        if found is None:
+            raise web.HTTPNotFound(text="no letter was written about this card")
+        return web.Response(text=letter(*found), content_type="text/html", headers=LETTER_HEADERS)
+
+    async def _lost(self, request: web.Request) -> web.Response:
+        """Tell the lockers of a card that was reported lost."""
+        told = await _object(request)
+        names = ("report_id", "id_number", "valid_from")
+        if any(not isinstance(told.get(name), str) for name in names):
+            raise _refusal("report_id, id_number and valid_from are needed")
+        self._books.command({"type": "card.lost", **{name: told[name] for name in names}})
         self._wake()
         return web.json_response({"ok": True})
 

@@ -8,7 +8,7 @@ cannot happen raises `Impossible` and changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -166,7 +166,7 @@ class World:
 
     def _put(self, card: str, spot: Spot) -> None:
         self.moves += 1
-        self.spots[card] = replace(spot, since=self.moves)
+        self.spots[card] = Spot(spot.place, spot.slot, spot.path, self.moves)
         if self.on_reader == card:
             self.on_reader = None
 

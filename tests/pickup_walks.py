@@ -42,8 +42,16 @@ def seen(place: Place | None, fault: Fault | None = None) -> Observation:
     return Observation(Unit.DISPENSER, 1, False, False, place, None, frozenset(), fault, 0, 0, 0)
 
 
-def ended(motion: Motion, place: Place | None, result: Result = Result.DONE, fault: Fault | None = None) -> MotionEnded:
-    return MotionEnded(motion, Outcome(result, fault, seen(place, fault)), place, "old-000001")
+def ended(
+    motion: Motion,
+    place: Place | None,
+    result: Result = Result.DONE,
+    fault: Fault | None = None,
+    *,
+    silent: bool = False,
+) -> MotionEnded:
+    observation = None if silent else seen(place, fault)
+    return MotionEnded(motion, Outcome(result, fault, observation), place, "old-000001")
 
 
 def face(verdict: FaceVerdict) -> FaceDecided:

@@ -243,7 +243,7 @@ class OfficeLink:
         self._check_registration(answer, here)
         await self._go_to(answer.acked, here)
         self._intervals = Intervals(
-            status=min(max(answer.intervals.status, 1.0), 3600.0), wait=min(max(answer.intervals.wait, 0.0), 60.0)
+            status=min(max(answer.intervals.status, 1.0), 3600.0), wait=min(max(answer.intervals.wait, 0.0), 300.0)
         )
         self._unregistered.clear()
         self._registered.set()

@@ -146,7 +146,8 @@ def finger_again(journey: Journey, event: Event) -> bool:
     return again and journey.finger_tries + 1 < FINGER_TRIES
 
 
-def count_finger(journey: Journey, _event: Event) -> Journey:
-    """Count a finger that did not do."""
+def count_finger(journey: Journey, event: Event) -> Journey:
+    """Count a finger that did not do, or that did not come."""
     tries = journey.finger_tries + 1
-    return replace(journey, finger_tries=tries, notice=Notice.FINGER_RETRY, attempts_left=FINGER_TRIES - tries)
+    notice = Notice.FINGER_NONE if finger(FingerResult.NO_FINGER)(journey, event) else Notice.FINGER_RETRY
+    return replace(journey, finger_tries=tries, notice=notice, attempts_left=FINGER_TRIES - tries)

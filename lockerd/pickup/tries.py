@@ -14,9 +14,11 @@ from lockerd.pickup.guards import (
     face_tries_left,
     face_unavailable,
     is_predecessor,
+    lost,
     number_ok,
     old_tries_left,
     refused,
+    still_wanted,
 )
 from lockerd.pickup.state import (
     CardFailed,
@@ -66,7 +68,7 @@ def try_of(journey: Journey, event: Event) -> Try | None:
             return Try(Evidence.REMOTE_REVIEW, TryResult.ACCEPT if approved else TryResult.REJECT, event.decision.value)
         case Stage.FINGERPRINT, FingerDecided():
             return Try(Evidence.FINGERPRINT, _finger(journey, event), event.result.value)
-        case Stage.READING_OLD, ChipRead():
+        case Stage.READING_OLD, ChipRead() if still_wanted(journey, event):
             return _old_card(journey, event)
     return None
 
@@ -100,6 +102,8 @@ def _finger(journey: Journey, event: FingerDecided) -> TryResult:
 def _old_card(journey: Journey, event: ChipRead) -> Try:
     if is_predecessor(journey, event):
         return Try(Evidence.OLD_CARD, TryResult.ACCEPT, "match" if event.chip is not None else "unreadable")
-    after = refused(journey, event)
+    after = lost(journey, event) if event.lost else refused(journey, event)
     reason = "unreadable" if after.notice is Notice.OLD_CARD_UNREADABLE else "not_yours"
+    if event.lost:
+        reason = "reported_lost"
     return Try(Evidence.OLD_CARD, TryResult.RETRY if old_tries_left(after, event) else TryResult.REJECT, reason)

@@ -91,4 +91,5 @@ async def card_file(tx: Transaction, wanted: str) -> CardFile | None:
         tuple(
             ChainLink(link.wall, link.origin, link.target, link.slot, link.reason, link.responsible) for link in links
         ),
+        found["lost_report"],
     )

@@ -19,7 +19,7 @@ from pathlib import Path
 from lockerd.errors import StoreError
 from lockerd.store.verify_audit import audit, checkpoints
 
-SCHEMA = 6
+SCHEMA = 7
 """The schema version (PRAGMA user_version) whose invariants these are."""
 
 _APPLICATION_ID = 0x4C4B5244
@@ -323,13 +323,13 @@ _SEALED = {
 def _keys(db: sqlite3.Connection) -> Words:
     """Each sealed record has its key, and a key that seals nothing is destroyed.
 
-    In a backup keys may be missing: what was erased since is erased there by its key alone.
+    In a backup keys may be missing: what was erased since is erased there by its key alone, until `lockerd restore` ends it.
     """
     backup = db.execute("SELECT 1 FROM meta WHERE key = 'epoch'").fetchone() is None
     sealed = {f"{table}|{row[0]}" for table, rows in _SEALED.items() for row in db.execute(rows)}
     keys = {str(row[0]) for row in db.execute("SELECT record FROM data_key")}
     for record in sorted(set() if backup else sealed - keys):
-        yield f"the {record.replace('|', ' ')} is sealed, but its key is not there"
+        yield f"the {record.replace('|', ' ')} is sealed, but its key is not there; a backup is put back by `lockerd restore` only"
     for record in sorted(keys - sealed):
         yield f"the key of {record.replace('|', ' ')} is still there, but nothing that it opens"
     for (message_id,) in db.execute(

@@ -60,7 +60,7 @@ def compose(view: View, language: str, text: Catalogue) -> Message:
         t=text,
         language=language,
         other=next(code for code in LANGUAGES if code != language),
-        steps=steps if now in STEPS else [],
+        steps=steps if now in STEPS and not view.hand_in else [],
         waiting=is_waiting(view),
         qr_prefix=lettercode.QR_PREFIX,
         qr=qr_svg(view.ticket) if view.ticket else None,
@@ -161,7 +161,14 @@ def _say_page(view: View, text: Catalogue) -> str:
         return text(f"notice.{view.notice}")
     if view.progress is Progress.REVIEWING:
         return text("review.asked_title") + text("stop")
-    return text(f"say.{view.screen}")
+    if view.hand_in and view.screen is Screen.OLD_CARD:
+        return text("say.found")
+    if view.screen is Screen.IDENTIFY and not view.number_allowed:
+        return text("say.identify_card")
+    said = text(f"say.{view.screen}")
+    if view.screen is Screen.FACE or view.screen in _STEP_OF:
+        return f"{said} {text('say.another_way' if view.another_way else 'say.counter')}"
+    return said
 
 
 def _say_after_fault(view: View, text: Catalogue) -> tuple[str, ...]:
@@ -169,4 +176,6 @@ def _say_after_fault(view: View, text: Catalogue) -> tuple[str, ...]:
         return (text("fault.recovering"),)
     if view.progress is Progress.RETURNING_OLD_CARD:
         return (text("say.take_old"),)
+    if view.progress is Progress.STUCK:
+        return (*(text(f"where.{place}") for place in view.whereabouts), text("fault.stuck"), text("say.ticket"))
     return (*(text(f"where.{place}") for place in view.whereabouts), text(f"fault.{view.fault}.next"))

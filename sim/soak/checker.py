@@ -63,9 +63,10 @@ class Checker(Witness):
         self._recorded: dict[str, tuple[str, int | None]] = {}
         self._ended = Ended()  # cards whose chain led out of the machine
         self._bound: dict[str, str | None] = {}  # old card of the ledger -> the physical one
-        self._untold: dict[int, tuple[str, str]] = {}
+        self._untold: dict[int, tuple[str, dict[str, Any]]] = {}
         self._collected = Ended()
         self._tampered: set[str] = set()
+        self._taken_out: set[str] = set()  # by hand, and not seen since
         self.in_hands: set[str] = set()  # cards that staff hold and have not told of yet
         self.office = OfficeLedger(self.wrong)
         self.decisions = Decisions(self.wrong, self._judged)
@@ -74,7 +75,7 @@ class Checker(Witness):
         """Look at this stage from now on."""
         self.machine = stage.machine
         self._orders = Orders(stage.machine, self.wrong)
-        self._remedies = Remedies(stage, self.wrong)
+        self._remedies = Remedies(stage, self.wrong, self.physical)
         self._lies = Lies(stage.machine.world)
 
     @property
@@ -133,6 +134,11 @@ class Checker(Witness):
         assert self._remedies is not None
         self._remedies.inserted(person, card)
 
+    def reported_lost(self, card: str) -> None:
+        """The office knows that this card was reported lost."""
+        assert self._remedies is not None
+        self._remedies.lost.add(card)
+
     def guessed(self, person: str) -> None:
         """The machine compared a wrong code for somebody's number."""
         assert self._remedies is not None
@@ -160,7 +166,7 @@ class Checker(Witness):
         written = self._untold.pop(seq, None)
         if written is None:
             self.wrong(f"the office learned of event {seq}, which is not in the journal or was told before")
-        elif written != (kind, json.dumps(data, sort_keys=True)):
+        elif written != (kind, data):
             self.wrong(f"event {seq} is {written[0]} in the journal and {kind} at the office")
         self.office.told(kind, data)
 
@@ -196,7 +202,7 @@ class Checker(Witness):
             self._last_event = row["seq"]
             data = json.loads(row["data"])
             told.append((row["type"], data))
-            self._untold[row["seq"]] = (row["type"], json.dumps(data, sort_keys=True))
+            self._untold[row["seq"]] = (row["type"], data)
             self.note(f"event {row['seq']} {row['type']} {row['data']}")
             if row["type"] == "lockerd.card.taken":
                 self._on_taken(data)
@@ -260,6 +266,10 @@ class Checker(Witness):
         """Where the chain of a card has led; None for one that has none."""
         return self._recorded[card][0] if card in self._recorded else self._ended.of(card)
 
+    def slot_of(self, card: str) -> int | None:
+        """The slot that a card's record names."""
+        return self._recorded[card][1] if card in self._recorded else None
+
     def _unit_of(self, card: str) -> str:
         return "recycler" if card in self._bound else "dispenser"
 
@@ -284,9 +294,11 @@ class Checker(Witness):
                     self._compare(card, str(place), slot, strict=False, whose="at the office")
 
     def _compare(self, card: str, place: str, slot: Any, *, strict: bool, whose: str = "recorded") -> None:
-        if self._lies.about(card) or (card in self._tampered and place in {"slot", "transport"}):
+        if place == "in_doubt" or self._lies.about(card) or (card in self._tampered and place in {"slot", "transport"}):
             return
-        if not self._fits(card, place, slot, strict=strict):
+        if self._fits(card, place, slot, strict=strict):
+            self._taken_out.discard(str(self.physical(card)))
+        elif self.physical(card) not in self._taken_out:
             assert self.machine is not None
             spot = self.machine.world.spots[str(self.physical(card))]
             self.wrong(f"{card} is {whose} at {place}{at(slot)} and really at {where(spot)}")
@@ -366,7 +378,7 @@ class Checker(Witness):
 
     def took_out(self, card: str) -> None:
         """Staff took a card out of the machine by hand: the record cannot follow before they tell or the machine looks."""
-        self._tampered.add(card)
+        self._taken_out.add(card)
 
     def tainted(self, *cards: str | None) -> None:
         """Somebody tampered with these cards: records of them cannot be right until they are read again."""
@@ -379,4 +391,5 @@ class Checker(Witness):
         for card in cards:
             self._lies.forget(card)
             self.decisions.forget(card)
+            self._taken_out.discard(card)
             self._tampered.discard(card)

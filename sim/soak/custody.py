@@ -18,7 +18,7 @@ from sim.world import Impossible, Place, Spot
 
 PEOPLE = ("li", "wang")
 WRONG_EYES = 0.08
-SAYS_TWICE = 0.1  # somebody records a finding, and records it once more
+SAYS_TWICE = 0.3  # somebody records a finding, and records it once more
 ALONE = 0.15  # the other one comes another day
 LOOKS_AGAIN = 0.7
 MISCOUNTS = 0.05
@@ -34,6 +34,7 @@ _SEEN = {
     Place.TRAY: "removed",
     Place.REJECT_LANE: "removed",
 }
+_PATHS = ((Place.TRANSPORT, Place.EXIT), (Place.ESCROW, Place.THROAT))
 _ON_THE_WAY = frozenset({Place.TRANSPORT, Place.BETWEEN, Place.THROAT, Place.ESCROW, Place.EXIT})
 
 
@@ -46,16 +47,18 @@ class Custody:
         self._checker = checker
         self._staff = staff
         self._random = Random()
+        self._untold: list[str] = []  # cards out of the retract box of which the machine has not taken the count
         self.counts: dict[str, int] = {}
 
     async def visit(self, random: Random) -> None:
         """One visit of both; all that they draw comes from `random`."""
         self._random = random
         doubts, blocked = await self._open()
-        if doubts or blocked or self._world.spots.at(Place.RETRACT) or self._homeless():
+        if doubts or blocked or self._world.spots.at(Place.RETRACT) or self._homeless() or self._in_each_others_way():
             self._checker.note("two of the staff look at what is open")
             self._staff.mend()
             await self._staff.settle()
+            await self._clear_paths()
             for doubt in (await self._open())[0]:
                 await self._doubt(doubt)
             await self._empty_retract()
@@ -135,40 +138,50 @@ class Custody:
                 await self._stage.daemon.unblock(self._random.choice(PEOPLE), blocked.slot)
             except Refused as why:
                 self._checker.note(f"slot {blocked.slot} stays blocked: {why}")
-                if "in use" not in str(why):
-                    return
                 await asyncio.sleep(_PAUSE)
             else:
                 self._count("slot unblocked")
                 return
 
     async def _empty_retract(self) -> None:
+        """Take all cards out, count them, and tell, now or on the next visit."""
+        cards = self._world.cards_at(Place.RETRACT)
+        if not cards and not self._untold:
+            return
+        self._world.empty_retract()
+        self._stage.machine.changed()
+        self._checker.in_hands.update(cards)
+        self._untold += cards
+        counted = len(self._untold) + (self._random.choice((-1, 1)) if self._chance(MISCOUNTS) else 0)
         for _ in range(TRIES):
-            cards = self._world.cards_at(Place.RETRACT)
-            if not cards:
-                return
-            self._checker.in_hands.update(cards)
-            self._world.empty_retract()
-            self._stage.machine.changed()
-            counted = len(cards) + (self._random.choice((-1, 1)) if self._chance(MISCOUNTS) else 0)
             try:
                 expected = await self._stage.daemon.empty_retract(PEOPLE[0], counted)
             except Refused:
-                for card in cards:  # back, until the machine takes it
-                    self._world.spots[card] = Spot(Place.RETRACT)
                 await asyncio.sleep(_PAUSE)
             else:
                 self._count("retract box emptied")
                 self._checker.note(f"retract box emptied: counted {counted}, expected {expected}")
+                self._checker.in_hands.difference_update(self._untold)
+                self._untold = []
                 return
-            finally:
-                self._checker.in_hands.difference_update(cards)
+
+    def _in_each_others_way(self) -> list[str]:
+        """Cards of a unit that has more than one in its path: it moves none of them."""
+        found = [[card for place in path for card in self._world.spots.at(place)] for path in _PATHS]
+        return [card for cards in found if len(cards) > 1 for card in cards]
+
+    async def _clear_paths(self) -> None:
+        cards = self._in_each_others_way()
+        for card in cards:
+            self._take_out(card)
+        if cards:
+            await self._staff.settle()
 
     # --- cards in the hands of staff ---------------------------------------------------------------------------------
 
     def _take_out(self, card: str) -> None:
         """Reach into the machine, unless its motors run."""
-        if any(unit.moving for unit in self._stage.machine.firmware.values()):
+        if self._motors_run():
             return
         try:
             self._world.take_out(card)
@@ -178,6 +191,11 @@ class Custody:
         self._checker.took_out(card)
         self._count("card taken out by hand")
         self._checker.note(f"staff take {card} out")
+        if any(one.who.old_card and one.who.old_card.card_id == card for one in self._stage.town.residents.values()):
+            self._world.spots[card] = Spot(Place.PERSON)  # at the counter, or by post
+
+    def _motors_run(self) -> bool:
+        return any(unit.moving for unit in self._stage.machine.firmware.values())
 
     def _homeless(self) -> list[Resident]:
         """Whose new card is with the staff, and was not just announced."""
@@ -200,12 +218,25 @@ class Custody:
             self._count("card brought back")
         return True
 
+    def _put_back(self, card: str) -> None:
+        """Into the slot where it is recorded, if that is empty; else it waits for its own doubt."""
+        slot = self._checker.slot_of(card)
+        if slot is not None and self._world.card_in_slot(slot) is None and not self._motors_run():
+            self._world.spots[card] = Spot(Place.SLOT, slot)
+            self._stage.machine.changed()
+            self._count("card put back into its slot")
+            self._checker.note(f"staff put {card} back into slot {slot}")
+
     def _bring_home(self) -> None:
         """Cards that the machine takes again go back to it; all others are handed over at the counter, by their ticket."""
         for resident in self._homeless():
             card = resident.who.new_card.card_id
-            if self._checker.place_of(card) in {"tray", "in_doubt", None}:
+            place = self._checker.place_of(card)
+            if place in {"tray", "in_doubt"}:
                 self._bring(card)
+            if place == "slot":
+                self._put_back(card)
+            if place not in {"removed", "taken"}:
                 continue
             self._world.spots[card] = Spot(Place.PERSON)
             resident.collected = True

@@ -75,6 +75,15 @@ class Fire:
             (kind,) = self._schedule.choices(list(self._kinds), weights)
             self._play(Item(asyncio.get_running_loop().time(), kind, self.total + 1))
 
+    def put_out(self) -> None:
+        """What burns on by itself ends."""
+        daemon = self._stage.daemon
+        daemon.seams.calm()
+        daemon.noise.rate = 0.0
+        daemon.disk.full = False
+        daemon.disk.next.clear()
+        self._stage.office.absent_until = float("-inf")
+
     def _play(self, item: Item) -> None:
         self.total += 1
         self._script.played.append(item)

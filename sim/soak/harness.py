@@ -36,7 +36,7 @@ from sim.virtual_time import Family, VirtualLoop
 T = TypeVar("T")
 
 # rarer than in the street: most looks find nothing new
-PACE = Pace(idle=900.0, watched=2.0, moving=1.0, reported=60.0, kept=900.0)
+PACE = Pace(idle=900.0, watched=2.0, moving=1.0, reported=600.0, kept=900.0)
 OFFICE_SECONDS = 4.0  # until it has answered: a slow network, on which events wait for each other and travel together
 RESTART_SECONDS = 10.0  # until the service manager starts a daemon again that ended by itself
 MODEL = "memory"
@@ -363,11 +363,7 @@ class Daemon:
 
     async def empty_bin(self, staff: str, counted: int) -> int:
         """See `Door`."""
-
-        async def work(machine: app.Assembled) -> int:
-            return (await machine.maintenance.empty_bin(staff, counted)).expected
-
-        return await self._staff(work)
+        return (await self._staff(lambda machine: machine.maintenance.empty_bin(staff, counted))).expected
 
     async def empty_retract(self, staff: str, counted: int) -> int:
         """See `Door`."""

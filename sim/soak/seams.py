@@ -74,6 +74,10 @@ class Seams:
         """Let `act` happen in the middle of the so-manieth commit from now that changes something: before or after its sync."""
         self._in_commit = (commits, durable, act)
 
+    def calm(self) -> None:
+        """Nothing that was to happen at a later crossing happens."""
+        self._at = self._act = self._after_motion = self._in_commit = None
+
     def commit(self, *, durable: bool) -> bool:
         """A commit stands before its sync, or (`durable`) after it; whether it is cut there."""
         if self._in_commit is None:
@@ -190,8 +194,9 @@ class Connection(aiosqlite.Connection):
             raise _error("simulated", fault[0])
         if writes and self._seams.commit(durable=False):
             raise _error("the power is off", sqlite3.SQLITE_IOERR)
-        rows = self._conn.execute(sql, tuple(parameters or ())).fetchall()
-        if not self._conn.in_transaction:
+        connection = self._conn
+        rows = connection.execute(sql, tuple(parameters or ())).fetchall()
+        if not connection.in_transaction:
             await _TURN
         if fault is not None:
             raise _error("simulated", fault[0])

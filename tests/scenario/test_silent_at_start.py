@@ -1,6 +1,6 @@
 """A part does not answer after a power cut in the middle of a renewal: who does not need it is served, and no card is lost.
 
-The recycler with an old card inside, and the exit reader with a new card before it.
+The recycler with an old card inside, the dispenser meanwhile, and the exit reader with a new card before it.
 """
 
 from __future__ import annotations
@@ -68,6 +68,31 @@ def test_an_old_card_that_stands_in_the_open_throat_can_be_taken_meanwhile(tmp_p
         await asyncio.sleep(until + 1200.0 - asyncio.get_running_loop().time())
         assert await scene.visit(RENEWAL)
         assert scene.old(RENEWAL) is Place.BIN
+
+    play(tmp_path, story)
+
+
+WITHOUT_DISPENSER: dict[str, tuple[Callable[[World], bool], Place]] = {
+    # what was under way, and where the old card is while the dispenser is silent
+    "no new card is on its way": (INSIDE["in escrow"], Place.BIN),  # offered to its owner, who is away
+    "a new card may be": (lambda world: world.card_at(Place.TRANSPORT) is not None, Place.ESCROW),
+}
+
+
+@pytest.mark.parametrize("what", WITHOUT_DISPENSER)
+def test_an_old_card_goes_back_without_the_dispenser_unless_a_new_one_may_be_in_its_owners_hand(
+    tmp_path: Path, what: str
+) -> None:
+    holds, place = WITHOUT_DISPENSER[what]
+
+    async def story(scene: Scene) -> None:
+        until = await cut_when(scene, holds, "dispenser")
+        await asyncio.sleep(SILENT / 2)
+        assert scene.old(RENEWAL) is place
+        await asyncio.sleep(until + 1200.0 - asyncio.get_running_loop().time())
+        assert (scene.old(RENEWAL), scene.new(RENEWAL)) == (Place.BIN, Place.SLOT)
+        assert await scene.visit(REPLACEMENT)
+        assert await scene.visit(RENEWAL)
 
     play(tmp_path, story)
 

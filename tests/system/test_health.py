@@ -105,7 +105,7 @@ async def test_without_the_office_cards_are_handed_out(locker: Harness, kiosk: K
         ("reader-counter", "reader.counter", "读卡器暂不可用"),
         ("recycler", "recycler", "暂时无法收回旧证"),
         ("reader-throat", "reader.throat", "暂时无法收回旧证"),
-        ("fingerprint", "fingerprint", "指纹仪现在不能用"),
+        ("fingerprint", "fingerprint", "现在不能核对指纹"),
     ],
 )
 async def test_a_part_that_leaves_a_way_is_a_warning_and_the_page_says_so(

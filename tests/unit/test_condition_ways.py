@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from typing import Any, cast
 
 import pytest
@@ -45,7 +46,7 @@ class Recycler:
 
 def condition(recycler: Recycler, *, idle: bool = True, settled: bool = True) -> Condition:
     others: dict[str, Any] = dict.fromkeys(("db", "bus", "cabinet"))
-    well = type("Part", (), {"held": True, "damage": "", "no_backup": ""})
+    well = type("Part", (), {"held": True, "damage": "", "no_backup": "", "unerased": ""})
     parts = Parts(
         housekeeping=cast(Any, well),
         ballast=cast(Any, well),
@@ -98,9 +99,7 @@ def test_a_card_in_the_path_is_no_trouble_during_a_journey(seen: Observation) ->
 async def test_the_shutter_opens_to_an_empty_path_only(seen: Observation | None, result: Result) -> None:
     """What a silent unit does is the motion's own to find out."""
     recycler = Recycler(seen)
-    parts: dict[str, Any] = dict.fromkeys(
-        ("db", "vault", "readers", "stamp", "policy", "chip_template", "send_codes"), None
-    )
+    parts: dict[str, Any] = dict.fromkeys(signature(Doing).parameters.keys() - {"motions"})
     async with asyncio.TaskGroup() as group:
         event = await Doing(motions=cast(Any, recycler), **parts).perform(Move(Motion.OPEN), Journey(), group)
     assert isinstance(event, MotionEnded)

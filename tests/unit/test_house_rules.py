@@ -36,6 +36,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "lockerd.recovery": (
         *VALUES,
         "lockerd.motions",
+        "lockerd.pickup.state",
         "lockerd.store",
         "lockerd.doing",
         "lockerd.resuming",

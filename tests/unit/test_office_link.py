@@ -310,15 +310,15 @@ async def test_what_was_announced_is_caught_up_with_once_all_of_it_was_taken(pee
     first = page(item(1, "N1"), item(2, "N2"), cursor=2)
     peer.pages = [first] * 3
     bench.failing, bench.error = 2, FaceUnavailable("no worker yet")
-    catching_up = []
+    catching_up: list[bool] = []
     async with bench.running(peer.url) as link:
         assert link.status.catching_up
 
-        def caught_up() -> bool:
+        def watched() -> bool:
             catching_up.append(link.status.catching_up)
             return link.status.caught_up
 
-        await until(caught_up)
+        await until(watched)
         assert bench.cursor == 2
         assert set(catching_up[:-1]) == {True}
         assert not link.status.catching_up

@@ -209,8 +209,10 @@ def test_a_finger_is_asked_for_after_the_face_and_compared_with_the_chip_that_wa
     journey, _ = walk(*entry, face(FaceVerdict.VERIFIED))
     assert (journey.stage, journey.finger) == (Stage.FINGERPRINT, chip.fingerprint)
     assert "\\x01" not in repr(journey)
-    journey, _ = walk(finger(FingerResult.NO_MATCH), finger(FingerResult.NO_FINGER), start=journey)
-    assert (journey.stage, journey.notice, journey.attempts_left) == (Stage.FINGERPRINT, Notice.FINGER_RETRY, 1)
+    journey, _ = walk(finger(FingerResult.NO_MATCH), start=journey)
+    assert (journey.stage, journey.notice, journey.attempts_left) == (Stage.FINGERPRINT, Notice.FINGER_RETRY, 2)
+    journey, _ = walk(finger(FingerResult.NO_FINGER), start=journey)
+    assert (journey.stage, journey.notice, journey.attempts_left) == (Stage.FINGERPRINT, Notice.FINGER_NONE, 1)
     assert walk(finger(FingerResult.MATCH), start=journey)[0].stage is Stage.CONFIRM
 
 
@@ -221,6 +223,7 @@ def test_a_finger_is_asked_for_after_the_face_and_compared_with_the_chip_that_wa
         ((finger(FingerResult.UNAVAILABLE),), FaultKind.FINGER_DOWN),
         ((finger(FingerResult.NO_TEMPLATE),), FaultKind.FINGER_DOWN),
         ((finger(FingerResult.NO_MATCH),) * 3, FaultKind.NO_MATCH),
+        ((finger(FingerResult.NO_FINGER),) * 3, FaultKind.TIMED_OUT),
         ((tap(Action.OTHER_WAY),), FaultKind.OTHER_WAY),
     ],
 )
@@ -233,10 +236,20 @@ def test_where_the_finger_does_not_do_there_is_another_way(
 
 
 @pytest.mark.parametrize("code", [True, False])
+def test_the_page_says_whether_there_is_another_way_or_the_counter(code: bool) -> None:
+    journey, _ = walk(*with_card(FINGERED, code=code), face(FaceVerdict.VERIFIED))
+    assert journey.stage is Stage.FINGERPRINT
+    assert view_of(journey, seconds_left=None, warn=False, ways=Ways()).another_way is code
+
+
+def while_silent(*entry: Event) -> tuple[Event, ...]:
+    """The entry of a journey, with the fingerprint sensor silent when the claim is compared."""
+    return tuple(replace(event, no_finger=True) if isinstance(event, ClaimChecked) else event for event in entry)
+
+
+@pytest.mark.parametrize("code", [True, False])
 def test_while_the_sensor_is_silent_no_finger_is_asked_for(code: bool) -> None:
-    *entry, checked = with_card(FINGERED, code=code)
-    assert isinstance(checked, ClaimChecked)
-    journey, asked = walk(*entry, replace(checked, no_finger=True))
+    journey, asked = walk(*while_silent(*with_card(FINGERED, code=code)))
     if code:
         assert (journey.stage, journey.opens) == (Stage.FACE, FINGERED.replacement[1:])
     else:
@@ -249,7 +262,7 @@ def test_a_silent_sensor_is_no_excuse_for_what_was_not_shown() -> None:
         tap(Action.NUMBER, NUMBER),
         match(REPLACEMENT, policy=Policy(owner=FINGERED)),
     )
-    assert walk(*entry[:-1], replace(entry[-1], no_finger=True))[0].fault is FaultKind.MORE_NEEDED
+    assert walk(*while_silent(*entry))[0].fault is FaultKind.MORE_NEEDED
 
 
 def test_nothing_opens_on_evidence_that_nobody_looked_at_whatever_a_table_says() -> None:

@@ -153,9 +153,7 @@ def test_a_hand_faster_than_the_retraction_has_taken_the_card() -> None:
 
 
 def test_an_old_card_left_behind_is_kept_and_said_so() -> None:
-    start, _ = walk(
-        *TO_PICKING, ended(Motion.PICK, Place.IN_DOUBT, Result.IN_DOUBT), ended(Motion.RETURN, Place.THROAT)
-    )
+    start, _ = walk(*TO_PICKING, ended(Motion.PICK, Place.SLOT, Result.NOT_MOVED), ended(Motion.RETURN, Place.THROAT))
     journey, asked = walk(TimedOut(), ended(Motion.ACCEPT, Place.ESCROW), ended(Motion.RETAIN, Place.BIN), start=start)
     assert (journey.stage, journey.fault) == (Stage.FAULT, FaultKind.OLD_CARD_KEPT)
     retain = asked[-1]
@@ -167,12 +165,12 @@ def test_an_old_card_left_behind_is_kept_and_said_so() -> None:
     ("result", "place", "kind"),
     [
         (Result.NOT_MOVED, Place.SLOT, FaultKind.BUSY),
-        (Result.FAILED, Place.SLOT, FaultKind.JAM),
+        (Result.FAILED, Place.IN_DOUBT, FaultKind.JAM),
         (Result.IN_DOUBT, Place.IN_DOUBT, FaultKind.IN_DOUBT),
     ],
 )
 def test_a_failed_pick_gives_the_old_card_back_with_a_ticket(result: Result, place: Place, kind: FaultKind) -> None:
-    journey, asked = walk(*TO_PICKING, ended(Motion.PICK, place, result, Fault.JAM))
+    journey, asked = walk(*TO_PICKING, ended(Motion.PICK, place, result, Fault.SLOT_EMPTY, silent=True))
     assert (journey.stage, journey.fault) == (Stage.GIVING_BACK, kind)
     assert IssueTicket() in asked
     assert motions(asked)[-1] is Motion.RETURN

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lockerd.model.cards import ClaimKind
+from lockerd.model.cards import ClaimKind, LostReport
 from lockerd.model.custody import Fault, Motion, Outcome, Place, Result
 from lockerd.model.identity import FaceReason, FaceVerdict, FingerResult
 from lockerd.model.policy import Policy
@@ -21,6 +21,7 @@ from lockerd.pickup.state import (
     CardSeen,
     ChipRead,
     ClaimChecked,
+    Cleared,
     CodeSent,
     Event,
     ExitCleared,
@@ -31,6 +32,7 @@ from lockerd.pickup.state import (
     MotionEnded,
     Patience,
     ReviewDecided,
+    Settled,
     Stage,
     Tapped,
     ThroatCleared,
@@ -71,7 +73,7 @@ def test_every_stage_that_waits_for_a_person_has_a_time_out_row_or_a_watch_that_
         if rule.patience is not Patience.ENDLESS:
             assert any(row.on is TimedOut and row.to is not None for row in rows), stage
         elif stage is not Stage.IDLE and rule.watch not in (Watch.FACE, Watch.REVIEW, Watch.FINGERPRINT):
-            assert any(row.on in (MotionEnded, ChipRead, ClaimChecked, CodeSent) for row in rows), stage
+            assert any(row.on in (MotionEnded, ChipRead, ClaimChecked, Cleared, CodeSent) for row in rows), stage
 
 
 def test_every_way_out_of_a_motion_is_decided() -> None:
@@ -121,8 +123,10 @@ EVENTS = st.one_of(
     st.just(match(REPLACEMENT, policy=Policy(owner=FINGERED))),
     st.just(match(REPLACEMENT, policy=Policy(owner=REVIEWED))),
     st.builds(FacePrompted, st.sampled_from(FaceReason)),
-    st.sampled_from([ThroatFilled(), ThroatCleared(), ExitCleared(), TicketIssued("A-0001")]),
+    st.sampled_from([ThroatFilled(), ThroatCleared(), ExitCleared(), TicketIssued("A-0001"), Settled()]),
+    st.builds(Cleared, st.booleans(), st.just(CLAIM), st.sampled_from(Place), st.sampled_from(Place)),
     st.sampled_from([ChipRead(chip) for chip in (None, NEW_CHIP, OLD_CHIP, FOREIGN_CHIP)]),
+    st.sampled_from([ChipRead(chip, lost=LostReport("L-7", None)) for chip in (OLD_CHIP, FOREIGN_CHIP)]),
     st.builds(
         ended,
         st.sampled_from(Motion),
@@ -157,7 +161,10 @@ def test_on_any_sequence_nothing_is_presented_without_proof(events: list[Event])
             if motion is Motion.PRESENT:
                 assert chip_matched
             if motion is Motion.RETAIN:
-                assert journey.new_place is Place.TAKEN or before.stage is Stage.DRAWING_FORGOTTEN
+                forgotten = before.stage is Stage.DRAWING_FORGOTTEN
+                assert journey.new_place is Place.TAKEN or forgotten or journey.lost is not None
+            if motion is Motion.RETURN:
+                assert journey.lost is None
         if journey.stage is Stage.IDLE:
             verified = confirmed = chip_matched = False
             assert journey.claim is None

@@ -151,5 +151,5 @@ async def test_nothing_personal_is_in_the_bytes(tmp_path: Path) -> None:
         assert key["wrapped"] in in_file
         await db.transaction(lambda tx: hand_out(tx, NOW - DAY))
         await housekeeping.tidy(db, NOW)
-        await erase_in_backups(db, tmp_path / "backup")
+        assert await erase_in_backups(db, tmp_path / "backup", NOW) == []
         assert key["wrapped"] not in everything_in(tmp_path), "nor in a free page, the log or a backup"

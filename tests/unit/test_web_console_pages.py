@@ -15,6 +15,7 @@ from lockerd.model.staffing import (
     DoubtfulCard,
     LoadLine,
     LoadReport,
+    LostCard,
     OpenMatters,
     RejectReason,
 )
@@ -77,12 +78,16 @@ def test_every_place_a_card_can_be_has_its_word(language: str, role: str) -> Non
         for whose in ("staff:li", "session:j", "machine:b", "office")
     )
     matters = OpenMatters(
-        (DoubtfulCard("N000001", role, 7, 0.0, "wang.min"),), (BlockedSlot(7, "not_as_recorded", "N000001", 0.0),)
+        (DoubtfulCard("N000001", role, 7, 0.0, "wang.min"),),
+        (BlockedSlot(7, "not_as_recorded", "N000001", 0.0),),
+        (LostCard("old-000003", Place.BIN, 0.0, "L-7"),),
     )
-    card = CardFile("N000001", role, Place.IN_DOUBT, 7, "staff:li", chain)
+    card = CardFile("N000001", role, Place.IN_DOUBT, 7, "staff:li", chain, "L-8")
     html = render_custody(language, "li.wei", wanted="7", card=card, matters=matters)
     assert f'lang="{language}"' in html
-    assert html.count("<time") == len(chain) + 2
+    assert html.count("<time") == len(chain) + 3
+    assert "old-000003" in html
+    assert catalogue(language, "console")("lost.flag", report="L-8") in html
     assert "wang.min" in html
 
 

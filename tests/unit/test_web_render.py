@@ -25,6 +25,7 @@ def every_view() -> list[View]:
             base,
             replace(base, renewal=True),
             replace(base, damaged=True),
+            replace(base, another_way=True),
             replace(base, warn=True, seconds_left=20),
             replace(base, warn=True),
             replace(base, seconds_left=45),
@@ -37,6 +38,7 @@ def every_view() -> list[View]:
             replace(base, wanted=tuple(Evidence)),
             replace(base, renewal_available=False),
             replace(base, finger_available=False),
+            replace(base, hand_in=True),
             replace(base, ticket="4821-7730", attempts_left=2),
         ]
         views += [replace(base, progress=progress) for progress in Progress]
