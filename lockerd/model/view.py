@@ -69,6 +69,7 @@ class Notice(StrEnum):
     FINGER_RETRY = "finger_retry"
     FINGER_NONE = "finger_none"
     OLD_CARD_NOT_YOURS = "old_card_not_yours"
+    OLD_CARD_NOT_THEIRS = "old_card_not_theirs"  # of whom the card is collected for
     OLD_CARD_UNREADABLE = "old_card_unreadable"
     OLD_CARD_LOST = "old_card_lost"  # reported lost by somebody: kept, and another is wanted
     LOST_CARD_KEPT = "lost_card_kept"  # the own one that was found

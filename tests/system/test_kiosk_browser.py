@@ -67,6 +67,7 @@ VIEWS: dict[str, View] = {
     "5-old-card-damaged": View(Screen.OLD_CARD, renewal=True, damaged=True),
     "5-old-card-not-yours": View(Screen.OLD_CARD, Progress.RETURNING_OLD_CARD, Notice.OLD_CARD_NOT_YOURS, renewal=True),
     "5-old-card-again": View(Screen.OLD_CARD, notice=Notice.OLD_CARD_NOT_YOURS, renewal=True),
+    "5-old-card-others": View(Screen.OLD_CARD, notice=Notice.OLD_CARD_NOT_THEIRS, renewal=True, for_other=True),
     "5-old-card-lost": View(Screen.OLD_CARD, notice=Notice.OLD_CARD_LOST, renewal=True),
     "5-old-card-found": View(Screen.OLD_CARD, hand_in=True),
     "5-old-card-reading": View(Screen.OLD_CARD, renewal=True, progress=Progress.READING_OLD_CARD),
