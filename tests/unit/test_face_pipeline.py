@@ -28,8 +28,10 @@ from lockerd.face.pipeline import (
     similarity,
     stored_vector,
 )
+from lockerd.face.transaction import Transaction
 from lockerd.model.identity import FaceReason
 from sim.faces import Nuisance, Person, draw_frame, draw_portrait, draw_scene, encode
+from sim.faces.attacks import draw_attack
 from sim.faces.measure import PACK
 
 GOOD = Nuisance(eye_distance=0.19)
@@ -312,3 +314,25 @@ def test_what_the_models_looked_at_can_be_overwritten(pipeline: Pipeline) -> Non
     assert any(array.any() for array in held)
     pipeline.inputs.wipe()
     assert not any(array.any() for array in held)
+
+
+@pytest.mark.parametrize(
+    ("species", "reason"),
+    [("live", FaceReason.MATCH), ("print", FaceReason.NOT_LIVE), ("replay", FaceReason.NOT_LIVE)],
+)
+def test_a_picture_of_the_right_face_is_not_verified(pipeline: Pipeline, species: str, reason: FaceReason) -> None:
+    limits = load_pack(PACK, production=False).manifest.liveness
+    assert limits is not None
+    for seed in range(4):
+        person, draw = Person.from_seed(seed), rng(seed)
+        template = pipeline.enrol(encode(draw_portrait(person, draw))).template
+        assert template is not None
+        reference = stored_vector(template.vector)
+        assert reference is not None
+        transaction = Transaction(reference, THRESHOLD, frames=4, span=0.0, deadline=9.0, limits=limits)
+        decision = None
+        for number in range(8):
+            frame = draw_frame(person, draw) if species == "live" else draw_attack(person, species, draw, hard=0.1)[0]
+            decision = decision or transaction.add(pipeline.look(frame, pipeline.gates_live, live=True), number / 10)
+        assert decision is not None, seed
+        assert decision.reason is reason, seed
