@@ -2,14 +2,17 @@
 # make test         all checks and tests
 # make soak         the real daemon in memory, in virtual time, under fire (DAYS=30 SEEDS=1..3 JOBS=2)
 # make soak-nightly whole years of a busy locker, a seed each (YEARS=100 FROM=1 JOBS=2)
-# make crash-images the database's real writes, the power cut after each of them (IMAGES=100000 SEED=1)
+# make crash-images the database's real writes, the power cut after each of them (IMAGES=100000 SEED=1 JOBS=2)
 # make crash-tries  tries of a pickup code with the plug pulled (PULLS=1000)
-# make kills        kill -9 at random moments, on real wires, over a long history (KILLS=500 SEED=1 ROWS=300000)
+# make kills        kill -9 at random moments, on real wires, over a long history (KILLS=500 SEED=1 JOBS=2 STATE=folder)
 # make mutants      daemons with one fault each, which the simulation has to notice
 # make setup        .venv only
+# make lint         ruff, ruff format, mypy --strict over code and tests
+# make lock         requirements.lock anew after a change of pyproject.toml
+# make conformance  a board's proof (PORT=/dev/ttyUSB0 or TCP=host:port, UNIT=1)
 # make picture      docs/kiosk.png again, from a real run
 # make bench-wires  the bus owner against bare pymodbus and against the wire's limit
-# make bench-codes  10,000 wrong codes: are known and unknown numbers told apart by time? 20 minutes of one core
+# make bench-codes  10,000 wrong codes: does time tell known numbers from unknown ones? (TRIES=10000 RECORD=file)
 # make line-faults  10,000 motions over a line that loses, delays, doubles and mixes (MOTIONS=10000 LOSS=0.1 SEED=1)
 # make bench-face   lockerd's face chain against InsightFace's own, on the same models, frame and threads
 # make bench-worker the daemon's loop and memory beside a worker that works flat out, frames a second
@@ -53,7 +56,7 @@ soak: $(READY)
 
 crash-images: $(READY)
 	bash .ci/packages test
-	$(BIN)/python -m tests.crash.images --images $(or $(IMAGES),100000) --seed $(or $(SEED),1)
+	$(BIN)/python -m tests.crash.images --images $(or $(IMAGES),100000) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2)
 
 crash-tries: $(READY)
 	bash .ci/packages test
@@ -64,7 +67,8 @@ soak-nightly: $(READY)
 	  --seeds $(or $(FROM),1)..$$(($(or $(FROM),1) + $(or $(YEARS),100) - 1))
 
 kills: $(READY)
-	$(BIN)/python -m tests.crash.kills --kills $(or $(KILLS),500) --seed $(or $(SEED),1) --rows $(or $(ROWS),300000)
+	$(BIN)/python -m tests.crash.kills --kills $(or $(KILLS),500) --seed $(or $(SEED),1) --rows $(or $(ROWS),300000) \
+	  --jobs $(or $(JOBS),2) $(if $(STATE),--state $(STATE))
 
 # every mutant of the daemon against the simulation; NAMES="no-sync …" for some of them
 mutants: $(READY)
@@ -78,7 +82,7 @@ bench-wires: $(READY)
 	$(BIN)/python -m tests.bench.wires
 
 bench-codes: $(READY)
-	$(BIN)/python -m tests.bench.codes
+	$(BIN)/python -m tests.bench.codes --tries $(or $(TRIES),10000) $(if $(RECORD),--record $(RECORD))
 
 line-faults: $(READY)
 	$(BIN)/python -m tests.bench.line_faults --motions $(or $(MOTIONS),10000) --loss $(or $(LOSS),0.1) --seed $(or $(SEED),1)

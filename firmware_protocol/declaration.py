@@ -206,7 +206,7 @@ def encode(block: Block, values: Mapping[str, int | Sequence[int] | None], versi
         if given is None:
             continue
         if count == 1 and isinstance(given, int):
-            numbers: Sequence[int] = (given,)
+            numbers: Sequence[int] = (int(given),)  # of a flag, arithmetic takes many times as long
         else:
             numbers = [given] if isinstance(given, int) else list(given)
             if len(numbers) != count:

@@ -14,6 +14,7 @@ from msgspec.structs import asdict
 from prometheus_client import CollectorRegistry
 
 from firmware_protocol.units import UnitKind
+from lockerd.clearing import Clearing
 from lockerd.climate import keep_climate
 from lockerd.condition import Condition, Parts, standing
 from lockerd.config import Config, CrtDispenser
@@ -33,13 +34,14 @@ from lockerd.listening import Listener
 from lockerd.loading import Loading
 from lockerd.maintenance import Maintenance
 from lockerd.model.custody import Unit
-from lockerd.model.policy import Evidence
-from lockerd.model.view import Progress, Screen, View
+from lockerd.model.policy import Evidence, Policy
+from lockerd.model.view import Progress, Screen, View, Ways
 from lockerd.motions import Motions
 from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
 from lockerd.ports import Mover
 from lockerd.recovery import Recovery
 from lockerd.referencing import References
+from lockerd.resuming import Resuming
 from lockerd.reviewing import Reviewing
 from lockerd.session import Session
 from lockerd.stocking import Stocking
@@ -135,6 +137,16 @@ async def _open_store(config: Config, db: Database, vault: Vault, stamp: Callabl
     return await db.transaction(begin)
 
 
+def _by_policy(ways: Ways, policy: Policy) -> Ways:
+    """What the policy leaves of the ways; a finger that no row rests on alone is missed by nobody."""
+    return replace(
+        ways,
+        no_code=policy.without_code,
+        number=policy.names(Evidence.NUMBER),
+        finger=ways.finger or not policy.some_need(Evidence.FINGERPRINT),
+    )
+
+
 Work = Callable[[], Coroutine[None, None, None]]
 
 
@@ -199,6 +211,16 @@ def assemble(
     )
     stocking = Stocking(issuing)
     references = References(face, drivers.decoder)
+    recovery = Recovery(
+        db=db,
+        vault=vault,
+        motions=motions,
+        units=units,
+        readers=by_place,
+        stamp=stamp,
+        resuming=Resuming(db, vault, by_place, stamp, new_journey_id),
+        stocking=stocking,
+    )
     doing = Doing(
         db=db,
         vault=vault,
@@ -208,16 +230,9 @@ def assemble(
         policy=config.policy,
         chip_template=references.of_chip,
         send_codes=issuing.to_holder,
-    )
-    recovery = Recovery(
-        db=db,
-        vault=vault,
-        motions=motions,
-        units=units,
-        readers=by_place,
-        stamp=stamp,
-        new_journey_id=new_journey_id,
-        stocking=stocking,
+        clear=Clearing(db, vault, recovery, stamp).clear,
+        finger=drivers.finger,
+        tell_locked=issuing.tell_locked,
     )
     views = Views(View(Screen.OUT_OF_SERVICE, Progress.RECOVERING))
     housekeeping = Housekeeping(
@@ -252,7 +267,10 @@ def assemble(
             face=lambda: face.status,
             link=lambda: link.status,
             fit=lambda: session.fit,
+            old_path_settled=lambda: Unit.RECYCLER not in recovery.unsettled,
             idle=lambda: session.idle,
+            finger=drivers.finger,
+            finger_needed=config.policy.all_need(Evidence.FINGERPRINT),
         ),
         changed=lambda: session.condition_changed(),  # noqa: PLW0108 the session comes after
         pace=drivers.pace,
@@ -276,12 +294,10 @@ def assemble(
         show=views.publish,
         patience=config.patience_seconds(),
         new_journey_id=new_journey_id,
-        ways=lambda: replace(
-            condition.ways(), no_code=config.policy.without_code, number=config.policy.names(Evidence.NUMBER)
-        ),
+        ways=lambda: _by_policy(condition.ways(), config.policy),
         tries=tries,
     )
-    loading = Loading(db, vault, motions, by_place, stamp, stocking, references)
+    loading = Loading(db, vault, motions, by_place, stamp, stocking, references, lambda: link.status.catching_up)
     maintenance = Maintenance(
         db=db, vault=vault, session=session, loading=loading, motions=motions, stamp=stamp, issuing=issuing
     )
@@ -308,11 +324,11 @@ def assemble(
             "office": link.run,
             "outbox": lambda: wake_link(db, link),
             "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
-            "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp),
+            "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp, drivers.pace.kept),
             "housekeeping": housekeeping.run,
             "codes": issuing.watch,
             "condition": condition.run,
-            "climate": lambda: keep_climate(cabinet),
+            "climate": lambda: keep_climate(cabinet, drivers.pace.kept),
             "maintenance": maintenance.run,
             "session": session.run,
         },

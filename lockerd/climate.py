@@ -7,13 +7,14 @@ import asyncio
 import structlog
 
 from lockerd.errors import DeviceError
-from lockerd.model.climate import CLIMATE_SECONDS, wanted
+from lockerd.model.climate import wanted
+from lockerd.model.polling import KEPT_SECONDS
 from lockerd.ports import Cabinet
 
 log = structlog.get_logger(__name__)
 
 
-async def keep_climate(cabinet: Cabinet) -> None:
+async def keep_climate(cabinet: Cabinet, pause: float = KEPT_SECONDS) -> None:
     """Keep it until cancelled; a cabinet that is silent, or has neither fan nor heater, is left alone until the next look."""
     while True:
         try:
@@ -25,4 +26,4 @@ async def keep_climate(cabinet: Cabinet) -> None:
                     log.info("climate", temperature=seen.temperature, fan=climate.fan, heater=climate.heater)
         except DeviceError as error:
             log.warning("climate not kept", error=str(error))
-        await asyncio.sleep(CLIMATE_SECONDS)
+        await asyncio.sleep(pause)

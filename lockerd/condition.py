@@ -17,12 +17,12 @@ from lockerd.devices.id_reader import SamvReader
 from lockerd.drivers import Bus
 from lockerd.errors import DeviceError, StoreError
 from lockerd.face.verifier import FaceStatus
-from lockerd.model.custody import CabinetObservation, Observation, Sensor, SlotState, Unit
+from lockerd.model.custody import CabinetObservation, Observation, Place, Sensor, SlotState, Unit
 from lockerd.model.polling import Pace
 from lockerd.model.view import Ways
 from lockerd.motions import Motions
 from lockerd.office.link import LinkStatus
-from lockerd.ports import Cabinet
+from lockerd.ports import Cabinet, FingerVerifier
 from lockerd.store import lookups
 from lockerd.store.ballast import Ballast
 from lockerd.store.database import Database, Transaction
@@ -34,10 +34,14 @@ T = TypeVar("T")
 
 SOONER = 5  # how many times sooner the next round comes while something is wrong
 
+CLEAR_IT = "clear it, then settle at the console"
 MAKE_ROOM = "make room on it; the machine goes on by itself then"
 
 NEEDED = frozenset({"store", "disk", "card_path", "dispenser", "reader.exit", "face"})
-"""The checks without which nobody can collect a card; every other failure leaves a way and is a warning."""
+"""The checks without which nobody can collect a card; every other failure leaves a way and is a warning.
+
+The fingerprint sensor is one more where the policy opens nothing without a finger.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,9 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts whose condition is told."""
+    """The parts whose condition is told. `finger` is None on a machine without a sensor; `finger_needed` says that the policy
+    opens nothing without it.
+    """
 
     db: Database
     housekeeping: Housekeeping
@@ -63,7 +69,10 @@ class Parts:
     face: Callable[[], FaceStatus]
     link: Callable[[], LinkStatus]
     fit: Callable[[], bool]
+    old_path_settled: Callable[[], bool]
     idle: Callable[[], bool]
+    finger: FingerVerifier | None = None
+    finger_needed: bool = False
 
 
 class Condition(Collector):
@@ -74,23 +83,27 @@ class Condition(Collector):
         self._pace = pace
         self._changed = changed
         self._survey: Survey | None = None
+        self._told: HealthReport | None = None
         self._store_trouble = ""
 
     async def run(self) -> None:
         """Survey until cancelled; `changed` is told when the answer became another, whoever noticed it first."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._survey_rounds(), name="survey")
-            told = None
             while True:
-                now = self.report()
-                if now != told:
-                    told = now
-                    self._changed()
+                self._tell()
                 await asyncio.sleep(self._pace.reported)
+
+    def _tell(self) -> None:
+        now = self.report()
+        if now != self._told:
+            self._told = now
+            self._changed()
 
     async def _survey_rounds(self) -> None:
         while True:
             await self._look()
+            self._tell()
             well = all(check.status is Status.PASS for check in self._checks())
             await asyncio.sleep(self._pace.idle if well else self._pace.idle / SOONER)
 
@@ -103,6 +116,8 @@ class Condition(Collector):
                 await _ask(parts.motions.observe(unit))
             for reader in parts.readers.values():
                 await _ask(reader.probe())
+            if parts.finger is not None:
+                await _ask(parts.finger.probe())
             cabinet = await _ask(parts.cabinet.observe())
         try:
             slots, bin_count = await parts.db.read(_counts)
@@ -121,6 +136,7 @@ class Condition(Collector):
             reader="reader.counter" not in bad,
             face="face" not in bad,
             renewal=not bad & {"recycler", "reader.throat", "bin"},
+            finger="fingerprint" not in bad,
         )
 
     def report(self) -> HealthReport:
@@ -143,21 +159,27 @@ class Condition(Collector):
         yield _check("disk", parts.ballast.held, "is full", MAKE_ROOM)
         if keeping.no_backup:
             yield Check("backup", Status.WARN, f"could not be made ({keeping.no_backup})", "look at the disk")
-        yield _check("card_path", parts.fit(), "is not at rest", "clear it, then settle at the console")
+        elif keeping.unerased:
+            yield Check("backup", Status.WARN, f"could not be erased in ({keeping.unerased})", "look at the disk")
+        yield _check("card_path", parts.fit(), "is not at rest", CLEAR_IT)
         for unit in Unit:
             seen = parts.motions.last(unit)
             if seen is None:
                 yield _check(unit.value, False, "does not answer", "check its power and the bus line")
-            elif seen.fault is None:
-                yield passes(unit.value)
+            elif seen.fault is not None:
+                yield _check(unit.value, False, f"reports {seen.fault}", CLEAR_IT)
             else:
-                yield _check(unit.value, False, f"reports {seen.fault}", "clear it, then settle at the console")
+                what = self._old_path_words(seen) if unit is Unit.RECYCLER else ""
+                yield _check(unit.value, not what, what, CLEAR_IT)
         for name, reader in parts.readers.items():
             yield _check(f"reader.{name}", reader.last_answer_ok, "does not answer", "check its cable and power")
         face = parts.face()
         yield _check(
             "face", face.worker_up and face.camera_up, _face_words(face), "check the camera and the model pack"
         )
+        if parts.finger is not None:
+            well, needed = parts.finger.last_answer_ok, parts.finger_needed
+            yield _check("fingerprint", well, "does not answer", "check the sensor and its matcher", needed=needed)
         link = parts.link()
         yield (
             passes("office")
@@ -174,6 +196,16 @@ class Condition(Collector):
                 "clock", Status.WARN, "differs from the office's by more than 30 s", "check time synchronisation"
             )
         yield from _supplies(survey, parts.motions.last(Unit.RECYCLER))
+
+    def _old_path_words(self, seen: Observation) -> str:
+        """What keeps a recycler without fault from taking an old card; a card in its path is no trouble during a journey."""
+        if not self._parts.old_path_settled():
+            return "has yet to be settled"
+        if not self._parts.idle() or (seen.place is None and Sensor.HOME in seen.sensors and not seen.interrupted):
+            return ""
+        if seen.place is None:
+            return "is not at rest"
+        return "cannot tell its place" if seen.place is Place.IN_DOUBT else "has a card in its path"
 
     def collect(self) -> Iterator[Metric]:
         """Metrics of this moment, for a Prometheus registry."""
@@ -278,10 +310,10 @@ def passes(name: str) -> Check:
     return Check(name, Status.PASS)
 
 
-def _check(name: str, good: bool, what: str, remedy: str) -> Check:
+def _check(name: str, good: bool, what: str, remedy: str, *, needed: bool = False) -> Check:
     if good:
         return passes(name)
-    return Check(name, Status.FAIL if name in NEEDED else Status.WARN, what, remedy)
+    return Check(name, Status.FAIL if needed or name in NEEDED else Status.WARN, what, remedy)
 
 
 def _face_words(status: FaceStatus) -> str:

@@ -194,6 +194,7 @@ class PatienceSeconds(Section, frozen=True):
     insert: Annotated[Seconds, _key("For the old card in the throat.")] = 90.0
     take: Annotated[Seconds, _key("For a hand on the new card in the exit.")] = 60.0
     give_back: Annotated[Seconds, _key("For a hand on a card offered back in the throat.")] = 60.0
+    clear: Annotated[Seconds, _key("For staff to clear a jam, before the citizen gets a ticket.")] = 300.0
     read: Annotated[Seconds, _key("Before a last page closes.")] = 30.0
     face: Annotated[Seconds, _key("For one face verification.")] = 20.0
 
@@ -281,6 +282,7 @@ class Config(Section, frozen=True):
             Patience.INSERT: seconds.insert,
             Patience.TAKE: seconds.take,
             Patience.GIVE_BACK: seconds.give_back,
+            Patience.CLEAR: seconds.clear,
             Patience.READ: seconds.read,
         }
 

@@ -32,7 +32,7 @@ class CustodyDesk:
         self._stamp = stamp
 
     async def open_matters(self) -> OpenMatters:
-        """Cards in doubt and blocked slots."""
+        """Cards in doubt, blocked slots, and cards inside that were reported lost."""
         return await self._db.transaction(findings.open_matters)
 
     async def card(self, wanted: str) -> CardFile | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import structlog
 
-from lockerd.errors import DeviceError, StoreError
-from lockerd.model.cards import Chip, Claim
-from lockerd.model.custody import Motion, Order, Outcome, Place, SlotState, Unit
+from lockerd.errors import DeviceError, StoreError, UnreadableCard
+from lockerd.model.cards import Chip, Claim, LostReport
+from lockerd.model.custody import Fault, Motion, Order, Outcome, Place, Result, SlotState, Unit
 from lockerd.model.identity import FaceTemplate
 from lockerd.model.policy import THE_OWNER, Collector, Evidence, Policy
 from lockerd.motions import Motions
@@ -19,6 +20,8 @@ from lockerd.pickup.state import (
     CheckCode,
     ChipRead,
     ClaimChecked,
+    Clear,
+    Cleared,
     CodeSent,
     Effect,
     EndJourney,
@@ -37,13 +40,16 @@ from lockerd.pickup.state import (
     SendCode,
     TicketIssued,
 )
-from lockerd.ports import IdReader
-from lockerd.store import claims, codes, collectors, journal, journeys, ledger, lookups
+from lockerd.ports import FingerVerifier, IdReader
+from lockerd.store import claims, codes, collectors, journal, journeys, ledger, lookups, lost
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import JSON, Stamp
 from lockerd.store.vault import Vault
 
 log = structlog.get_logger(__name__)
+
+LOCK_TOLD_AFTER = 5.0
+"""Seconds after a try that was the last: what is told of a claim may not make its answer later than that of an unknown number."""
 
 CHIP_READS = 3  # tries before a chip counts as unreadable
 
@@ -59,17 +65,25 @@ EVENTS: Mapping[Motion, str] = {
 """The office's event for each motion that is DONE in a journey."""
 
 
-async def read_chip(reader: IdReader) -> Chip | None:
-    """Read a chip that should be there, CHIP_READS tries; None when it cannot be read."""
+async def look_at_chip(reader: IdReader) -> ChipRead:
+    """Read a chip that should be there, CHIP_READS tries; `silent` where the reader answered none of them."""
+    silent = True
     for _ in range(CHIP_READS):
         try:
             chip = await reader.read()
         except DeviceError as error:
             log.warning("chip not read", error=str(error))
+            silent = silent and not isinstance(error, UnreadableCard)
             continue
         if chip is not None:
-            return chip
-    return None
+            return ChipRead(chip)
+        silent = False
+    return ChipRead(None, silent=silent)
+
+
+async def read_chip(reader: IdReader) -> Chip | None:
+    """Read a chip that should be there, CHIP_READS tries; None when it cannot be read."""
+    return (await look_at_chip(reader)).chip
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +109,17 @@ class Doing:
         policy: Policy,
         chip_template: Callable[[bytes], Awaitable[FaceTemplate | None]],
         send_codes: Callable[[str], Awaitable[None]],
+        tell_locked: Callable[[], Awaitable[None]],
+        clear: Callable[[Unit, Journey], Awaitable[Cleared]],
+        finger: FingerVerifier | None = None,
     ) -> None:
         self._db = db
+        self._finger = finger
         self._policy = policy
         self._chip_template = chip_template
         self._send_codes = send_codes
+        self._tell_locked = tell_locked
+        self._clear = clear
         self._vault = vault
         self._motions = motions
         self._readers = readers
@@ -126,7 +146,7 @@ class Doing:
         """Perform one effect; the event that answers it, or None. `group` is the parent of what is not waited for."""
         match effect:
             case CheckCode():
-                return await self._check_code(effect, journey)
+                return await self._check_code(effect, journey, group)
             case FindClaim():
                 return await self._find_claim(effect, journey)
             case SendCode():
@@ -137,8 +157,11 @@ class Doing:
                 return None
             case Move():
                 return await self._move(effect, journey)
+            case Clear():
+                return await self._clear(effect.unit, journey)
             case ReadOld():
-                return ChipRead(await read_chip(self._readers.throat))
+                read = await look_at_chip(self._readers.throat)
+                return replace(read, lost=await self._db.read(lambda tx: lost.report_of(tx, self._vault, read.chip)))
             case ReadNew():
                 self._before_gate = await read_chip(self._readers.exit)
                 return ChipRead(self._before_gate)
@@ -159,16 +182,25 @@ class Doing:
 
     # --- evidence ----------------------------------------------------------------------------------------------------
 
-    async def _check_code(self, effect: CheckCode, journey: Journey) -> ClaimChecked:
+    async def _check_code(self, effect: CheckCode, journey: Journey, group: asyncio.TaskGroup) -> ClaimChecked:
         try:
             check = await codes.check(self._db, self._vault, effect.id_number, effect.code, self._stamp())
         except StoreError as error:
             log.warning("code not checked", error=str(error))
             return ClaimChecked(None, failed=True)
         log.info("code checked", journey=journey.journey_id, result=check.result, attempts_left=check.attempts_left)
+        if check.attempts_left == 0:
+            group.create_task(self._lock_told(), name="tell of the lock")
         if check.result is codes.CodeResult.LOCKED:
             return ClaimChecked(None, locked=True)
         return await self._answer(check.claim, journey, check.attempts_left, check.collector)
+
+    async def _lock_told(self) -> None:
+        await asyncio.sleep(LOCK_TOLD_AFTER)
+        try:
+            await self._tell_locked()
+        except StoreError as error:
+            log.warning("lock not told", error=str(error))
 
     async def _find_claim(self, effect: FindClaim, journey: Journey) -> ClaimChecked:
         claim = await self._db.read(lambda tx: claims.for_id(tx, self._vault, effect.id_number))
@@ -197,7 +229,9 @@ class Doing:
         if not await self._db.transaction(look):
             log.warning("claim not collectable", journey=journey.journey_id, claim=claim.claim_id)
             return ClaimChecked(None, failed=True)
-        return ClaimChecked(claim, collector, self._policy.opens(collector.relation, claim.kind))
+        opens = self._policy.opens(collector.relation, claim.kind)
+        no_finger = self._finger is None or not self._finger.last_answer_ok
+        return ClaimChecked(claim, collector, opens, no_finger=no_finger)
 
     # --- motions -----------------------------------------------------------------------------------------------------
 
@@ -209,6 +243,8 @@ class Doing:
 
     async def _move(self, effect: Move, journey: Journey) -> MotionEnded:
         motion = effect.motion
+        if motion is Motion.OPEN and not await self._room_for_old():
+            return MotionEnded(motion, Outcome(Result.NOT_MOVED, Fault.TARGET_OCCUPIED), None, None)
         unit = Unit.RECYCLER if motion in RECYCLER_MOTIONS else Unit.DISPENSER
         claim_id = journey.claim.claim_id if journey.claim else None
         carries_old = motion in (Motion.ACCEPT, Motion.RETURN, Motion.RETAIN)
@@ -222,18 +258,20 @@ class Doing:
         if motion is Motion.PRESENT:
             self.dispensed_before = await self._dispensed()
 
-        kept_for = claim_id if journey.old_accepted else None
-        if (
-            Record.OLD_KEPT in effect.records and kept_for is None
-        ):  # forgotten before anybody read it, or somebody else's
-            kept_for = await self._replaced_by(journey.claim)
+        reported, kept_for = journey.lost, claim_id if journey.old_accepted else None
+        if Record.OLD_KEPT in effect.records and kept_for is None:
+            reported, kept_for = await self._kept(journey)
 
         async def before(tx: Transaction) -> None:
             if Record.CONSUME_CODE in effect.records and claim_id is not None:
                 await codes.consume(tx, claim_id, self._stamp())
                 await journal.append(tx, "lockerd.claim.opened", opened_by(journey), stamp=self._stamp())
+            if Record.OLD_KEPT in effect.records and reported is not None and card_id is not None:
+                await lost.flag(tx, card_id, reported, journey.journey_id, self._stamp())
             if motion is Motion.PRESENT:
                 await ledger.account_dispensed(tx, self.dispensed_before)
+            if Record.OLD_KEPT in effect.records and card_id is not None:
+                await ledger.name_owner(tx, card_id, kept_for)  # a restart in the middle reads no chip in the bin
 
         async def after(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
             if kept_for is not None and place is Place.BIN:
@@ -249,6 +287,12 @@ class Doing:
         )
         stranger = Record.FREEZE_SLOT in effect.records
         return MotionEnded(motion, made.outcome, Place.IN_DOUBT if stranger else made.place, card_id)
+
+    async def _room_for_old(self) -> bool:
+        """Whether no card stands in the recycler's path, as far as it tells: what a hand put in then would not be the only one."""
+        with suppress(DeviceError):
+            return (await self._motions.observe(Unit.RECYCLER)).place is None
+        return True
 
     async def _identify_stranger(self, journey: Journey, claim_id: str) -> str | None:
         """Another card than the claim's stands before the gate: freeze the slot it came from, and let the chip name the card.
@@ -276,13 +320,14 @@ class Doing:
 
         return await self._db.transaction(known)
 
-    async def _replaced_by(self, claim: Claim | None) -> str | None:
-        """The claim whose new card replaces the one in escrow, by its chip: `claim`, or that of whoever it belongs to."""
+    async def _kept(self, journey: Journey) -> tuple[LostReport | None, str | None]:
+        """Of a card in escrow that is kept though nobody wanted it: what says that it is lost, and whose new card replaces it."""
+        if journey.lost is not None:
+            return journey.lost, journey.lost.claim_id
         chip = await read_chip(self._readers.throat)
-        if chip is None or chip_is_predecessor(chip, claim):
-            return claim.claim_id if chip is not None and claim is not None else None
-        found = await self._db.read(lambda tx: claims.replacing(tx, self._vault, chip.id_number, chip.valid_from))
-        return found.claim_id if found is not None else None
+        reported, owner = await self._db.read(lambda tx: lost.whose(tx, self._vault, chip))
+        claim = journey.claim
+        return reported, claim.claim_id if claim is not None and chip_is_predecessor(chip, claim) else owner
 
     async def _register_old(self, journey: Journey) -> str:
         """The ledger learns of the card in the throat before anything moves it."""
@@ -322,8 +367,9 @@ class Doing:
 
     async def _issue_ticket(self, journey: Journey) -> TicketIssued:
         reason = journey.fault.value if journey.fault else "unknown"
+        step = journey.stopped.value if journey.stopped else None
         ticket = await self._db.transaction(
-            lambda tx: journeys.issue_ticket(tx, journey.journey_id, reason, self._stamp())
+            lambda tx: journeys.issue_ticket(tx, journey.journey_id, reason, self._stamp(), step)
         )
         return TicketIssued(ticket)
 

@@ -14,10 +14,11 @@ from lockerd.errors import LinkError
 from lockerd.issuing import Issuing
 from lockerd.model.cards import ManifestCollector, ManifestItem
 from lockerd.model.policy import Relation
-from lockerd.office.manifest import Announced, CodeExtension, CodeReissue, DownItem, Withdrawn
+from lockerd.model.polling import KEPT_SECONDS
+from lockerd.office.manifest import Announced, CardFound, CardLost, CodeExtension, CodeReissue, DownItem, Withdrawn
 from lockerd.ports import SmsSender
 from lockerd.referencing import References
-from lockerd.store import claims, journal, messages, templates
+from lockerd.store import claims, journal, lost, messages, templates
 from lockerd.store.collectors import Named
 from lockerd.store.database import Database, News, Transaction
 from lockerd.store.journal import Stamp
@@ -26,7 +27,6 @@ from lockerd.store.vault import Vault
 log = structlog.get_logger(__name__)
 
 FIRST_LOOK_SECONDS = 1.0
-MODEL_LOOK_SECONDS = 60.0
 SMS_RETRY_SECONDS = 30.0
 
 
@@ -51,9 +51,18 @@ class Intake:
                 await self.issuing.on_command(item.claim_id, item.not_after, item.letter_code)
             case CodeExtension():
                 await self.issuing.on_command(item.claim_id, item.not_after, None)
+            case CardLost():
+                await self.db.transaction(
+                    lambda tx: lost.report(
+                        tx, self.vault, item.report_id, item.id_number, item.valid_from, self.stamp()
+                    )
+                )
+            case CardFound():
+                await self.db.transaction(lambda tx: lost.withdraw(tx, item.report_id, self.stamp()))
 
     async def _announced(self, item: ManifestItem) -> None:
-        enrolment = await self.references.of_office(item.photo, item.template)
+        referred = await self.references.of_office(item.photo, item.template)
+        enrolment, refused = referred.enrolment, referred.refused
         if enrolment.template is None:
             log.warning("reference not usable", claim=item.claim_id, reason=enrolment.reason)
         named = [await self._named(item.claim_id, one) for one in item.collectors]
@@ -63,22 +72,28 @@ class Intake:
             if enrolment.template is None:
                 unusable = {"claim_id": item.claim_id, "reason": enrolment.reason.value}
                 await journal.append(tx, "lockerd.reference.unusable", unusable, stamp=stamp)
+            elif refused is not None:  # the photo stands in
+                why = {"claim_id": item.claim_id, "reason": refused.value}
+                await journal.append(tx, "lockerd.template.refused", why, stamp=stamp)
             kept = await claims.put_item(tx, self.vault, item, enrolment.template, stamp, named)
             await self.issuing.letter(tx, item.claim_id, item.letter_code)
             if kept and named:
+                await self.issuing.named(tx, item.claim_id)
                 data = {"claim_id": item.claim_id, "relations": [one.relation.value for one in named]}
                 await journal.append(tx, "lockerd.collectors.named", data, stamp=stamp)
 
         await self.db.transaction(put)
 
     async def _named(self, claim_id: str, one: ManifestCollector) -> Named:
-        enrolment = await self.references.of_office(one.photo, one.template)
+        enrolment = (await self.references.of_office(one.photo, one.template)).enrolment
         if enrolment.template is None:
             log.warning("reference not usable", claim=claim_id, kind=one.relation, reason=enrolment.reason)
         return Named(Relation(one.relation), one.id_number, enrolment.template)
 
 
-async def keep_templates(db: Database, model_id: Callable[[], str], stamp: Callable[[], Stamp]) -> None:
+async def keep_templates(
+    db: Database, model_id: Callable[[], str], stamp: Callable[[], Stamp], pause: float = KEPT_SECONDS
+) -> None:
     """Ask the office for photos again whenever the face worker runs other models than before, until cancelled."""
     last = ""
     while True:
@@ -88,7 +103,7 @@ async def keep_templates(db: Database, model_id: Callable[[], str], stamp: Calla
             if count:
                 log.warning("templates of another model", model=now, count=count)
             last = now
-        await asyncio.sleep(MODEL_LOOK_SECONDS if last else FIRST_LOOK_SECONDS)
+        await asyncio.sleep(pause if last else FIRST_LOOK_SECONDS)
 
 
 async def send_messages(db: Database, vault: Vault, sender: SmsSender, stamp: Callable[[], Stamp]) -> None:

@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 CITIZEN = "citizen"
 OFFICE = "office"
+MACHINE = "machine"
 
 SENT_TO_CITIZEN = 3
 SENT_WINDOW = 86400.0
@@ -132,14 +133,56 @@ class Issuing:
         for claim_id in await self.db.transaction(begin):
             await self.reissue(claim_id, CITIZEN)
 
+    async def named(self, tx: Transaction, claim_id: str) -> None:
+        """The office named who may collect a claim: another pickup code where somebody of them was not known to the last one.
+
+        A code is kept once for each who may type it, and nobody knows it any more. Somebody named late types the new one.
+        """
+        claim = await claims.by_id(tx, self.vault, claim_id)
+        if claim is None or claim.state is not ClaimState.STOCKED or not await codes.lacks_for_someone(tx, claim_id):
+            return
+        if await self._to_phone(tx, claim):
+            await self._tell(tx, "lockerd.code.reissued", claim_id, kind=CodeKind.PICKUP, by=OFFICE)
+        else:
+            await self._refuse(tx, claim_id, OFFICE, IssueResult.NO_PHONE)
+
     async def watch(self) -> None:
-        """Tell of codes that end, until cancelled."""
+        """Replace codes of another version of lockerd, then tell of codes that end and of locks, until cancelled."""
         while True:
             try:
+                await self.replace_outdated()
                 await self.tell_ended()
+                await self.tell_locked()
             except StoreError as error:
                 log.warning("ended codes not told", error=str(error))
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def replace_outdated(self) -> None:
+        """Replace codes that were hashed in another way than today's and open nothing: a pickup code by SMS.
+
+        In all other cases the office is told that the code has ended, and writes a letter.
+        """
+
+        async def work(tx: Transaction) -> None:
+            for claim_id, kind in await codes.outdated(tx):
+                claim = await claims.by_id(tx, self.vault, claim_id)
+                stocked = claim is not None and claim.state is ClaimState.STOCKED
+                if claim is not None and stocked and kind is CodeKind.PICKUP and await self._to_phone(tx, claim):
+                    await self._tell(tx, "lockerd.code.reissued", claim_id, kind=kind, by=MACHINE)
+                else:
+                    await self._tell(tx, "lockerd.code.expired", claim_id, kind=kind)
+
+        await self.db.transaction(work)
+
+    async def tell_locked(self) -> None:
+        """Tell the office of claims that somebody can open by no code any more, each lock once. Raises StoreError."""
+
+        async def work(tx: Transaction) -> None:
+            for claim_id, by in await codes.newly_locked(tx, self.stamp().wall):
+                collector = {"collector_id": by.collector_id} if by.collector_id else {}
+                await self._tell(tx, "lockerd.claim.locked", claim_id, relation=by.relation, **collector)
+
+        await self.db.transaction(work)
 
     async def tell_ended(self) -> None:
         """Tell the office of codes that expired while their card waits, each once; it can have them renewed."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -20,6 +22,9 @@ from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
 
 log = structlog.get_logger(__name__)
+
+CATCH_UP_SECONDS = 60.0  # a face worker loads its models in half of it, and no photo is read without one
+LOOK_SECONDS = 0.2
 
 
 def decide(chip: Chip | None, claim: Claim | None, slot: int | None) -> RejectReason | None:
@@ -43,7 +48,10 @@ async def _wanted(tx: Transaction, claim: Claim | None) -> bool:
 
 @dataclass(slots=True)
 class Loading:
-    """Loads a tray for one staff member; the caller holds the floor."""
+    """Loads a tray for one staff member; the caller holds the floor.
+
+    `catching_up` says that what the office announced is still being read: a card would look as if nobody had announced it.
+    """
 
     db: Database
     vault: Vault
@@ -52,6 +60,7 @@ class Loading:
     stamp: Callable[[], Stamp]
     stocking: Stocking
     references: References
+    catching_up: Callable[[], bool]
     report: LoadReport = field(default_factory=LoadReport)
 
     async def tray(self, staff: str) -> None:
@@ -59,6 +68,7 @@ class Loading:
         self.report = LoadReport(running=True)
         fault: str | None = "loading was broken off"
         try:
+            await self._manifest_read()
             while Sensor.LOAD in (await self.motions.observe(Unit.DISPENSER)).sensors:
                 line = await self._card(len(self.report.lines) + 1, staff)
                 if line is None:
@@ -68,6 +78,17 @@ class Loading:
             fault = None
         finally:
             self.report = LoadReport(False, self.report.lines, fault)
+
+    async def _manifest_read(self) -> None:
+        """Wait a moment after a start; the tray is loaded anyway, with what is known, when it takes too long."""
+        if not self.catching_up():
+            return
+        self.report = LoadReport(running=True, waiting=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_SECONDS):
+                while self.catching_up():  # noqa: ASYNC110  only the link tells
+                    await asyncio.sleep(LOOK_SECONDS)
+        self.report = LoadReport(running=True)
 
     async def _card(self, n: int, staff: str) -> LoadLine | None:
         loaded = await self._make(Motion.LOAD, staff)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from lockerd.errors import DeviceError, StoreError
-from lockerd.model.custody import MOVES, Fault, Intent, Observation, Order, Outcome, Place, Result, Unit
+from lockerd.model.custody import MOVES, Fault, Intent, Observation, Order, Outcome, Place, Result, Unit, told_by_totals
 from lockerd.ports import Mover
 from lockerd.store import codes, journal, ledger
 from lockerd.store.database import Database, Transaction
@@ -145,12 +145,15 @@ async def settle(
     event: str | None = None,
     after: After | None = None,
 ) -> Place | None:
-    """Make an outcome durable with all that follows from it; returns the card's place.
+    """Make an outcome durable with all that follows from it; returns the card's place. A doubt may be ended by the totals.
 
     A claim whose card lies in a slot again is collectable again: its code is reinstated here, whatever the way back was.
     """
-    place = await ledger.settle_intent(tx, intent, outcome, stamp)
     order = intent.plan.order
+    known = await ledger.totals(tx, order.unit)
+    if known is not None:
+        outcome = told_by_totals(order, outcome, known.dispensed, known.retained)
+    place = await ledger.settle_intent(tx, intent, outcome, stamp)
     if outcome.observation is not None:
         await _account(tx, order.unit, outcome.observation)
     if event is not None and outcome.result is Result.DONE:

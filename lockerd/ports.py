@@ -83,8 +83,15 @@ class FaceVerifier(Protocol):
 class FingerVerifier(Protocol):
     """A fingerprint sensor with its matcher."""
 
+    @property
+    def last_answer_ok(self) -> bool:
+        """Whether it answered sensibly when it was last asked; False before the first call."""
+
     async def verify(self, block: bytes, *, timeout: float) -> FingerResult:
         """Compare the chip's opaque block with the finger on the sensor within `timeout` seconds; never raises."""
+
+    async def probe(self) -> None:
+        """Ask whether it is there, for health; needs no finger. Raises DeviceError."""
 
 
 class Reviewer(Protocol):

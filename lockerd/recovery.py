@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
-from lockerd.doing import EVENTS, Readers, read_chip, record_taken
-from lockerd.errors import DeviceError
-from lockerd.model.cards import Claim, ClaimState
+from lockerd.doing import EVENTS, Readers, look_at_chip, record_taken
+from lockerd.errors import DeviceError, StoreError
+from lockerd.model.cards import Chip, Claim, ClaimState
 from lockerd.model.custody import Fault, Intent, Motion, Observation, Order, Outcome, Place, Result, Sensor, Unit
-from lockerd.model.view import FaultKind
 from lockerd.motions import Motions, settle
-from lockerd.pickup.guards import chip_is_predecessor
-from lockerd.pickup.state import Effect, IssueTicket, Journey, Move, Record, Stage
+from lockerd.pickup.state import Journey
 from lockerd.ports import Mover
+from lockerd.resuming import Resume, Resuming
 from lockerd.stocking import STOCKED, Stocking
 from lockerd.store import claims, codes, journeys, ledger, lookups
 from lockerd.store.database import Database, Transaction
@@ -30,15 +29,9 @@ from lockerd.store.vault import Vault
 log = structlog.get_logger(__name__)
 
 ASK_AGAIN_SECONDS = 0.5  # while a unit is silent after a restart: it may still be booting
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """A journey to go on with, and what to do first: an old card still inside waits for its owner or the bin."""
-
-    journey: Journey
-    effects: tuple[Effect, ...]
-
+BOOT_SECONDS = 10.0  # that a silent unit is waited for
+CLEAR_SECONDS = 120.0  # for one try to clear a jam: a reset, a motion or two, chip reads
+BUSY_SECONDS = 60.0  # that it may take to end a motion, longer than any takes
 
 _State = tuple[int, Fault | None, Place | None]
 
@@ -51,11 +44,18 @@ def _restless(seen: Observation) -> bool:
     return seen.interrupted or seen.fault is not None or seen.place is not None or Sensor.HOME not in seen.sensors
 
 
+async def _nothing_goes_out(tx: Transaction) -> bool:
+    """Whether no new card may be on its way to a hand, as far as the ledger knows while the dispenser is silent."""
+    under_way = any(intent.plan.order.unit is Unit.DISPENSER for intent in await ledger.open_intents(tx))
+    return not under_way and not await ledger.cards_at(tx, Place.TRANSPORT, Place.EXIT)
+
+
 class Recovery:
     """Brings the two card paths to rest.
 
-    `fit` tells whether the dispenser's path is clear and its unit without fault; `waiting_for` names the unit whose silence
-    it waits out, `waited_until` is the loop's time when it was last found silent.
+    `fit` tells whether the dispenser's path is clear and its unit without fault; `unsettled` are the units that fell silent
+    before they could tell what became of their cards; `waiting_for` names the unit whose silence it waits out, `waited_until`
+    is the loop's time when it was last found silent.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Recovery:
         units: dict[Unit, Mover],
         readers: Readers,
         stamp: Callable[[], Stamp],
-        new_journey_id: Callable[[], str],
+        resuming: Resuming,
         stocking: Stocking,
     ) -> None:
         self._db = db
@@ -76,59 +76,133 @@ class Recovery:
         self._units = units
         self._readers = readers
         self._stamp = stamp
-        self._new_journey_id = new_journey_id
+        self._resuming = resuming
         self._stocking = stocking
         self.fit = False
+        self.unsettled: frozenset[Unit] = frozenset()
         self.waiting_for: Unit | None = None
         self.waited_until = 0.0
         self._left: dict[Unit, _State] = {}
+        self._awaits_reader = False  # a card stands before the exit reader, which is silent: tried again, without staff
 
     def disturbed(self) -> bool:
-        """Whether a unit answers in a state that wants rest and that the last try did not leave it in.
+        """Whether a unit answers that is not settled, or in a state that wants rest and that the last try did not leave it in.
 
         So a unit that was switched off and on is brought to rest by itself, and a jam waits for staff.
         """
         seen = ((unit, self._motions.last(unit)) for unit in Unit)
-        return any(one is not None and _restless(one) and _state(one) != self._left.get(unit) for unit, one in seen)
+        return any(one is not None and self._wants_rest(unit, one) for unit, one in seen)
+
+    def _wants_rest(self, unit: Unit, seen: Observation) -> bool:
+        return unit in self.unsettled or (_restless(seen) and _state(seen) != self._left.get(unit))
 
     async def after_restart(self) -> Resume | None:
-        """Settle every open intent, bring both paths to rest; waits as long as a unit is silent."""
-        for unit in Unit:
-            await self._answering(unit)
-        await self._db.transaction(lambda tx: ledger.configure_slots(tx, self._units[Unit.DISPENSER].capacity))
-        for intent in await self._db.transaction(ledger.open_intents):
-            await self._settle(intent)
+        """Settle every open intent and bring both paths to rest, as `bring_to_rest` does."""
+        self.unsettled = frozenset(Unit)
         for journey_id in await self._db.transaction(journeys.unfinished):
             await self._end_interrupted(journey_id)
         return await self.bring_to_rest()
 
     async def bring_to_rest(self) -> Resume | None:
-        """Clear faults, identify and store a card in the dispenser's path; say what the recycler's card wants."""
+        """Settle, clear faults, identify and store a card in the dispenser's path; say what the recycler's card wants.
+
+        A unit that stays silent is left as it is, `unsettled`: without the recycler cards can be handed out, without the
+        dispenser an old card can go back to its owner, if no new one may be on its way to them.
+        """
         self.fit = False
-        self.fit = await self._rest_dispenser()
-        resume = await self._rest_recycler()
+        resume = None
+        try:
+            if Unit.DISPENSER in self.unsettled:
+                await self._answering(Unit.DISPENSER)
+                capacity = self._units[Unit.DISPENSER].capacity
+                await self._db.transaction(lambda tx: ledger.configure_slots(tx, capacity))
+                await self._settle_open(Unit.DISPENSER)
+            self.unsettled |= {Unit.DISPENSER}
+            self.fit = await self._rest_dispenser()
+            self.unsettled -= {Unit.DISPENSER}
+        except DeviceError as error:
+            log.warning("dispenser not settled", error=str(error))
+        try:
+            if Unit.RECYCLER in self.unsettled:
+                await self._answering(Unit.RECYCLER)
+                await self._settle_open(Unit.RECYCLER)
+            self.unsettled |= {Unit.RECYCLER}
+            if Unit.DISPENSER not in self.unsettled or await self._db.transaction(_nothing_goes_out):
+                resume = await self._rest_recycler()
+                self.unsettled -= {Unit.RECYCLER}
+        except DeviceError as error:
+            log.warning("recycler not settled", error=str(error))
         self._left = {unit: _state(seen) for unit in Unit if (seen := self._motions.last(unit)) is not None}
+        if self._awaits_reader:
+            self._left.pop(Unit.DISPENSER, None)
         return resume
+
+    async def clear(self, unit: Unit, journey: Journey) -> bool:
+        """In a journey: reset a unit that is stuck and bring its path to rest, an old card to where the journey goes on with it.
+
+        True when the unit is without fault and the ledger has what its sensors, totals and readers say; an old card that is not
+        the journey's has a journey of its own afterwards.
+        """
+        try:
+            await self._motions.observe(unit)  # one that is silent is not waited for
+            async with asyncio.timeout(CLEAR_SECONDS):
+                if unit is Unit.DISPENSER:
+                    self.fit = at_rest = await self._rest_dispenser()
+                else:
+                    at_rest = await self._clear_recycler(journey)
+        except (DeviceError, StoreError, TimeoutError) as error:
+            log.warning("jam not cleared", unit=unit, error=str(error))
+            return False
+        seen = self._motions.last(unit)
+        if seen is not None and at_rest:
+            self._left[unit] = _state(seen)
+        return at_rest
+
+    async def _clear_recycler(self, journey: Journey) -> bool:
+        seen = await self._reset_if_needed(Unit.RECYCLER)
+        if seen.fault is not None or seen.interrupted or seen.place is Place.IN_DOUBT:
+            return False
+
+        if seen.place is not None:
+            return await self._resuming.record(seen.place, journey.journey_id) == journey.old_card_id
+        await self._db.transaction(lambda tx: self._settle_old_places(tx, seen))
+        return True
 
     async def _end_interrupted(self, journey_id: str) -> None:
         await self._db.transaction(lambda tx: journeys.end(tx, journey_id, "interrupted", self._stamp()))
 
     async def _answering(self, unit: Unit) -> Observation:
+        """What the unit sees once it answers and nothing moves. Raises DeviceError where it does not in time."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         told = False
-        while True:
-            try:
-                seen = await self._motions.observe(unit)
-            except DeviceError as error:
-                if not told:
-                    log.warning("waiting for unit", unit=unit, error=str(error))
-                told = True
-                self.waiting_for = unit
-                self.waited_until = asyncio.get_running_loop().time()
-            else:
-                self.waiting_for = None
-                if not seen.busy:
-                    return seen
-            await asyncio.sleep(ASK_AGAIN_SECONDS)
+        try:
+            while True:
+                waited = loop.time() - began
+                try:
+                    seen = await self._motions.observe(unit)
+                except DeviceError as error:
+                    if waited >= BOOT_SECONDS:
+                        raise
+                    if not told:
+                        log.warning("waiting for unit", unit=unit, error=str(error))
+                    told = True
+                    self.waiting_for = unit
+                    self.waited_until = loop.time()
+                else:
+                    self.waiting_for = None
+                    if not seen.busy:
+                        return seen
+                    if waited >= BUSY_SECONDS:
+                        raise DeviceError(unit, "does not end its motion")
+                await asyncio.sleep(ASK_AGAIN_SECONDS)
+        finally:
+            self.waiting_for = None
+
+    async def _settle_open(self, unit: Unit) -> None:
+        for intent in await self._db.transaction(ledger.open_intents):
+            if intent.plan.order.unit is unit:
+                await self._settle(intent)
 
     async def _settle(self, intent: Intent) -> None:
         order = intent.plan.order
@@ -136,11 +210,16 @@ class Recovery:
         loading = order.motion is Motion.STORE and intent.journey_id.startswith("staff:")
         event = STOCKED if loading else EVENTS.get(order.motion)
 
-        async def stocked(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
-            if place is Place.SLOT and intent.card_id is not None and order.slot is not None:
+        async def arrived(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
+            if intent.card_id is None:
+                return
+            if place is Place.SLOT and order.slot is not None:
                 await self._stocking.announce(tx, intent.card_id, order.slot)
+            claim_id = await ledger.claim_of(tx, intent.card_id)
+            if place is Place.BIN and claim_id is not None:
+                await claims.old_card_kept(tx, claim_id)
 
-        await self._db.transaction(lambda tx: settle(tx, intent, outcome, self._stamp(), event=event, after=stocked))
+        await self._db.transaction(lambda tx: settle(tx, intent, outcome, self._stamp(), event=event, after=arrived))
         log.info("intent settled", unit=order.unit, motion=order.motion, result=outcome.result, fault=outcome.fault)
 
     async def _reset_if_needed(self, unit: Unit) -> Observation:
@@ -153,6 +232,7 @@ class Recovery:
     # --- dispenser ---------------------------------------------------------------------------------------------------
 
     async def _rest_dispenser(self) -> bool:
+        self._awaits_reader = False
         seen = await self._reset_if_needed(Unit.DISPENSER)
         if seen.fault is not None or seen.interrupted:
             log.warning("dispenser not fit", fault=seen.fault)
@@ -165,16 +245,20 @@ class Recovery:
             )
             seen = await self._answering(Unit.DISPENSER)
         if seen.place is Place.TRANSPORT:
-            await self._stow_by_chip()
+            read = await look_at_chip(self._readers.exit)
+            if read.silent:
+                log.warning("card waits for the exit reader")
+                self._awaits_reader = True
+                return False
+            await self._stow_by_chip(read.chip)
             seen = await self._answering(Unit.DISPENSER)
         if seen.place is None:
             await self._settle_places(seen)
             seen = await self._answering(Unit.DISPENSER)
         return seen.place is None and seen.fault is None
 
-    async def _stow_by_chip(self) -> None:
-        """A card stands before the exit reader: its chip says whose it is, and so where it goes."""
-        chip = await read_chip(self._readers.exit)
+    async def _stow_by_chip(self, chip: Chip | None) -> None:
+        """A card stands before the exit reader: its chip says whose it is, and so where it goes; None of one that is unreadable."""
 
         async def whose(tx: Transaction) -> tuple[Claim | None, bool]:
             claim = None
@@ -254,7 +338,7 @@ class Recovery:
     async def _rest_recycler(self) -> Resume | None:
         seen = await self._reset_if_needed(Unit.RECYCLER)
         if seen.place in (Place.ESCROW, Place.THROAT):
-            return await self._resume_with(seen.place)
+            return await self._resuming.of_card_at(seen.place)
         await self._db.transaction(lambda tx: self._settle_old_places(tx, seen))
         if Sensor.SHUTTER_OPEN in seen.sensors:
             await self._motions.make(Order(Unit.RECYCLER, Motion.CLOSE))
@@ -277,42 +361,3 @@ class Recovery:
                 await ledger.move(tx, card.card_id, Place.IN_DOUBT, self._stamp(), "the path is empty")
             await ledger.move(tx, card.card_id, target, self._stamp(), "totals after an interruption")
         await ledger.note_totals(tx, seen)
-
-    async def _resume_with(self, place: Place) -> Resume:
-        """An old card stands in the recycler: back to its owner, unless the new card is already in their hand."""
-        journey_id = self._new_journey_id()
-
-        async def whose(tx: Transaction) -> tuple[str, Claim | None]:
-            cards = [
-                card
-                for card in await ledger.cards_at(tx, Place.THROAT, Place.ESCROW, Place.IN_DOUBT)
-                if card.role == "old"
-            ]
-            card_id = cards[-1].card_id if cards else await ledger.add_old_card(tx, None, journey_id, self._stamp())
-            recorded, _slot = await ledger.place_of(tx, card_id)
-            for step in (Place.IN_DOUBT, place):
-                if recorded is not place and recorded is not step:
-                    await ledger.move(tx, card_id, step, self._stamp(), "sensor after an interruption")
-            claim_id = cards[-1].claim_id if cards else None
-            await journeys.begin(tx, journey_id, self._stamp())
-            if claim_id is not None:
-                await journeys.attach(tx, journey_id, claim_id)
-            return card_id, await claims.by_id(tx, self._vault, claim_id) if claim_id else None
-
-        card_id, claim = await self._db.transaction(whose)
-        accepted = place is Place.ESCROW and chip_is_predecessor(await read_chip(self._readers.throat), claim)
-        journey = Journey(
-            journey_id=journey_id,
-            stage=Stage.GIVING_BACK,
-            claim=claim,
-            old_card_id=card_id,
-            old_place=place,
-            old_accepted=accepted,
-            fault=FaultKind.POWER,
-        )
-        if place is Place.THROAT:
-            return Resume(replace(journey, stage=Stage.AWAIT_GIVEN_BACK), (IssueTicket(),))
-        if claim is not None and claim.state is ClaimState.COLLECTED:
-            keep = Move(Motion.RETAIN, (Record.OLD_KEPT,))
-            return Resume(replace(journey, stage=Stage.KEEPING_OLD, new_place=Place.TAKEN, fault=None), (keep,))
-        return Resume(journey, (IssueTicket(), Move(Motion.RETURN)))

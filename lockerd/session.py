@@ -18,10 +18,11 @@ from lockerd.doing import Doing
 from lockerd.errors import DeviceError, FloorTaken, StoreError
 from lockerd.model.view import Action, Progress, Screen, Tap, View, Ways
 from lockerd.pickup.screens import STAGES, view_of
-from lockerd.pickup.state import Effect, Event, Journey, Patience, Stage, Tapped, TimedOut, Watch
+from lockerd.pickup.state import Cleared, Effect, Event, Journey, Patience, Settled, Stage, Tapped, TimedOut, Watch
 from lockerd.pickup.table import step
 from lockerd.ports import Cabinet
-from lockerd.recovery import Recovery, Resume
+from lockerd.recovery import Recovery
+from lockerd.resuming import Resume
 from lockerd.reviewing import Reviewing
 from lockerd.tries import Tries
 from lockerd.watching import Watching
@@ -32,6 +33,7 @@ WARN_SECONDS = 20  # WCAG 2.2.1: warn at least 20 s before a time-out …
 EXTENSIONS = 10  # … and let it be extended ten times
 OWN_TRY_SECONDS = 60.0  # that staff wait while the machine tries by itself
 STUCK_SECONDS = 300.0  # several motions of half a minute each, with chip reads between them
+_JAM = frozenset({Stage.CLEARING, Stage.JAMMED})
 NO_VISIT = -1  # of an answer that only wakes the session
 
 
@@ -84,6 +86,7 @@ class Session:
         self._refresh_wanted = False
         self._stage_entered = asyncio.Event()
         self._resume: Resume | None = None
+        self._staff_waits: asyncio.Future[bool] | None = None
 
     @property
     def idle(self) -> bool:
@@ -138,8 +141,10 @@ class Session:
     async def settle(self) -> bool:
         """Bring the card path to rest after staff cleared it; True when a pickup can be served again.
 
-        A try that the machine makes by itself is waited out. Raises FloorTaken.
+        A try that the machine makes by itself is waited out; in a journey that is stuck it is made there. Raises FloorTaken.
         """
+        if self._journey.stage in _JAM:
+            return await self._settle_in_journey()
         if self._resting:
             with suppress(TimeoutError):
                 async with asyncio.timeout(OWN_TRY_SECONDS):
@@ -147,6 +152,13 @@ class Session:
         async with self.staff_at_work():
             await self._bring_to_rest()
         return self._fit
+
+    async def _settle_in_journey(self) -> bool:
+        """A citizen waits: try once more in their journey; whether the path is at rest."""
+        if self._staff_waits is None:
+            self._staff_waits = asyncio.get_running_loop().create_future()
+            self._answers.put_nowait(_Answer(Settled(), None))
+        return await asyncio.shield(self._staff_waits)
 
     async def run(self) -> None:
         """Settle what a restart left open, then serve journeys until cancelled."""
@@ -199,6 +211,7 @@ class Session:
     async def _decide(self, event: Event) -> tuple[Effect, ...]:
         before = self._journey
         self._journey, effects = step(before, event)
+        self._answer_staff(event)
         await self._tries.note(before, event)
         if before.stage is Stage.IDLE and self._journey.stage is not Stage.IDLE:
             self._journey = replace(self._journey, journey_id=self._new_journey_id())
@@ -274,6 +287,13 @@ class Session:
 
     # --- page, watch, light ------------------------------------------------------------------------------------------
 
+    def _answer_staff(self, event: Event) -> None:
+        """Tell staff who wait that the path is at rest or not, or that no journey waits for it any longer."""
+        tried = isinstance(event, Cleared)
+        if self._staff_waits is not None and (tried or self._journey.stage not in _JAM):
+            self._staff_waits.set_result(isinstance(event, Cleared) and event.at_rest)
+            self._staff_waits = None
+
     def _enter(self) -> None:
         self._extensions = 0
         self._set_deadline()
@@ -281,9 +301,7 @@ class Session:
         self.publish()
 
     def _view(self) -> View:
-        if self._recovering:
-            return View(Screen.OUT_OF_SERVICE, Progress.RECOVERING)
-        if self._resting:
+        if self._recovering or self._resting:
             return View(Screen.OUT_OF_SERVICE, Progress.RECOVERING)
         if self._closed():
             return View(Screen.OUT_OF_SERVICE)

@@ -38,8 +38,8 @@ _MECHANISMS: dict[UnitKind, type[Unit]] = {
 
 
 def cards_of(town: Sequence[Citizen]) -> list[Card]:
-    """Every card there is: the new one of each citizen and the old one where it was not lost."""
-    return [card for one in town for card in (one.new_card, one.old_card) if card is not None]
+    """Every card there is: the new one of each citizen and the old one, also where it was lost: it is with someone outside."""
+    return [card for one in town for card in (one.new_card, one.old_card, one.lost_card) if card is not None]
 
 
 def fresh_world(town: Sequence[Citizen], slots: int) -> World:
@@ -196,7 +196,7 @@ class Machine:
 
         def chip() -> ChipData | None:
             found = card()
-            if found is None:
+            if found is None or found in self.world.broken:
                 return None
             self.last_read[name] = found
             one = self._cards[found]
@@ -246,6 +246,7 @@ class Machine:
                     "person": card.person_id,
                     "place": spot.place.value,
                     "slot": spot.slot,
+                    "broken": card_id in world.broken,
                 }
             )
         return {
@@ -264,6 +265,7 @@ class Machine:
             "on_reader": world.on_reader,
             "looking": world.looking,
             "also_looking": world.also_looking,
+            "touching": world.touching,
             "tray": world.cards_at(Place.TRAY),
             "load": world.cards_at(Place.LOAD),
             "rejects": world.cards_at(Place.REJECT_LANE),

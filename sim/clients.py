@@ -84,6 +84,11 @@ class Office:
         body = {"claim_id": claim_id, "to": to, "relation": relation}
         await _json(self.session, "POST", f"http://{self.address}/sim/entrust", body)
 
+    async def report_lost(self, report_id: str, id_number: str, valid_from: str) -> None:
+        """Tell the lockers that the card with this number and start of validity was reported lost."""
+        body = {"report_id": report_id, "id_number": id_number, "valid_from": valid_from}
+        await _json(self.session, "POST", f"http://{self.address}/sim/lost", body)
+
     async def events(self, kind: str) -> list[dict[str, Any]]:
         """The data of all events of one type that the office has."""
         found: list[dict[str, Any]] = await _json(self.session, "GET", f"http://{self.address}/sim/events?type={kind}")
@@ -98,6 +103,28 @@ class Office:
         """What the reviewers were asked, with a sample out of each picture's bytes (base64)."""
         found: list[dict[str, Any]] = await _json(self.session, "GET", f"http://{self.address}/sim/reviews")
         return found
+
+    async def letters(self) -> dict[str, str]:
+        """The letter codes of all letters written so far, by claim."""
+        found: dict[str, str] = await _json(self.session, "GET", f"http://{self.address}/sim/letters")
+        return found
+
+    async def open_reviews(self) -> list[dict[str, Any]]:
+        """The reviews that wait for somebody to decide by hand."""
+        found: list[dict[str, Any]] = await _json(self.session, "GET", f"http://{self.address}/sim/reviews/open")
+        return found
+
+    async def picture(self, review: int) -> bytes:
+        """The picture of an open review (JPEG). Raises Refused when it is over."""
+        async with self.session.get(f"http://{self.address}/sim/reviews/open/{review}") as answer:
+            if answer.status != 200:
+                raise Refused(f"review {review}: {answer.status}")
+            return await answer.read()
+
+    async def decide(self, review: int, decision: str, reviewer: str) -> None:
+        """Decide an open review: "approved" or "refused". Raises Refused when it is over."""
+        body = {"decision": decision, "reviewer": reviewer}
+        await _json(self.session, "POST", f"http://{self.address}/sim/reviews/open/{review}", body)
 
     async def absent(self, seconds: float) -> None:
         """Let the office answer 503 for `seconds` from now on; 0 brings it back."""

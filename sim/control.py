@@ -31,6 +31,12 @@ class PutOnReader(Act, frozen=True):
     card: str
 
 
+class BreakChip(Act, frozen=True):
+    """Break the chip of a card in somebody's hand."""
+
+    card: str
+
+
 class TakeFromReader(Act, frozen=True):
     """Take the card from the counter's reader."""
 
@@ -132,6 +138,7 @@ class SwapSlots(Act, frozen=True):
 
 AnyAct = (
     PutOnReader
+    | BreakChip
     | TakeFromReader
     | Look
     | Touch
@@ -162,16 +169,15 @@ def perform(machine: Machine, act: AnyAct) -> None:
     match act:
         case PutOnReader(card):
             world.put_on_reader(card)
+        case BreakChip(card):
+            world.break_chip(card)
         case TakeFromReader():
             world.take_from_reader()
         case Look(person, also, printed):
-            for one in (person, also):
-                if not machine.knows(one):
-                    raise Impossible(f"there is no person {one}")
+            _known(machine, person, also)
             world.look(person, also, printed)
         case Touch(person):
-            if not machine.knows(person):
-                raise Impossible(f"there is no person {person}")
+            _known(machine, person)
             world.touching = person
         case InsertOld(card):
             world.insert_old(card)
@@ -227,6 +233,12 @@ def application(machine: Machine) -> web.Application:
     app = web.Application()
     app.add_routes([web.get("/truth", truth), web.post("/act", act)])
     return app
+
+
+def _known(machine: Machine, *people: str | None) -> None:
+    for one in people:
+        if not machine.knows(one):
+            raise Impossible(f"there is no person {one}")
 
 
 def _unit(machine: Machine, name: str) -> Unit:

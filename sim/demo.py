@@ -15,7 +15,7 @@ from aiohttp import web
 
 from sim import run as run_command
 from sim.dock import Dock, people_of
-from sim.harness import DEMO_PORTS, STAFF_NAME, STAFF_PIN, Harness, Setting, free_addresses
+from sim.harness import DEMO_PORTS, STAFF_NAME, STAFF_PIN, Harness, Setting, Tables, free_addresses
 from sim.people import population
 from sim.robot import Staff, newest_code
 
@@ -24,6 +24,24 @@ TOWN = 200
 
 FIRST_LOAD = 4
 """Cards that the scripted staff load at the first start; the rest of the tray is left to play with."""
+
+
+DAMAGED = ("p4",)
+"""Whose old card is damaged; the other loaded ones are two renewals and one that was lost."""
+
+_BY_CODE = ["code", "id_card", "face", "old_card"]
+WAYS: Tables = {
+    "policy.owner": {
+        "renewal": [
+            _BY_CODE,
+            ["code", "number", "face", "old_card"],
+            ["code", "id_card", "remote_review", "old_card"],
+            ["id_card", "face", "fingerprint", "old_card"],
+        ],
+    },
+    "fingerprint": {"seconds": 20.0},
+}
+"""A configuration in which each way can be gone: without a face check a reviewer looks, without a code a finger is wanted."""
 
 
 class Demo:
@@ -50,9 +68,10 @@ class Demo:
             group.create_task(harness.watch())
             truth = await harness.world.truth()
             people = people_of(truth, population(self._setting.seed, TOWN))
-            runner = web.AppRunner(
-                Dock(harness, people, lambda work: group.create_task(_whole(work))).app(), access_log=None
-            )
+            kiosk = harness.kiosk
+            group.create_task(kiosk.follow())
+            dock = Dock(harness, kiosk, people, lambda work: group.create_task(_whole(work)))
+            runner = web.AppRunner(dock.app(), access_log=None)
             await runner.setup()
             try:
                 host, _, port = self._setting.addresses.dock.rpartition(":")
@@ -118,7 +137,14 @@ def run(arguments: argparse.Namespace) -> int:
     state: Path = arguments.state.resolve()
     addresses = free_addresses(DEMO_PORTS)
     setting = Setting(
-        state, addresses, _seed(state, arguments.seed), arguments.speed, framed_by=f"http://{addresses.dock}"
+        state,
+        addresses,
+        _seed(state, arguments.seed),
+        arguments.speed,
+        framed_by=f"http://{addresses.dock}",
+        also=WAYS,
+        fingerprint=True,
+        damaged=DAMAGED,
     )
     try:
         why = run_command.interruptible(Demo(setting).run)

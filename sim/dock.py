@@ -12,20 +12,28 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import web
 
+from sim.clients import Kiosk, Refused, TooLate
 from sim.harness import STAFF_NAME, STAFF_PIN, Harness
 from sim.people import Citizen
 
 DARK_SECONDS: Final = 2.0
 """How long the power stays away after "cut power"."""
 
+REVIEWER: Final = "r-1"
+SCAN_SECONDS: Final = 2.0
+"""How long a letter is held to the scanner."""
+
 _FILES: Final = {"dock.css": "text/css", "dock.js": "text/javascript"}
 
 
 @dataclass(slots=True)
 class Dock:
-    """The dock's handlers. `run_in_background` starts work that outlives a request, under the demo's own task group."""
+    """The dock's handlers. `run_in_background` starts work that outlives a request, under the demo's own task group; `kiosk` is
+    followed by somebody.
+    """
 
     harness: Harness
+    kiosk: Kiosk
     people: tuple[Citizen, ...]
     run_in_background: Callable[[Awaitable[None]], object]
     dark: bool = field(default=False, init=False)
@@ -43,6 +51,11 @@ class Dock:
                 web.get("/live", self._live),
                 web.post("/act", self._act),
                 web.post("/power", self._power),
+                web.post("/letter", self._write_letter),
+                web.post("/scan", self._scan),
+                web.post("/entrust", self._entrust),
+                web.get("/reviews/{n:[0-9]+}.jpg", self._picture),
+                web.post("/review", self._review),
             ]
         )
         return app
@@ -55,7 +68,10 @@ class Dock:
             request.method == "POST" and request.content_type != "application/json"
         ):  # no form of another page can say this
             raise web.HTTPUnsupportedMediaType
-        answer = await handler(request)
+        try:
+            answer = await handler(request)
+        except Refused as refused:
+            answer = web.json_response({"error": str(refused)}, status=409)
         answer.headers["Content-Security-Policy"] = (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
             f" frame-src http://{self.harness.setting.addresses.kiosk}; frame-ancestors 'none'"
@@ -87,7 +103,7 @@ class Dock:
             {
                 "person_id": person.person_id,
                 "name": person.name,
-                "kind": person.kind,
+                "kind": "damaged" if person.person_id in self.harness.setting.damaged else person.kind,
                 "id_number": person.id_number,
                 "phone": person.phone,
                 "old_card": person.old_card and person.old_card.card_id,
@@ -100,6 +116,7 @@ class Dock:
                 "people": people,
                 "kiosk": f"http://{at.kiosk}/",
                 "console": f"http://{at.console}/",
+                "letters": f"http://{at.office}/sim/letters/",
                 "staff": {"name": STAFF_NAME, "pin": STAFF_PIN},
             }
         )
@@ -108,7 +125,9 @@ class Dock:
         truth = await self.harness.world.truth()
         truth["motions"] = [motion for motion in truth["motions"] if motion["unit"] != "cabinet"][-6:]
         messages = await self.harness.inbox.messages()
-        return web.json_response({"truth": truth, "messages": messages[-30:], "dark": self.dark})
+        office = self.harness.office
+        told = {"letters": await office.letters(), "reviews": await office.open_reviews()}
+        return web.json_response({"truth": truth, "messages": messages[-30:], "dark": self.dark, **told})
 
     async def _act(self, request: web.Request) -> web.Response:
         """Hand one act on to the machine; answers what it answers."""
@@ -120,6 +139,45 @@ class Dock:
             raise web.HTTPBadRequest(text="the body is not JSON") from None
         except aiohttp.ClientError as error:
             return web.json_response({"error": f"the machine does not answer: {error}"}, status=502)
+
+    # Letters, collectors and reviewers: the office's part
+
+    async def _write_letter(self, request: web.Request) -> web.Response:
+        """The office writes to whom the card `claim` waits for."""
+        code = await self.harness.office.write_letter(await _word(request, "claim"))
+        return web.json_response({"letter_code": code})
+
+    async def _scan(self, request: web.Request) -> web.Response:
+        """Hold the letter to the machine's scanner, which types what the QR code holds into the first page.
+
+        From here the digits go to the machine as the page would send them: a frame of another origin takes no keys.
+        """
+        letters = await self.harness.office.letters()
+        claim = await _word(request, "claim")
+        if claim not in letters:
+            raise Refused("no letter was written about this card")
+        try:
+            page = await self.kiosk.page("the first page", SCAN_SECONDS, lambda page: page.view == "code")
+            await self.kiosk.tap(page, "letter_code", letters[claim])
+        except TooLate:
+            raise Refused("the scanner is read on the first page only") from None
+        return web.json_response({"ok": True})
+
+    async def _entrust(self, request: web.Request) -> web.Response:
+        """The office names the holder of the card `to` as a `relation` who may collect the card `claim`."""
+        words = [await _word(request, name) for name in ("claim", "to", "relation")]
+        await self.harness.office.entrust(*words)
+        return web.json_response({"ok": True})
+
+    async def _picture(self, request: web.Request) -> web.Response:
+        picture = await self.harness.office.picture(int(request.match_info["n"]))
+        return web.Response(body=picture, content_type="image/jpeg")
+
+    async def _review(self, request: web.Request) -> web.Response:
+        """Decide an open review."""
+        decision, number = await _word(request, "decision"), await _word(request, "n")
+        await self.harness.office.decide(int(number), decision, REVIEWER)
+        return web.json_response({"ok": True})
 
     async def _power(self, _: web.Request) -> web.Response:
         """Take the power from machine and daemon, and give it back a little later."""
@@ -136,6 +194,15 @@ class Dock:
             await self.harness.restore_power()
         finally:
             self.dark = False
+
+
+async def _word(request: web.Request, name: str) -> str:
+    """One value of the body, a JSON object. Raises HTTPBadRequest where it is missing."""
+    try:
+        body = await request.json()
+        return str(body[name])
+    except (ValueError, KeyError, TypeError):
+        raise web.HTTPBadRequest(text=f"{name} is missing") from None
 
 
 def portrait(person: Citizen) -> bytes:

@@ -73,13 +73,19 @@ class Record:
 
 
 _KEPT_NAMES = tuple(one.name for one in fields(Record))
-_PATH: dict[UnitKind, tuple[tuple[Sensor, Position], ...]] = {
-    UnitKind.DISPENSER: ((Sensor.TRANSPORT, Position.TRANSPORT), (Sensor.EXIT, Position.EXIT)),
-    UnitKind.RECYCLER: ((Sensor.THROAT, Position.THROAT), (Sensor.ESCROW, Position.ESCROW)),
+# Sensor bits as plain numbers: they are asked for at each look, and a flag's arithmetic takes many times as long.
+_THROAT, _EXIT, _TRANSPORT = int(Sensor.THROAT), int(Sensor.EXIT), int(Sensor.TRANSPORT)
+_ESCROW, _SLOT = int(Sensor.ESCROW), int(Sensor.SLOT)
+_INSIDE = _TRANSPORT | _EXIT | _ESCROW
+_PATH: dict[UnitKind, tuple[tuple[int, Position], ...]] = {
+    UnitKind.DISPENSER: ((_TRANSPORT, Position.TRANSPORT), (_EXIT, Position.EXIT)),
+    UnitKind.RECYCLER: ((_THROAT, Position.THROAT), (_ESCROW, Position.ESCROW)),
     UnitKind.CABINET: (),
 }
-_INSIDE = Sensor.TRANSPORT | Sensor.EXIT | Sensor.ESCROW
-_THROAT, _EXIT, _INSIDE_BITS = int(Sensor.THROAT), int(Sensor.EXIT), int(_INSIDE)
+_INTERLOCKS = {
+    opcode: tuple((int(present), int(absent), fault) for present, absent, fault in rule.interlocks)
+    for opcode, rule in RULES.items()
+}
 _RETAINING = frozenset({Opcode.CAPTURE, Opcode.RETAIN})
 _HANDING_OUT = frozenset({Opcode.PRESENT, Opcode.RETURN})
 _NOT_BEGUN = frozenset({Fault.NO_CARD, Fault.SLOT_EMPTY})
@@ -171,9 +177,11 @@ class UnitFirmware:
 
     def poll(self) -> None:
         """Look at the hand's places: a held card that is there no more, while nothing moves, was taken."""
-        if not self._powered or self._state is State.RUNNING:
-            return
-        record = self._look(int(self._mechanism.sensors()))
+        if self._powered and self._state is not State.RUNNING:
+            self._note_hand(self._mechanism.sensors())
+
+    def _note_hand(self, sensors: Sensor) -> None:
+        record = self._look(int(sensors))
         if record is not self._record:
             self._keep(record)
 
@@ -182,7 +190,7 @@ class UnitFirmware:
         throat = bool(sensors & _THROAT)
         held = bool(sensors & _EXIT) or (throat and bool(record.returning))
         if record.held and not held:
-            record = replace(record, held=0, carried=int(bool(sensors & _INSIDE_BITS)), dispensed=record.dispensed + 1)
+            record = replace(record, held=0, carried=int(bool(sensors & _INSIDE)), dispensed=record.dispensed + 1)
         elif held and not record.held:
             record = replace(record, held=1)
         if record.returning and not throat and self._state is State.READY:
@@ -220,10 +228,10 @@ class UnitFirmware:
         opcode = Opcode(command.opcode)
         fault = self._interlock(opcode)
         held = bool(self._record.held)
-        record = replace(self._record, accepted_seq=command.seq, opcode=opcode, arg0=command.arg0)
+        changed = {"accepted_seq": command.seq, "opcode": opcode, "arg0": command.arg0}
         if fault is Fault.NONE and opcode in CARRIERS:
-            record = replace(record, carried=1, held=0, returning=int(opcode is Opcode.RETURN))
-        self._keep(record)
+            changed.update(carried=1, held=0, returning=int(opcode is Opcode.RETURN))
+        self._keep(replace(self._record, **changed))
         self._state = State.RUNNING
         self._step = 0
         self._motion = self._group.create_task(self._move(opcode, command.arg0, fault, held=held))
@@ -233,32 +241,32 @@ class UnitFirmware:
         begun = fault is Fault.NONE
         if begun:
             fault = await self._mechanism.perform(opcode, arg0, self._on_step)
-        record = replace(
-            self._record,
-            done_seq=self._record.accepted_seq,
-            done_opcode=opcode,
-            done_arg0=arg0,
-            result=Result.DONE if fault is Fault.NONE else Result.FAULT,
-            fault=fault,
-        )
+        record = self._record
+        changed: dict[str, int] = {
+            "done_seq": record.accepted_seq,
+            "done_opcode": opcode,
+            "done_arg0": arg0,
+            "result": Result.DONE if fault is Fault.NONE else Result.FAULT,
+            "fault": fault,
+        }
         if begun:
-            record = replace(record, carried=int(self._still_carried(opcode, arg0, fault)))
+            changed["carried"] = int(self._still_carried(opcode, arg0, fault))
         if begun and held and fault is Fault.NO_CARD:
             # It stood within reach when the command came and was gone when the rollers gripped: a hand has it.
-            record = replace(record, carried=0, returning=0, dispensed=record.dispensed + 1)
+            changed.update(carried=0, returning=0, dispensed=record.dispensed + 1)
         if fault is Fault.NONE and opcode in _RETAINING:
-            record = replace(record, retained=record.retained + 1)
+            changed["retained"] = record.retained + 1
         if fault is Fault.NONE and opcode in _HANDING_OUT:
-            record = replace(record, held=1)  # a hand may have been quicker than the end of the motion
-        self._keep(record)
+            changed["held"] = 1  # a hand may have been quicker than the end of the motion
+        self._keep(replace(record, **changed))
         self._state = State.READY
         self._motion = None
         self.poll()
 
     def _still_carried(self, opcode: Opcode, arg0: int, fault: Fault) -> bool:
         """Whether a card is in the path after a motion: seen there, or begun and seen nowhere."""
-        sensors = self._mechanism.sensors()
-        if sensors & _INSIDE or (sensors & Sensor.THROAT and self._record.returning):
+        sensors = int(self._mechanism.sensors())
+        if sensors & _INSIDE or (sensors & _THROAT and self._record.returning):
             return True
         if opcode is Opcode.RESET:
             # Homing runs the whole path; what it leaves unseen is not in the path.
@@ -267,23 +275,23 @@ class UnitFirmware:
             return bool(self._record.carried)
         if fault is Fault.NONE:
             return CARRIERS[opcode][1] in PATH
-        if opcode is Opcode.PICK and sensors & Sensor.SLOT and self._mechanism.slot() == arg0:
+        if opcode is Opcode.PICK and sensors & _SLOT and self._mechanism.slot() == arg0:
             return False
-        if opcode is Opcode.ACCEPT and sensors & Sensor.THROAT:
+        if opcode is Opcode.ACCEPT and sensors & _THROAT:
             return False
         return not (fault in _NOT_BEGUN and opcode in {Opcode.PICK, Opcode.LOAD})
 
     def _interlock(self, opcode: Opcode) -> Fault:
         """Why the sensors forbid the motion; Fault.NONE when they allow it."""
-        sensors = self._mechanism.sensors()
-        for present, absent, fault in RULES[opcode].interlocks:
+        sensors = int(self._mechanism.sensors())
+        for present, absent, fault in _INTERLOCKS[opcode]:
             if sensors & present != present or sensors & absent:
                 return fault
         if opcode in CARRIERS and self._position(sensors) is Position.UNKNOWN:
             return Fault.SENSOR
         return Fault.NONE
 
-    def _position(self, sensors: Sensor) -> Position:
+    def _position(self, sensors: int) -> Position:
         seen = [position for sensor, position in _PATH[self._identity.kind] if sensors & sensor]
         match len(seen):
             case 0:
@@ -305,8 +313,9 @@ class UnitFirmware:
         return self._identity.to_registers()
 
     def _status(self) -> list[int]:
-        self.poll()
         sensors = self._mechanism.sensors()
+        if self._powered and self._state is not State.RUNNING:
+            self._note_hand(sensors)
         record = self._record
         slot = self._mechanism.slot()
         detail = self._mechanism.detail()
@@ -320,7 +329,7 @@ class UnitFirmware:
                 done_opcode=record.done_opcode,
                 result=Result(record.result),
                 step=self._step,
-                position=self._position(sensors),
+                position=self._position(int(sensors)),
                 slot=slot,
                 sensors=sensors,
                 fault=Fault(record.fault),

@@ -91,7 +91,9 @@ class Setting:
     `take_seconds` is how long lockerd leaves a new card in the exit; None leaves that to lockerd. `framed_by` is the origin
     that may frame the citizen's screen. With `bought` the dispenser is a carousel board and a bought module. `also` is laid
     over lockerd's configuration. With `fingerprint` lockerd has the sensor, with `infrared` a second camera, and both must agree.
-    With `faceless` the office's photos show nobody, and lockerd can decode those on chips.
+    With `faceless` the office's photos show nobody, and lockerd can decode those on chips. `damaged` are the people whose old card
+    is damaged; of those in `templates` the office sends its own face template, of those in `foreign_templates` one of other
+    models, and of those in `photoless` no photo.
     """
 
     state: Path
@@ -106,6 +108,10 @@ class Setting:
     faceless: bool = False
     infrared: bool = False
     fingerprint: bool = False
+    damaged: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
+    foreign_templates: tuple[str, ...] = ()
+    photoless: tuple[str, ...] = ()
 
     @property
     def database(self) -> Path:
@@ -285,6 +291,8 @@ class Harness:
         machine = ["--control", at.control, "--speed", str(setting.speed), *wire]
         self._add("machine", ["-m", "sim", "machine", "--state", str(setting.state / "machine"), *town, *machine])
         photos = ["--faceless"] if setting.faceless else []
+        photos += ["--damaged", *setting.damaged, "--template", *setting.templates]
+        photos += ["--foreign-template", *setting.foreign_templates, "--photoless", *setting.photoless]
         self._add(
             "office",
             ["-m", "sim", "office", "--state", str(setting.state / "office"), "--listen", at.office, *town, *photos],

@@ -54,6 +54,7 @@ async def _guardian(scene: Scene) -> Expectation:
     """A guardian collects a minor's card by the own ID card and face; strangers with the code are turned away."""
     guardian, child = renewing(scene)[:2]
     stranger = next(person for person in scene.people if person.old_card is None)
+    await scene.code(child)  # made before the guardian was named: another one comes
     await entrusted(scene, child, guardian, "guardian")
     code = await scene.code(child)
     await scene.comes(Visit(stranger, stranger.person_id, (code,)), ends="code")
@@ -135,6 +136,42 @@ async def _chip_photo(scene: Scene) -> Expectation:
     return scene.ends(owner)
 
 
+async def _damaged(scene: Scene) -> Expectation:
+    """The old card's chip is broken: the number is typed, another's card comes back, and the machine takes the broken one."""
+    person, other = renewing(scene)[:2]
+    await scene.harness.world.act("break_chip", card=old_card(person))
+    visit = replace(
+        visit_of(person, await scene.code(person)), card=None, old_cards=(old_card(other), old_card(person))
+    )
+    await scene.comes(visit, ends="done")
+    expect_notice(scene, "old_card_not_yours")
+    tried = await event(scene, "lockerd.identity.tried")
+    if (tried["evidence"], tried["result"], tried["reason"]) != ("old_card", "accept", "unreadable"):
+        raise Surprise(f"the office was told of this try: {tried}")
+    return scene.ends(person)
+
+
+async def _office_template(scene: Scene) -> Expectation:
+    """The office's own template stands in for a photo; one of other models is refused, and the photo beside it is used."""
+    owner, other = renewing(scene)[:2]
+    nobody = next(person for person in scene.people if person.old_card is None)
+    visit = visit_of(owner, await scene.code(owner))
+    await scene.comes(replace(visit, face=other.person_id), ends="fault", faults=["no_match"])
+    await scene.comes(visit, ends="done")
+    await scene.comes(replace(visit_of(other, await scene.code(other)), leaves_at="confirm"), ends="code")
+    await scene.comes(visit_of(nobody, await scene.code(nobody)), ends="fault", faults=["face_down"])
+    told = {
+        kind: [(one["claim_id"], one["reason"]) for one in await scene.harness.office.events(f"lockerd.{kind}")]
+        for kind in ("template.refused", "reference.unusable")
+    }
+    if told != {
+        "template.refused": [(other.new_card.card_id, "wrong_model")],
+        "reference.unusable": [(nobody.new_card.card_id, "wrong_model")],
+    }:
+        raise Surprise(f"the office was told: {told}")
+    return scene.ends(owner)
+
+
 def _kept_pictures(scene: Scene, samples: list[bytes]) -> list[str]:
     """Files of the run that hold a part of a picture, as bytes, base64 or hexadecimal."""
     # base64 of a part that begins and ends anywhere has its middle in common with that of the whole, at one of three offsets
@@ -180,6 +217,8 @@ STORIES: dict[str, Story] = {
     "remote-review": _remote_review,
     "fingerprint": _fingerprint,
     "chip-photo": _chip_photo,
+    "damaged": _damaged,
+    "office-template": _office_template,
 }
 
 _LOOKS_SHORT: Tables = {"patience": {"face": 2.0}}
@@ -195,6 +234,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "photo-attack": {"also": _LOOKS_SHORT, "infrared": True},
     "remote-review": {"also": _REVIEWED},
     "chip-photo": {"faceless": True},
+    "damaged": {"damaged": ("p1",)},
+    "office-template": {"templates": ("p1",), "foreign_templates": ("p2", "p3"), "photoless": ("p1", "p3")},
     "fingerprint": {"also": {"policy.owner": {"renewal": [_FINGER]}}, "fingerprint": True},
 }
 """What of the `Setting` is not as usual, by scenario."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 _KEPT = 2000
 
@@ -37,7 +37,8 @@ class MotionLog:
             yield
         finally:
             if key in self._motions:
-                self._motions[key] = replace(self._motions[key], ended=self._clock())
+                begun = self._motions[key]
+                self._motions[key] = Motion(unit, motion, begun.began, self._clock())
 
     def motions(self) -> tuple[Motion, ...]:
         """All that is still remembered."""

@@ -2,7 +2,8 @@
 
 Lockers: `POST /v1/hello`, `POST /v1/lockers/{id}/events`, `GET /v1/lockers/{id}/down`, `PUT /v1/lockers/{id}/status`.
 The simulator's own: `GET /sim/ledger`, `GET /sim/status`, `POST /sim/announce`, `POST /sim/withdraw`, `POST /sim/absent`,
-`POST /sim/code`, `POST /sim/entrust`, `GET /sim/events`; the reviewer's are in `sim.office_reviewer`.
+`POST /sim/code`, `POST /sim/entrust`, `POST /sim/lost`, `GET /sim/events`, `GET /sim/letters` (codes by claim),
+`GET /sim/letters/{claim}` (as it is printed); the reviewer's are in `sim.office_reviewer`.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from sim.office_books import Books, Unplaceable
+from sim.office_letters import HEADERS as LETTER_HEADERS
+from sim.office_letters import letter, qr_content
 from sim.office_reviewer import ReviewDesk
 from sim.serving import serve
 
@@ -72,7 +76,10 @@ class Office:
                 web.post("/sim/absent", self._absent),
                 web.post("/sim/code", self._code),
                 web.post("/sim/entrust", self._entrust),
+                web.post("/sim/lost", self._lost),
                 web.get("/sim/events", self._told),
+                web.get("/sim/letters", self._letters),
+                web.get("/sim/letters/{claim}", self._letter),
                 *ReviewDesk().routes(),
             ]
         )
@@ -193,12 +200,32 @@ class Office:
         command: Json = {"type": kind, "claim_id": claim_id, "not_after": self._now() + COMMAND_SECONDS}
         self._books.command({**command, "letter_code": code} if code else command)
         self._wake()
-        return web.json_response({"letter_code": code, "qr": f"LC1{code}"} if code else {})
+        return web.json_response({"letter_code": code, "qr": qr_content(code)} if code else {})
 
     async def _entrust(self, request: web.Request) -> web.Response:
         told = await _object(request)
         if not self._books.entrust(str(told.get("claim_id")), str(told.get("to")), str(told.get("relation"))):
             return web.json_response({"error": "no such claim"}, status=409)
+        self._wake()
+        return web.json_response({"ok": True})
+
+    async def _letters(self, _: web.Request) -> web.Response:
+        return web.json_response({claim_id: code for claim_id, (_item, code) in self._books.letters().items()})
+
+    async def _letter(self, request: web.Request) -> web.Response:
+        """The letter as the citizen gets it, a page to be read or printed."""
+        found = self._books.letters().get(request.match_info["claim"])
+        if found is None:
+            raise web.HTTPNotFound(text="no letter was written about this card")
+        return web.Response(text=letter(*found), content_type="text/html", headers=LETTER_HEADERS)
+
+    async def _lost(self, request: web.Request) -> web.Response:
+        """Tell the lockers of a card that was reported lost."""
+        told = await _object(request)
+        names = ("report_id", "id_number", "valid_from")
+        if any(not isinstance(told.get(name), str) for name in names):
+            raise _refusal("report_id, id_number and valid_from are needed")
+        self._books.command({"type": "card.lost", **{name: told[name] for name in names}})
         self._wake()
         return web.json_response({"ok": True})
 
@@ -245,31 +272,47 @@ def letter_code(claim_id: str) -> str:
     return f"{digits:014}{98 - digits * 100 % 97:02}"
 
 
-def manifest(seed: int, n: int, *, faceless: bool = False) -> list[Json]:
-    """The announcement of the first `n` people's new cards, photo included; `faceless`: photos that show nobody."""
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What of the announced cards is not as usual. `faceless`: photos that show nobody; `damaged`: the people whose old card is
+    damaged, not ended; `templates`: the people whom the office sends its own face template of, by whether it is of the models
+    in the simulator's pack; `photoless`: those of whom there is no photo.
+    """
+
+    faceless: bool = False
+    damaged: frozenset[str] = frozenset()
+    templates: Mapping[str, bool] = field(default_factory=dict)
+    photoless: frozenset[str] = frozenset()
+
+
+def manifest(seed: int, n: int, announcement: Announcement = Announcement()) -> list[Json]:
+    """The announcement of the first `n` people's new cards, photo included."""
     import numpy as np
 
     from sim.faces import Person, draw_frame, draw_portrait, encode
+    from sim.office_templates import template
     from sim.people import population
 
     items: list[Json] = []
     for citizen in population(seed, n):
         rng = np.random.default_rng(citizen.face_seed)
+        faceless, who = announcement.faceless, citizen.person_id
         drawn = draw_frame(None, rng) if faceless else draw_portrait(Person.from_seed(citizen.face_seed), rng)
-        photo = encode(drawn)
+        photo = b"" if who in announcement.photoless else encode(drawn)
         card = citizen.new_card
-        items.append(
-            {
-                "claim_id": card.card_id,
-                "kind": citizen.kind,
-                "name": card.name,
-                "id_number": card.id_number,
-                "valid_from": card.valid_from,
-                "valid_to": card.valid_to,
-                "phone": citizen.phone,
-                "photo": base64.b64encode(photo).decode("ascii"),
-            }
-        )
+        item: Json = {
+            "claim_id": card.card_id,
+            "kind": "damaged" if who in announcement.damaged else citizen.kind,
+            "name": card.name,
+            "id_number": card.id_number,
+            "valid_from": card.valid_from,
+            "valid_to": card.valid_to,
+            "phone": citizen.phone,
+            "photo": base64.b64encode(photo).decode("ascii"),
+        }
+        if who in announcement.templates:
+            item["template"] = template(citizen.face_seed, ours=announcement.templates[who])
+        items.append(item)
     return items
 
 
@@ -278,9 +321,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="folder of the office's database")
     parser.add_argument("--listen", required=True, metavar="HOST:PORT")
     parser.add_argument("--faceless", action="store_true", help="announce photos that show nobody")
+    for flag, whom in (
+        ("--damaged", "whose old card is damaged"),
+        ("--template", "of whom the office sends its own face template"),
+        ("--foreign-template", "of whom it sends one of other models"),
+        ("--photoless", "of whom there is no photo"),
+    ):
+        parser.add_argument(flag, nargs="*", default=[], metavar="PERSON", help=whom)
     parser.add_argument("--seed", type=int, required=True, help="whose cards are announced at the first start")
     parser.add_argument(
         "--people", type=int, default=PEOPLE, metavar="N", help="how many (default %(default)s; 0: none)"
+    )
+
+
+def announcement(arguments: argparse.Namespace) -> Announcement:
+    """What the arguments ask for."""
+    return Announcement(
+        faceless=arguments.faceless,
+        damaged=frozenset(arguments.damaged),
+        templates=dict.fromkeys(arguments.template, True) | dict.fromkeys(arguments.foreign_template, False),
+        photoless=frozenset(arguments.photoless),
     )
 
 
@@ -288,7 +348,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the office; returns the exit status."""
     with Books(arguments.state) as books:
         if arguments.people and not books.announced():
-            books.announce(manifest(arguments.seed, arguments.people, faceless=arguments.faceless))
+            books.announce(manifest(arguments.seed, arguments.people, announcement(arguments)))
         asyncio.run(serve("office", Office(books, time.time, time.monotonic).app(), arguments.listen))
     return 0
 

@@ -219,6 +219,16 @@ class Books:
             rows = db.execute("SELECT raw FROM event WHERE type = ? ORDER BY arrival", (kind,)).fetchall()
             return [json.loads(raw)["data"] for (raw,) in rows]
 
+    def letters(self) -> dict[str, tuple[Json, str]]:
+        """By claim, the announced card and the letter code of the last letter that was written about it."""
+        with self._transaction() as db:
+            rows = db.execute(
+                "SELECT coalesce(json_extract(body, '$.claim_id'), json_extract(body, '$.item.claim_id')) AS claim_id,"
+                " coalesce(json_extract(body, '$.letter_code'), json_extract(body, '$.item.letter_code')) AS code"
+                " FROM down WHERE code <> '' ORDER BY cursor"
+            ).fetchall()
+            return {claim_id: (item, code) for claim_id, code in rows if (item := _announcement(db, claim_id))}
+
     def withdraw(self, claim_id: str) -> bool:
         """Call a claim back; False when it was never announced or was already collected."""
         with self._transaction() as db:

@@ -50,7 +50,7 @@ class Card:
 class Citizen:
     """One synthetic person. `sex` is coded as in GB/T 2261.1 (1 male, 2 female), `birth` is YYYYMMDD, `phone` is E.164.
 
-    `old_card` is None for a replacement: the predecessor is lost.
+    `old_card` is None for a replacement: the predecessor is the `lost_card`, which may be found again.
     """
 
     person_id: str
@@ -63,6 +63,7 @@ class Citizen:
     kind: Kind
     old_card: Card | None
     new_card: Card
+    lost_card: Card | None = None
 
 
 def population(seed: int, n: int) -> tuple[Citizen, ...]:
@@ -109,6 +110,7 @@ def citizen(seed: int, number: int) -> Citizen:
         kind="replacement" if replacement else "renewal",
         old_card=None if replacement else card("O", old_made, "old"),
         new_card=card("N", made, "new"),
+        lost_card=card("O", old_made, "old") if replacement else None,
     )
 
 

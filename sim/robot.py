@@ -65,12 +65,13 @@ class Visit:
 
     `codes`, of SMS or letter, are typed in turn, one per code page; none at all means "no code". `card` is held to the reader;
     without one the citizen's number is typed. `wants_code` has a new code sent instead of going on. `face` is the person before
-    the camera. `old_cards` are inserted in turn. `takes` False leaves the new card standing in the exit; `leaves_at` names the
-    page on which the citizen cancels.
+    the camera. `old_cards` are inserted in turn; `found` is handed in on the last page. `takes` False leaves the new card
+    standing in the exit; `leaves_at` names the page on which the citizen cancels.
 
     `beside` stands before the camera, too, until the page says that one person only should, or, with `stays`, all the time.
     With `printed` it is a print of `face`. `shows_face` False asks for another way on the camera's page; `agrees` says
-    whether one picture may go to the office. `finger` is whose finger comes to the sensor, their own without a word.
+    whether one picture may go to the office. `waits` says whether they wait for staff when a card is stuck, or take a ticket.
+    `finger` is whose finger comes to the sensor, their own without a word.
     """
 
     person: Citizen
@@ -78,6 +79,7 @@ class Visit:
     codes: tuple[str, ...] = ()
     card: str | None = None
     old_cards: tuple[str, ...] = ()
+    found: str | None = None
     wants_code: bool = False
     takes: bool = True
     leaves_at: str | None = None
@@ -86,6 +88,7 @@ class Visit:
     printed: bool = False
     shows_face: bool = True
     agrees: bool = True
+    waits: bool = True
     finger: str | None = None
 
 
@@ -123,7 +126,7 @@ class Robot:
             pass
 
     async def _walk(self, visit: Visit, *, begun: bool) -> Page:
-        codes, old_cards = list(visit.codes), list(visit.old_cards)
+        codes, old_cards, found = list(visit.codes), list(visit.old_cards), visit.found
         while True:
             page = await self._next_page()
             self.last = page
@@ -153,10 +156,15 @@ class Robot:
                     await self._agree(page, visit)
                 case "confirm", "none":
                     await self._tap(page, "confirm")
+                case "done", "none" if found is not None:
+                    old_cards, found = [found], None
+                    await self._tap(page, "hand_in")
                 case "old_card", "none":
                     if not old_cards:
                         raise TooLate("the machine asks for one more old card than the citizen brought")
                     await self._insert(page, old_cards.pop(0))
+                case _, "stuck":
+                    await self._stuck(page, visit.waits)
                 case _, "returning_old_card":
                     await self._take_back(page)
                 case "take", "none":
@@ -248,6 +256,13 @@ class Robot:
         card = (await self.world.truth())["at_exit"]
         if await self._as_soon_as_possible(page, "take_new"):
             self.got.append(card)
+
+    async def _stuck(self, page: Page, waits: bool) -> None:
+        if not waits:
+            await self._tap(page, "ticket")
+            return
+        with self.body.own_time():  # which is the staff's
+            await self._passes(page, PAGE_SECONDS * 4)
 
     async def _leave(self, page: Page) -> Page:
         """Read the last page to its end, close it, and return it as it was last."""

@@ -9,7 +9,8 @@ from typing import Any
 from sim import identity_scenarios as identity
 from sim.clients import Impossible, Page, World, eventually
 from sim.harness import STAFF_NAME, STAFF_PIN
-from sim.robot import Staff, visit_of
+from sim.identity_scenarios import OFFICE_SECONDS, event, expect_notice
+from sim.robot import Staff, Visit, visit_of
 from sim.scene import Scene, Story, Surprise, old_card, renewing
 from sim.verdict import Expectation
 
@@ -26,6 +27,31 @@ async def _lost_card(scene: Scene) -> Expectation:
     person = next(person for person in scene.people if person.old_card is None)
     await scene.collects(person)
     return scene.ends(person)
+
+
+async def _lost_found(scene: Scene) -> Expectation:
+    """Cards reported lost come into the throat: in somebody else's hand, and by their owner at the end. None comes back."""
+    person, other = renewing(scene)[:2]
+    finder = next(person for person in scene.people if person.old_card is None)
+    office, lost = scene.harness.office, other.old_card
+    assert lost is not None
+    await office.report_lost("L-7", lost.id_number, lost.valid_from)
+    await event(scene, "lockerd.lost.reported")
+    visit = visit_of(person, await scene.code(person))
+    await scene.comes(replace(visit, old_cards=(lost.card_id, old_card(person))), ends="done")
+    expect_notice(scene, "old_card_lost")
+    assert finder.lost_card is not None
+    await scene.comes(replace(visit_of(finder, await scene.code(finder)), found=finder.lost_card.card_id), ends="done")
+    expect_notice(scene, "lost_card_kept")
+    await scene.comes(Visit(other, other.person_id, (await scene.code(other),)), ends="done")
+
+    async def told() -> bool | None:
+        found = await office.events("lockerd.old.reported_lost")
+        wanted = [("L-7", other.new_card.card_id), (finder.new_card.card_id,) * 2]
+        return True if [(one["report_id"], one["claim_id"]) for one in found] == wanted else None
+
+    await eventually("both cards flagged at the office", OFFICE_SECONDS, told)
+    return scene.ends(person, other, finder, kept=[person, other, finder])
 
 
 async def _wrong_code(scene: Scene) -> Expectation:
@@ -68,7 +94,7 @@ async def _old_card_not_inserted(scene: Scene) -> Expectation:
 
 
 async def _jam(scene: Scene) -> Expectation:
-    """The picker jams: the old card comes back with a ticket; staff clear it; the card is still collectable.
+    """The picker jams and the citizen does not wait: the old card comes back with a ticket; staff clear it, and it works.
 
     What a bought dispenser left between two positions it does not draw in: staff take it out and load it again.
     """
@@ -76,7 +102,10 @@ async def _jam(scene: Scene) -> Expectation:
     world = scene.harness.world
     by_hand = scene.harness.setting.bought
     await world.act("jam", unit="dispenser", motion="pick")
-    await scene.comes(visit_of(person, await scene.code(person)), ends="fault", faults=["jam", "in_doubt"])
+    visit = replace(visit_of(person, await scene.code(person)), waits=False)
+    await scene.comes(visit, ends="fault", faults=["jam", "in_doubt"])
+    if (await event(scene, "lockerd.ticket.issued")).get("step") != "picking":
+        raise Surprise("the ticket does not tell the counter where to go on")
     with scene.body.own_time():  # the citizen waits for staff
         staff = Staff(scene.harness.console, world)
         if by_hand:
@@ -86,6 +115,42 @@ async def _jam(scene: Scene) -> Expectation:
             await staff.load([person.new_card.card_id], STAFF_NAME, STAFF_PIN)
     await scene.collects_by_card(person)
     return scene.ends(person)
+
+
+async def _jam_cleared(scene: Scene) -> Expectation:
+    """The throat jams, then the picker: each time the citizen waits, staff clear it, and the same visit goes on to its end.
+
+    The picker of a bought dispenser does not draw in what is stuck, so that card is for staff.
+    """
+    person = renewing(scene)[0]
+    world, console = scene.harness.world, scene.harness.console
+    steps = ("drawing_old",) if scene.harness.setting.bought else ("drawing_old", "picking")
+    await world.act("jam", unit="recycler", motion="accept")
+    visiting = asyncio.ensure_future(scene.comes(visit_of(person, await scene.code(person)), ends="done"))
+    try:
+        for unit in ("recycler", "dispenser")[: len(steps)]:
+            await _stuck(scene, visiting)
+            if unit == "recycler" and "picking" in steps:
+                await world.act("jam", unit="dispenser", motion="pick")
+            await Staff(console, world).clear_jam(unit, STAFF_NAME, STAFF_PIN)
+        await visiting
+    finally:
+        visiting.cancel()
+        await asyncio.gather(visiting, return_exceptions=True)
+    await event(scene, "lockerd.card.taken")
+    tried = [(one["step"], one["cleared"]) for one in await scene.harness.office.events("lockerd.jam.tried")]
+    if tried != [(step, cleared) for step in steps for cleared in (False, True)]:
+        raise Surprise(f"the office was told of these tries: {tried}")
+    return scene.ends(person)
+
+
+async def _stuck(scene: Scene, visiting: asyncio.Future[Page]) -> None:
+    async def stands() -> bool | None:
+        if visiting.done():
+            raise Surprise(f"the visit ended before anything was stuck: {visiting.result().view}")
+        return True if scene.kiosk.pages[-1].progress == "stuck" else None
+
+    await eventually("a page that says that a card is stuck", 60.0, stands)
 
 
 async def _power_cut(scene: Scene) -> Expectation:
@@ -150,11 +215,13 @@ async def _moving(scene: Scene, visit: asyncio.Future[Page], motion: str) -> boo
 SCENARIOS: dict[str, Story] = {
     "renewal": _renewal,
     "lost-card": _lost_card,
+    "lost-found": _lost_found,
     "wrong-code": _wrong_code,
     "foreign-old-card": _foreign_old_card,
     "not-taken": _not_taken,
     "old-card-not-inserted": _old_card_not_inserted,
     "jam": _jam,
+    "jam-cleared": _jam_cleared,
     "power-cut": _power_cut,
     "office-down": _office_down,
     **identity.STORIES,

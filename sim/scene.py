@@ -73,11 +73,12 @@ class Scene:
         """An honest visit without a code, by old card and face, that must succeed."""
         await self.comes(visit_of(person, None), ends="done")
 
-    def ends(self, *collected: Citizen, power_lost: bool = False) -> Expectation:
-        """Exactly these collected, their old cards kept, everybody else's card in its slot."""
+    def ends(self, *collected: Citizen, power_lost: bool = False, kept: Sequence[Citizen] | None = None) -> Expectation:
+        """Exactly these collected, everybody else's card in its slot; the old cards of those `kept`, or of all who renewed."""
         mine = frozenset(person.new_card.card_id for person in collected)
-        kept = frozenset(person.new_card.card_id for person in collected if person.old_card)
-        return Expectation(mine, kept, self.stocked - mine, power_lost)
+        handed_in = kept if kept is not None else [person for person in collected if person.old_card]
+        kept_of = frozenset(person.new_card.card_id for person in handed_in)
+        return Expectation(mine, kept_of, self.stocked - mine, power_lost)
 
 
 Story = Callable[[Scene], Awaitable[Expectation]]

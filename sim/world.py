@@ -8,7 +8,7 @@ cannot happen raises `Impossible` and changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -125,6 +125,7 @@ class World:
         self.also_looking: str | None = None
         self.printed = False  # who is looking is a print on paper
         self.touching: str | None = None  # whose finger is on the sensor
+        self.broken: set[str] = set()  # cards whose chip answers no reader
 
     # What is where
 
@@ -165,7 +166,7 @@ class World:
 
     def _put(self, card: str, spot: Spot) -> None:
         self.moves += 1
-        self.spots[card] = replace(spot, since=self.moves)
+        self.spots[card] = Spot(spot.place, spot.slot, spot.path, self.moves)
         if self.on_reader == card:
             self.on_reader = None
 
@@ -241,6 +242,11 @@ class World:
             raise Impossible("no card is stuck")
         self._put(card, Spot(Place.TRAY))
 
+    def take_out(self, card: str) -> None:
+        """Staff open the machine and take one card out of wherever it lies or stands in it."""
+        self._outside(card, Place.SLOT, Place.TRANSPORT, Place.EXIT, Place.THROAT, Place.ESCROW, Place.BETWEEN)
+        self._put(card, Spot(Place.TRAY))
+
     def empty_bin(self) -> None:
         """Staff take all cards out of the bin; its counter stays until the unit is told."""
         self._empty(Place.BIN)
@@ -269,6 +275,11 @@ class World:
         if self.on_reader not in {None, card}:
             raise Impossible(f"card {self.on_reader} lies on the reader")
         self.on_reader = card
+
+    def break_chip(self, card: str) -> None:
+        """A card in somebody's hand is bent or washed: it looks as before, but its chip answers no reader any more."""
+        self._outside(card, Place.PERSON)
+        self.broken.add(card)
 
     def take_from_reader(self) -> None:
         """The card on the counter's reader is taken away."""
@@ -344,6 +355,7 @@ class World:
             "also_looking": self.also_looking,
             "printed": self.printed,
             "touching": self.touching,
+            "broken": sorted(self.broken),
         }
 
     @classmethod
@@ -375,5 +387,6 @@ class _Kept(msgspec.Struct, forbid_unknown_fields=True):
     also_looking: str | None
     printed: bool = False  # this and what follows is unknown to a machine that was kept before it
     touching: str | None = None
+    broken: set[str] = set()
     fan: int = 0  # unknown to a machine that was kept before it had one
     heater: int = 0

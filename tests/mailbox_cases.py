@@ -47,7 +47,7 @@ def spoiled(registers: list[int], index: int) -> list[int]:
 R, M, I = State.READY, State.RUNNING, State.INTERRUPTED  # noqa: E741 - one letter per column of the table
 
 # name, block, firmware state, accepted_seq, verdict, Modbus exception; the unit is a dispenser of CAPACITY slots
-DISPENSER_CASES = [
+DISPENSER_CASES: list[tuple[str, list[int], State, int, Verdict, int | None]] = [
     ("next seq while ready", block(), R, 41, Verdict.ACCEPT, None),
     ("first command of a new unit", block(seq=1), R, 0, Verdict.ACCEPT, None),
     ("wrap to 1, never 0", block(seq=1), R, 0xFFFFFFFF, Verdict.ACCEPT, None),
@@ -86,7 +86,7 @@ DISPENSER_CASES = [
     ("argument of a reset is not looked at", block(opcode=RESET, arg0=999), R, 41, Verdict.ACCEPT, None),
 ]
 
-CABINET_CASES = [
+CABINET_CASES: list[tuple[str, list[int], State, int, Verdict, int | None]] = [
     ("lights", block(opcode=LIGHT, arg0=0x001F), R, 41, Verdict.ACCEPT, None),
     ("lights that the cabinet has not", block(opcode=LIGHT, arg0=0xFFFF), R, 41, Verdict.ACCEPT, None),
     ("fan off", block(opcode=FAN, arg0=0), R, 41, Verdict.ACCEPT, None),
@@ -98,7 +98,9 @@ CABINET_CASES = [
     ("reset of the cabinet", block(opcode=RESET), R, 41, Verdict.ACCEPT, None),
 ]
 
+Case = tuple[str, UnitKind, int, list[int], State, int, Verdict, int | None]
 # name, kind, capacity, block, state, accepted_seq, verdict, exception
-ALL_CASES = [(name, UnitKind.DISPENSER, CAPACITY, *rest) for name, *rest in DISPENSER_CASES] + [
-    (name, UnitKind.CABINET, 0, *rest) for name, *rest in CABINET_CASES
+ALL_CASES: list[Case] = [
+    *((case[0], UnitKind.DISPENSER, CAPACITY, *case[1:]) for case in DISPENSER_CASES),
+    *((case[0], UnitKind.CABINET, 0, *case[1:]) for case in CABINET_CASES),
 ]

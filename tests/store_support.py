@@ -40,7 +40,7 @@ def item(claim_id: str = "N000001", **changes: str) -> ManifestItem:
         "valid_to": "20460101",
         "phone": "+8619900000001",
     } | changes
-    return ManifestItem(claim_id=claim_id, kind=ClaimKind.RENEWAL, photo=b"photo", **values)
+    return ManifestItem(claim_id=claim_id, kind=ClaimKind.RENEWAL, photo=b"photo", **values)  # type: ignore[arg-type]  # texts only
 
 
 def issuing(db: Database, code: str = "20482048") -> Issuing:

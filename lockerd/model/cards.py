@@ -111,6 +111,17 @@ class Chip:
     fingerprint: bytes = field(default=b"", repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class LostReport:
+    """What says that a card was reported lost: the office's report, or the claim of the replacement under its own id.
+
+    `claim_id` is the claim whose new card takes its place, None where the machine knows none.
+    """
+
+    report_id: str
+    claim_id: str | None
+
+
 def masked_name(name: str) -> str:
     """First and last character of a name with stars between: 李*明; two characters: 李*."""
     if len(name) <= 1:

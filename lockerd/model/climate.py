@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CLIMATE_SECONDS = 60.0
-"""Between two looks: a cabinet warms by less than a degree in that time."""
-
 HEAT_BELOW, HEAT_UNTIL = 5.0, 10.0
 AIR_ABOVE, AIR_UNTIL = 32.0, 28.0
 COOL_ABOVE, COOL_UNTIL = 40.0, 36.0

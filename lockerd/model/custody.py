@@ -210,6 +210,22 @@ _NEVER_BEGUN = frozenset({Fault.TARGET_OCCUPIED, Fault.BIN_FULL})
 """Faults with which a unit refuses a motion before any card moves; what its path sensors see is another card."""
 
 
+def told_by_totals(order: Order, outcome: Outcome, dispensed: int, retained: int) -> Outcome:
+    """An outcome in doubt as the unit's totals tell it: no card is in the path, and one more was taken, or kept, than before.
+
+    `dispensed` and `retained` are what was accounted for before the motion. Any other outcome is given as it is.
+    """
+    seen = outcome.observation
+    if outcome.result is not Result.IN_DOUBT or seen is None or seen.place is not None:
+        return outcome
+    match order.motion, seen.dispensed - dispensed, seen.retained - retained:
+        case (Motion.PRESENT | Motion.RETURN, 1, 0) | (Motion.CAPTURE | Motion.RETAIN, 0, 1):
+            return Outcome(Result.DONE, None, seen)
+        case (Motion.RETRACT, 1, 0):
+            return Outcome(Result.FAILED, Fault.NO_CARD, seen)
+    return outcome
+
+
 def place_after(order: Order, outcome: Outcome) -> Place:
     """Where the card carried by `order` is after `outcome`; IN_DOUBT unless evidence says otherwise.
 

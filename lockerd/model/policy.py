@@ -121,6 +121,18 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Whether any row asks for this evidence."""
         return any(evidence in combination for _, _, combination in self._combinations())
 
+    def some_need(self, evidence: Evidence) -> bool:
+        """Whether there are cards that open only with this evidence."""
+        return any(self._each_row_needs(evidence))
+
+    def all_need(self, evidence: Evidence) -> bool:
+        """Whether no card opens without this evidence."""
+        return all(self._each_row_needs(evidence))
+
+    def _each_row_needs(self, evidence: Evidence) -> Iterator[bool]:
+        rows = (self.opens(relation, kind) for relation in Relation for kind in ClaimKind)
+        return (all(evidence in combination for combination in row) for row in rows if row)
+
     @property
     def without_code(self) -> bool:
         """Whether anything opens without the pickup code."""

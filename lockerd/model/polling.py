@@ -25,6 +25,10 @@ REPORTED_SECONDS = 0.5
 """Whether the health answer has become another: of memory only."""
 
 
+KEPT_SECONDS = 60.0
+"""What changes slowly: a cabinet warms by less than a degree in that time, and models change with an installation."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """What simulated time stretches: nobody waits there, and nearly all looks find nothing new. Seconds."""
@@ -33,3 +37,4 @@ class Pace:
     watched: float = WATCHED_SECONDS
     moving: float = MOVING_SECONDS
     reported: float = REPORTED_SECONDS
+    kept: float = KEPT_SECONDS

@@ -27,11 +27,15 @@ class LoadLine:
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """A tray as far as it is loaded; `fault` says in words why loading stopped early."""
+    """A tray as far as it is loaded; `fault` says in words why loading stopped early.
+
+    `waiting` is True while the first card waits for what the office announced; loading begins by itself.
+    """
 
     running: bool = False
     lines: tuple[LoadLine, ...] = ()
     fault: str | None = None
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +107,30 @@ class DoubtfulCard:
 
 
 @dataclass(frozen=True, slots=True)
+class LostCard:
+    """A card in the machine that was reported lost: where it is, since when (UTC seconds), and the report or claim that says so."""
+
+    card_id: str
+    place: Place
+    since: float
+    report_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class OpenMatters:
     """What only staff can end."""
 
     doubtful: tuple[DoubtfulCard, ...] = ()
     blocked: tuple[BlockedSlot, ...] = ()
+    lost: tuple[LostCard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CardFile:
-    """All that the ledger knows of one card, without its owner; `chain` has the oldest link first."""
+    """All that the ledger knows of one card, without its owner; `chain` has the oldest link first.
+
+    `report_id` is what says that it was reported lost, None for all others.
+    """
 
     card_id: str
     role: str
@@ -120,6 +138,7 @@ class CardFile:
     slot: int | None
     responsible: str
     chain: tuple[ChainLink, ...]
+    report_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

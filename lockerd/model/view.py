@@ -25,8 +25,8 @@ class Screen(StrEnum):
 
 
 class Progress(StrEnum):
-    """What the machine does while a page stands. NONE, LOOKING, REVIEWING and RETURNING_OLD_CARD leave the citizen something
-    to do; a journey is cancelled only while nothing moves (NONE, LOOKING and REVIEWING).
+    """What the machine does while a page stands. NONE, LOOKING, REVIEWING, RETURNING_OLD_CARD and STUCK leave the citizen
+    something to do; a journey is cancelled only while nothing moves (NONE, LOOKING and REVIEWING).
     """
 
     NONE = "none"
@@ -40,6 +40,7 @@ class Progress(StrEnum):
     FETCHING = "fetching"  # the new card is on its way
     FINISHING = "finishing"
     RECOVERING = "recovering"
+    STUCK = "stuck"  # staff clear a jam; the pickup goes on then, or the citizen takes a ticket
 
 
 class Notice(StrEnum):
@@ -65,8 +66,12 @@ class Notice(StrEnum):
     FACE_TURN_LEFT = "face_turn_left"
     FACE_TURN_RIGHT = "face_turn_right"
     FINGER_RETRY = "finger_retry"
+    FINGER_NONE = "finger_none"
     OLD_CARD_NOT_YOURS = "old_card_not_yours"
     OLD_CARD_UNREADABLE = "old_card_unreadable"
+    OLD_CARD_LOST = "old_card_lost"  # reported lost by somebody: kept, and another is wanted
+    LOST_CARD_KEPT = "lost_card_kept"  # the own one that was found
+    FOUND_AT_COUNTER = "found_at_counter"  # the throat does not open for it
 
 
 class FaultKind(StrEnum):
@@ -101,13 +106,14 @@ class Whereabouts(StrEnum):
     OLD_AT_THROAT = "old_at_throat"
     OLD_INSIDE = "old_inside"
     OLD_KEPT = "old_kept"
+    LOST_KEPT = "lost_kept"
     NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Ways:
     """What a citizen can do at the machine now: collect at all, show an ID card, show a face, hand in an old card, go on
-    without a pickup code, type the ID number.
+    without a pickup code, type the ID number, have a finger compared.
     """
 
     serving: bool = True
@@ -116,17 +122,20 @@ class Ways:
     renewal: bool = True
     no_code: bool = True
     number: bool = True
+    finger: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """One page and all it needs. Personal data appears masked only.
 
-    `seconds_left` is the time until the page gives up, None where it waits for ever; `attempts_left` counts remaining tries
-    of this page; `masked_name` and `masked_number` are for CONFIRM; `ticket` names the counter's ticket; `warn` is True in
-    the last 20 s before a time-out (WCAG 2.2.1), when the page offers more time. `number_allowed` is False where only the card
-    itself will do, `no_code_allowed` where the pickup code is always wanted. `for_other` says that somebody collects another's
-    card; `wanted` is what a card asks for, where more is needed than was shown.
+    `seconds_left` is the time until the page gives up, None where it waits for ever; `attempts_left` counts remaining tries of
+    this page; `masked_name` and `masked_number` are for CONFIRM; `ticket` names the counter's ticket; `warn` is True in the
+    last 20 s before a time-out (WCAG 2.2.1), when the page offers more time. `number_allowed` is False where only the card
+    itself will do, `no_code_allowed` where the pickup code is always wanted. `damaged` says that the old card need not be
+    readable, `for_other` that somebody collects another's card; `wanted` is what a card asks for, where more is needed than was
+    shown. `another_way` says that OTHER_WAY leads to another evidence and not to the counter.
+    shown. `hand_in` says on DONE that a lost card that was found can be handed in, on OLD_CARD that it is being.
     """
 
     screen: Screen
@@ -141,13 +150,17 @@ class View:
     masked_name: str = ""
     masked_number: str = ""
     renewal: bool = False
+    damaged: bool = False
     for_other: bool = False
     wanted: tuple[Evidence, ...] = ()
+    hand_in: bool = False
     no_code_allowed: bool = True
     number_allowed: bool = True
     reader_available: bool = True
     face_available: bool = True
     renewal_available: bool = True
+    finger_available: bool = True
+    another_way: bool = False
 
 
 class Action(StrEnum):
@@ -161,6 +174,8 @@ class Action(StrEnum):
     CONFIRM = "confirm"
     AGREE = "agree"  # one picture may go to the office
     OTHER_WAY = "other_way"  # no face check, no picture: another way, or the counter with a ticket
+    HAND_IN = "hand_in"  # the lost card is found
+    TICKET = "ticket"  # do not wait for staff: go on at the counter
     CANCEL = "cancel"
     MORE_TIME = "more_time"
     CLOSE = "close"  # leave a fault or done page

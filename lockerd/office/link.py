@@ -92,7 +92,8 @@ class LinkStatus:
 
     `last_success` is the event loop's time of the last good answer, None before the first; `backlog` counts events that wait;
     `clock_offset` is the office's time less ours in seconds; `skipped` counts items of the down channel passed over;
-    `trouble` says what fails now, empty when nothing does.
+    `trouble` says what fails now, empty when nothing does. `caught_up` tells that all that the office had to announce was taken
+    at least once since the start.
     """
 
     reachable: bool = False
@@ -102,6 +103,12 @@ class LinkStatus:
     clock_offset: float | None = None
     skipped: int = 0
     trouble: str = ""
+    caught_up: bool = False
+
+    @property
+    def catching_up(self) -> bool:
+        """Whether what the office announced is still being read for the first time; never while the office is away."""
+        return not self.caught_up and (self.reachable or not self.trouble)
 
     @property
     def clock_wrong(self) -> bool:
@@ -236,7 +243,7 @@ class OfficeLink:
         self._check_registration(answer, here)
         await self._go_to(answer.acked, here)
         self._intervals = Intervals(
-            status=min(max(answer.intervals.status, 1.0), 3600.0), wait=min(max(answer.intervals.wait, 0.0), 60.0)
+            status=min(max(answer.intervals.status, 1.0), 3600.0), wait=min(max(answer.intervals.wait, 0.0), 300.0)
         )
         self._unregistered.clear()
         self._registered.set()
@@ -256,9 +263,7 @@ class OfficeLink:
         pending = await self._outbox.pending(most)
         if not pending:
             self._status = replace(self._status, backlog=0)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.idle):
-                    await self._more.wait()
+            await self._until_more()
             return
         first, last = pending[0][0], pending[-1][0]
         receipt = await exchange.send(batch([event for _, event in pending]))
@@ -280,6 +285,14 @@ class OfficeLink:
             await self._look()
         else:
             self._status = replace(self._status, backlog=last - receipt.acked, acked=receipt.acked)
+            if receipt.acked == last:
+                await self._until_more()
+
+    async def _until_more(self) -> None:
+        """Until there is something new, or it is time to look unasked."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.idle):
+                await self._more.wait()
 
     async def _follow(self, acked: int, first: int) -> None:
         """Go where the office is: forward, or back when it lost what it once acknowledged."""
@@ -303,7 +316,8 @@ class OfficeLink:
     async def _listen(self, exchange: Exchange) -> None:
         await self._registered.wait()
         cursor = await self._load_cursor() if self._cursor is None else self._cursor
-        wait = 0.0 if "listen" in self._troubles else self._intervals.wait  # after trouble, an answer at once
+        at_once = "listen" in self._troubles or not self._status.caught_up
+        wait = 0.0 if at_once else self._intervals.wait
         page = await exchange.down(cursor, wait)
         for raw in page.items:
             at, found = decode(raw)
@@ -321,6 +335,7 @@ class OfficeLink:
             await self._save_cursor(page.cursor)
             cursor = page.cursor
         self._cursor = cursor
+        self._status = replace(self._status, caught_up=self._status.caught_up or not page.items)
         self._answered("listen")
 
     async def _report(self, exchange: Exchange) -> None:

@@ -65,7 +65,23 @@ class CodeExtension:
     not_after: float
 
 
-DownItem = Announced | Withdrawn | CodeReissue | CodeExtension
+@dataclass(frozen=True, slots=True)
+class CardLost:
+    """A card that its owner reported lost: number and start of validity as on its chip. `repr` shows the report's id only."""
+
+    report_id: str
+    id_number: str = field(repr=False)
+    valid_from: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CardFound:
+    """The office takes a report of a lost card back."""
+
+    report_id: str
+
+
+DownItem = Announced | Withdrawn | CodeReissue | CodeExtension | CardLost | CardFound
 
 
 class Refusal(StrEnum):
@@ -81,6 +97,7 @@ class Refusal(StrEnum):
     LETTER_CODE = "letter_code"
     PHOTO = "photo"  # no JPEG, and no template
     PHOTO_SIZE = "photo_size"
+    REPORT_ID = "report_id"
     COLLECTORS = "collectors"  # too many, one twice, or with a number or photo that cannot be
 
 
@@ -109,6 +126,9 @@ class _Envelope(msgspec.Struct, frozen=True):
     claim_id: str = ""
     not_after: float = 0.0
     letter_code: str = ""
+    report_id: str = ""
+    id_number: str = ""
+    valid_from: str = ""
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -131,6 +151,8 @@ def decode(raw: bytes) -> tuple[int | None, DownItem | Refused]:
             return envelope.cursor, _announced(envelope.item)
         case "manifest.withdraw" | "code.reissue" | "code.extend":
             return envelope.cursor, _command(envelope)
+        case "card.lost" | "card.found":
+            return envelope.cursor, _reported(envelope)
     return envelope.cursor, Refused(None, Refusal.UNKNOWN_TYPE)
 
 
@@ -145,6 +167,18 @@ def _command(envelope: _Envelope) -> DownItem | Refused:
     if envelope.letter_code and not lettercode.is_valid(envelope.letter_code):
         return Refused(claim_id, Refusal.LETTER_CODE)
     return CodeReissue(claim_id, envelope.not_after, envelope.letter_code)
+
+
+def _reported(envelope: _Envelope) -> DownItem | Refused:
+    if not _CLAIM_ID.fullmatch(envelope.report_id):
+        return Refused(None, Refusal.REPORT_ID)
+    if envelope.type == "card.found":
+        return CardFound(envelope.report_id)
+    if not idnumber.is_valid(envelope.id_number):
+        return Refused(None, Refusal.ID_NUMBER)
+    if not idnumber.is_date(envelope.valid_from):
+        return Refused(None, Refusal.DATES)
+    return CardLost(envelope.report_id, envelope.id_number, envelope.valid_from)
 
 
 def _announced(raw: msgspec.Raw) -> Announced | Refused:

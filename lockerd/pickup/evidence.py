@@ -62,9 +62,20 @@ def take_claim(journey: Journey, event: Event) -> Journey:
         notice=None,
         attempts_left=None,
         shown=frozenset(shown),
-        opens=tuple(one for one in event.opens if _ENTRY & set(one) <= shown),
+        opens=tuple(
+            one
+            for one in event.opens
+            if _ENTRY & set(one) <= shown and not (event.no_finger and Evidence.FINGERPRINT in one)
+        ),
         wanted=event.opens[0] if event.opens else (),
     )
+
+
+def only_by_finger(journey: Journey, event: Event) -> bool:
+    """What was shown would do, if the fingerprint sensor answered."""
+    if not isinstance(event, ClaimChecked) or not event.no_finger:
+        return False
+    return bool(take_claim(journey, replace(event, no_finger=False)).opens)
 
 
 def showing(evidence: Evidence) -> Change:
@@ -135,7 +146,8 @@ def finger_again(journey: Journey, event: Event) -> bool:
     return again and journey.finger_tries + 1 < FINGER_TRIES
 
 
-def count_finger(journey: Journey, _event: Event) -> Journey:
-    """Count a finger that did not do."""
+def count_finger(journey: Journey, event: Event) -> Journey:
+    """Count a finger that did not do, or that did not come."""
     tries = journey.finger_tries + 1
-    return replace(journey, finger_tries=tries, notice=Notice.FINGER_RETRY, attempts_left=FINGER_TRIES - tries)
+    notice = Notice.FINGER_NONE if finger(FingerResult.NO_FINGER)(journey, event) else Notice.FINGER_RETRY
+    return replace(journey, finger_tries=tries, notice=notice, attempts_left=FINGER_TRIES - tries)

@@ -25,6 +25,7 @@ from lockerd.pickup.state import (
     Journey,
     MotionEnded,
     Move,
+    Record,
     RecordOldTaken,
     SendCode,
     Stage,
@@ -34,6 +35,8 @@ from lockerd.pickup.state import (
 
 FACE_TRIES = 3  # transactions, then another way (ISO/IEC 19795: attempts within one transaction are the worker's)
 OLD_CARD_TRIES = 3
+PICK = Move(Motion.PICK, (Record.CONSUME_CODE,))
+KEEP = Move(Motion.RETAIN, (Record.OLD_KEPT,))
 CODES = frozenset({Action.CODE, Action.LETTER_CODE})
 RECYCLER_MOTIONS = frozenset({Motion.OPEN, Motion.CLOSE, Motion.ACCEPT, Motion.RETURN, Motion.RETAIN, Motion.EMPTY_BIN})
 
@@ -116,8 +119,8 @@ def old_back(*more: Effect) -> Do:
 
 
 def old_inside(journey: Journey, _event: Event) -> bool:
-    """An old card stands in escrow."""
-    return journey.old_place is Place.ESCROW
+    """An old card stands in escrow that its owner may have back."""
+    return journey.old_place is Place.ESCROW and journey.lost is None
 
 
 def failing(source: Stage, on: type, kind: FaultKind, label: str, when: Guard = always) -> tuple[Row, Row]:
@@ -275,11 +278,14 @@ def count_face(journey: Journey, _event: Event) -> Journey:
 
 
 def is_predecessor(journey: Journey, event: Event) -> bool:
-    """The card in escrow is the claim's predecessor: by its chip, or, where it was damaged, one that no longer tells."""
+    """The card in escrow is the claim's predecessor: by its chip, or, where it was damaged, one whose chip no longer tells.
+
+    A reader that does not answer knows of no card that it is damaged.
+    """
     if not isinstance(event, ChipRead):
         return False
     damaged = journey.claim is not None and journey.claim.kind is ClaimKind.DAMAGED
-    return chip_is_predecessor(event.chip, journey.claim) or (damaged and event.chip is None)
+    return chip_is_predecessor(event.chip, journey.claim) or (damaged and event.chip is None and not event.silent)
 
 
 def is_new_card(journey: Journey, event: Event) -> bool:
@@ -287,11 +293,59 @@ def is_new_card(journey: Journey, event: Event) -> bool:
     return isinstance(event, ChipRead) and chip_is_of_claim(event.chip, journey.claim)
 
 
+def is_lost(journey: Journey, event: Event) -> bool:
+    """The card in escrow was reported lost; a chip that no longer answers does not undo that."""
+    if not isinstance(event, ChipRead):
+        return False
+    return event.lost is not None or (event.chip is None and journey.lost is not None)
+
+
+def new_taken(journey: Journey, _event: Event) -> bool:
+    """The new card is in the citizen's hand already."""
+    return journey.new_place is Place.TAKEN
+
+
+def still_wanted(journey: Journey, _event: Event) -> bool:
+    """The new card is not handed out yet."""
+    return journey.new_place is not Place.TAKEN
+
+
+def may_hand_in(journey: Journey) -> bool:
+    """A lost card that was found can be handed in: the new one is taken, and the old one was not asked for."""
+    return (
+        journey.claim is not None
+        and journey.claim.kind is ClaimKind.REPLACEMENT
+        and journey.new_place is Place.TAKEN
+        and journey.old_place in (None, Place.TAKEN)
+        and journey.old_tries < OLD_CARD_TRIES
+    )
+
+
+def lost(journey: Journey, event: Event) -> Journey:
+    """Keep in mind what says that the card in escrow is lost, and whether it is also the one that was wanted."""
+    if not isinstance(event, ChipRead):
+        return journey
+    if event.lost is None:
+        return replace(journey, notice=None)
+    wanted = still_wanted(journey, event) and is_predecessor(journey, event)
+    return replace(journey, lost=event.lost, old_accepted=wanted, old_tries=journey.old_tries + 1, notice=None)
+
+
+def lost_kept(journey: Journey, _event: Event) -> Journey:
+    """A lost card that was not the one that was wanted is in the bin: another may be inserted."""
+    return replace(journey, lost=None, old_card_id=None, old_place=None, notice=Notice.OLD_CARD_LOST)
+
+
+def was_accepted(journey: Journey, _event: Event) -> bool:
+    """The card that was handed in is the predecessor that was wanted."""
+    return journey.old_accepted
+
+
 def refused(journey: Journey, event: Event) -> Journey:
     """Count a card that is not the predecessor, and say why."""
     unreadable = isinstance(event, ChipRead) and event.chip is None
     notice = Notice.OLD_CARD_UNREADABLE if unreadable else Notice.OLD_CARD_NOT_YOURS
-    return replace(journey, old_tries=journey.old_tries + 1, notice=notice)
+    return replace(journey, old_tries=journey.old_tries + 1, old_accepted=False, lost=None, notice=notice)
 
 
 def old_tries_left(journey: Journey, _event: Event) -> bool:
@@ -311,7 +365,7 @@ def note_ticket(journey: Journey, event: Event) -> Journey:
 
 def old_gone(journey: Journey, _event: Event) -> Journey:
     """The old card is in its hand again."""
-    return replace(journey, old_place=Place.TAKEN, old_card_id=None)
+    return replace(journey, old_place=Place.TAKEN, old_card_id=None, old_accepted=False, lost=None)
 
 
 def fault_of(kind: FaultKind) -> Change:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lockerd.model.cards import HANDED_IN, masked_name, masked_number
+from lockerd.model.cards import HANDED_IN, ClaimKind, masked_name, masked_number
 from lockerd.model.custody import Place
 from lockerd.model.policy import Relation
-from lockerd.model.view import FaultKind, Notice, Progress, Screen, View, Ways, Whereabouts
-from lockerd.pickup.state import Journey, Patience, Stage, Watch
+from lockerd.model.view import Action, FaultKind, Notice, Progress, Screen, Tap, View, Ways, Whereabouts
+from lockerd.pickup.evidence import STEPS
+from lockerd.pickup.guards import may_hand_in
+from lockerd.pickup.state import Journey, Patience, Stage, Tapped, Watch
+from lockerd.pickup.table import step
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ STAGES: dict[Stage, StageRule] = {
     Stage.AWAIT_OLD: StageRule(Screen.OLD_CARD, patience=Patience.INSERT, watch=Watch.THROAT_FILLED, light="throat"),
     Stage.DRAWING_OLD: StageRule(Screen.OLD_CARD, Progress.READING_OLD_CARD),
     Stage.READING_OLD: StageRule(Screen.OLD_CARD, Progress.READING_OLD_CARD),
+    Stage.KEEPING_LOST: StageRule(Screen.OLD_CARD, Progress.READING_OLD_CARD),
     Stage.REFUSING_OLD: StageRule(Screen.OLD_CARD, Progress.RETURNING_OLD_CARD, light="throat"),
     Stage.AWAIT_REFUSED: StageRule(
         Screen.OLD_CARD,
@@ -51,6 +55,7 @@ STAGES: dict[Stage, StageRule] = {
     Stage.AWAIT_TAKEN: StageRule(Screen.TAKE, patience=Patience.TAKE, watch=Watch.EXIT_CLEARED, light="exit"),
     Stage.KEEPING_OLD: StageRule(Screen.DONE, Progress.FINISHING),
     Stage.DONE: StageRule(Screen.DONE, patience=Patience.READ),
+    Stage.ENDING: StageRule(Screen.DONE, Progress.CLOSING),
     Stage.RETRACTING: StageRule(Screen.FAULT, Progress.RECOVERING),
     Stage.CHECKING_RETRACTED: StageRule(Screen.FAULT, Progress.RECOVERING),
     Stage.RESTOWING: StageRule(Screen.FAULT, Progress.RECOVERING),
@@ -65,6 +70,8 @@ STAGES: dict[Stage, StageRule] = {
     ),
     Stage.DRAWING_FORGOTTEN: StageRule(Screen.FAULT, Progress.RECOVERING),
     Stage.KEEPING_FORGOTTEN: StageRule(Screen.FAULT, Progress.RECOVERING),
+    Stage.CLEARING: StageRule(Screen.FAULT, Progress.RECOVERING),
+    Stage.JAMMED: StageRule(Screen.FAULT, Progress.STUCK, Patience.CLEAR),
     Stage.FAULT: StageRule(Screen.FAULT, patience=Patience.READ),
 }
 
@@ -74,9 +81,18 @@ def whereabouts(journey: Journey) -> tuple[Whereabouts, ...]:
     if journey.claim is None:
         return (Whereabouts.NONE,)
     found = [_NEW.get(journey.new_place, Whereabouts.NEW_SAFE_INSIDE)] if journey.new_place is not Place.TAKEN else []
-    if journey.claim.kind in HANDED_IN and not (journey.claim.old_card_kept and journey.old_place is None):
+    asked_for = journey.claim.kind in HANDED_IN and not (journey.claim.old_card_kept and journey.old_place is None)
+    if journey.lost is not None:
+        found.append(Whereabouts.LOST_KEPT)
+    elif asked_for or journey.old_place in _OLD:
         found.append(_OLD.get(journey.old_place, Whereabouts.OLD_WITH_YOU))
-    return tuple(found)
+    return tuple(found) or (Whereabouts.NONE,)
+
+
+def _fault(journey: Journey) -> FaultKind | None:
+    if journey.stage in (Stage.CLEARING, Stage.JAMMED) and journey.jam is not None:
+        return journey.jam.kind
+    return journey.fault
 
 
 _NEW: dict[Place | None, Whereabouts] = {
@@ -103,11 +119,16 @@ def view_of(
     person = journey.claim.person if journey.claim and journey.stage is Stage.CONFIRM else None
     locked_out = journey.notice is Notice.CODE_LOCKED and not ways.no_code
     on_fault = rule.screen is Screen.FAULT
+    hand_in = (
+        may_hand_in(journey) and ways.renewal
+        if rule.screen is Screen.DONE
+        else rule.screen is Screen.OLD_CARD and journey.new_place is Place.TAKEN
+    )
     return View(
         screen=rule.screen,
         progress=rule.progress,
         notice=Notice.CODE_LOCKED_COUNTER if locked_out else journey.notice,
-        fault=journey.fault if on_fault else None,
+        fault=_fault(journey) if on_fault else None,
         whereabouts=whereabouts(journey) if on_fault else (),
         ticket=journey.ticket,
         attempts_left=journey.attempts_left,
@@ -116,11 +137,22 @@ def view_of(
         masked_name=masked_name(person.name) if person else "",
         masked_number=masked_number(person.id_number) if person else "",
         renewal=journey.claim is not None and journey.claim.kind in HANDED_IN,
+        damaged=journey.claim is not None and journey.claim.kind is ClaimKind.DAMAGED,
         for_other=journey.collector.relation is not Relation.OWNER,
         wanted=journey.wanted if journey.fault is FaultKind.MORE_NEEDED else (),
+        hand_in=hand_in,
         no_code_allowed=ways.no_code,
         number_allowed=journey.code is not None and ways.number,
         reader_available=ways.reader,
         face_available=ways.face,
         renewal_available=ways.renewal,
+        finger_available=ways.finger,
+        another_way=_another_way(journey),
     )
+
+
+def _another_way(journey: Journey) -> bool:
+    """Whether the table goes on with another evidence for who does not want the one that is asked for."""
+    if journey.stage not in STEPS.values():
+        return False
+    return step(journey, Tapped(Tap(Action.OTHER_WAY)))[0].stage is not Stage.FAULT

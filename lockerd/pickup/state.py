@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lockerd.model.cards import Chip, Claim
-from lockerd.model.custody import Motion, Outcome, Place
+from lockerd.model.cards import Chip, Claim, LostReport
+from lockerd.model.custody import Motion, Outcome, Place, Unit
 from lockerd.model.identity import FaceReason, FaceResult, FingerResult
 from lockerd.model.policy import THE_OWNER, Collector, Combination, Combinations, Evidence
 from lockerd.model.review import ReviewDecision
@@ -29,6 +29,7 @@ class Stage(StrEnum):
     AWAIT_OLD = "await_old"
     DRAWING_OLD = "drawing_old"
     READING_OLD = "reading_old"
+    KEEPING_LOST = "keeping_lost"
     REFUSING_OLD = "refusing_old"
     AWAIT_REFUSED = "await_refused"
     CLOSING = "closing"
@@ -38,6 +39,7 @@ class Stage(StrEnum):
     AWAIT_TAKEN = "await_taken"
     KEEPING_OLD = "keeping_old"
     DONE = "done"
+    ENDING = "ending"
     RETRACTING = "retracting"
     CHECKING_RETRACTED = "checking_retracted"
     RESTOWING = "restowing"
@@ -46,6 +48,8 @@ class Stage(StrEnum):
     AWAIT_GIVEN_BACK = "await_given_back"
     DRAWING_FORGOTTEN = "drawing_forgotten"
     KEEPING_FORGOTTEN = "keeping_forgotten"
+    CLEARING = "clearing"
+    JAMMED = "jammed"
     FAULT = "fault"
 
 
@@ -70,7 +74,17 @@ class Patience(StrEnum):
     INSERT = "insert"
     TAKE = "take"
     GIVE_BACK = "give_back"
+    CLEAR = "clear"  # time for staff to clear a jam
     READ = "read"  # time to read a last page
+
+
+@dataclass(frozen=True, slots=True)
+class Jam:
+    """What is stuck: the unit, the stage in which the journey stopped, and the fault page if it ends there."""
+
+    unit: Unit
+    stage: Stage
+    kind: FaultKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +97,9 @@ class Journey:
     journey moved them, None for untouched. `old_accepted` says that the card in escrow is the claim's predecessor. `shown` is
     the evidence shown so far; `opens` are the combinations of the policy that can still open, the first of which is being
     asked for; `wanted` is the policy's own first, for the page that says what is missing. `chip_photo` and `finger` are
-    the photo and the fingerprint block of the ID card that was shown.
+    the photo and the fingerprint block of the ID card that was shown. `lost` is set from when a card in escrow turned out to
+    be reported lost until it is in the bin; such a card is never given back.
+    `jam` is what is stuck, `jams` counts how often something was; `stopped` is where a journey with a ticket stopped.
     """
 
     journey_id: str = ""
@@ -106,9 +122,13 @@ class Journey:
     old_tries: int = 0
     old_card_id: str | None = None
     old_accepted: bool = False
+    lost: LostReport | None = None
     old_place: Place | None = None
     new_place: Place | None = None
+    jam: Jam | None = None
+    jams: int = 0
     fault: FaultKind | None = None
+    stopped: Stage | None = None
     ticket: str | None = None
 
 
@@ -137,7 +157,8 @@ class CardFailed:
 class ClaimChecked:
     """The evidence was compared. `locked` says that the code way is closed.
 
-    On a match `claim` is set, with who is there to collect it and the combinations of the policy that open it for them.
+    On a match `claim` is set, with who is there to collect it and the combinations of the policy that open it for them;
+    `no_finger` says that the fingerprint sensor does not answer.
     """
 
     claim: Claim | None = field(repr=False)
@@ -146,6 +167,7 @@ class ClaimChecked:
     locked: bool = False
     attempts_left: int | None = None
     failed: bool = False  # the store could not tell; nothing was compared
+    no_finger: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +230,31 @@ class MotionEnded:
 
 @dataclass(frozen=True, slots=True)
 class ChipRead:
-    """The reader behind a throat or gate answered; None is an unreadable card or a silent reader."""
+    """The reader behind a throat or gate was asked; None is a card whose chip does not tell, or, with `silent`, no answer.
+
+    `lost` says that the card at the throat was reported lost.
+    """
 
     chip: Chip | None = field(repr=False)
+    silent: bool = False
+    lost: LostReport | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """The machine tried to bring the path of a unit that was stuck to rest. Where it did, the ledger says this of the journey's
+    cards and claim.
+    """
+
+    at_rest: bool
+    claim: Claim | None = field(default=None, repr=False)
+    old_place: Place | None = None
+    new_place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Staff cleared what was stuck and want the machine to settle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +284,8 @@ Event = (
     | ExitCleared
     | MotionEnded
     | ChipRead
+    | Cleared
+    | Settled
     | TicketIssued
     | TimedOut
 )
@@ -250,7 +296,9 @@ class Record(StrEnum):
 
     CONSUME_CODE = "consume_code"  # with the intent: the code opens nothing more, and what was shown is journalled
     REGISTER_OLD = "register_old"  # with the intent: the ledger learns of the old card
-    OLD_KEPT = "old_kept"  # with the outcome, when the accepted predecessor is in the bin
+    OLD_KEPT = (
+        "old_kept"  # with the outcome, when a predecessor is in the bin; with the intent, that it was reported lost
+    )
     FREEZE_SLOT = "freeze_slot"  # with the intent
 
 
@@ -287,6 +335,13 @@ class Move:
 
     motion: Motion
     records: tuple[Record, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """Reset a unit that is stuck and bring its path to rest by evidence; answered by Cleared."""
+
+    unit: Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +385,7 @@ Effect = (
     | SendCode
     | Prepare
     | Move
+    | Clear
     | ReadOld
     | ReadNew
     | RecordTaken

@@ -20,12 +20,15 @@ from lockerd.pickup.evidence import (
     finger,
     finger_again,
     going_on,
+    only_by_finger,
     otherwise,
     showing,
     take_claim,
     wants_old,
 )
 from lockerd.pickup.guards import (
+    KEEP,
+    PICK,
     RECYCLER_MOTIONS,
     Row,
     all_of,
@@ -45,13 +48,19 @@ from lockerd.pickup.guards import (
     fault_of,
     gone_from_exit,
     has_fault,
+    is_lost,
     is_new_card,
     is_predecessor,
     locked,
+    lost,
+    lost_kept,
     matched,
+    may_hand_in,
     motion_fault,
     moved,
+    new_taken,
     note_ticket,
+    nothing,
     number_ok,
     old_back,
     old_gone,
@@ -62,17 +71,22 @@ from lockerd.pickup.guards import (
     seen_at,
     send_code,
     setting,
+    still_wanted,
     tapped,
+    unchanged,
     verdict,
     wants_code,
+    was_accepted,
     with_code,
     without_code,
 )
+from lockerd.pickup.jam import JAM_ROWS, stopping
 from lockerd.pickup.state import (
     CardFailed,
     CardSeen,
     ChipRead,
     ClaimChecked,
+    Cleared,
     CodeSent,
     Effect,
     Event,
@@ -98,7 +112,6 @@ from lockerd.pickup.state import (
     TimedOut,
 )
 
-_PICK = Move(Motion.PICK, (Record.CONSUME_CODE,))
 _REJECT_TO_BOX = Move(Motion.CAPTURE, (Record.FREEZE_SLOT,))
 _RESTOW = Move(Motion.STORE)
 
@@ -138,6 +151,9 @@ TABLE: tuple[Row, ...] = (
     Row(_S.CHECKING, ClaimChecked, _S.FAULT, "store cannot tell", check_failed, fault_of(FaultKind.BUSY),
         asks(IssueTicket())),
     *going_on(_S.CHECKING, ClaimChecked, "match", matched, take_claim, _S.FACE, _S.CONSENT, do=asks(Prepare())),
+    Row(_S.CHECKING, ClaimChecked, _S.FAULT, "match, but the fingerprint sensor is silent",
+        all_of(matched, only_by_finger), lambda j, e: replace(take_claim(j, e), fault=FaultKind.FINGER_DOWN),
+        asks(IssueTicket())),
     Row(_S.CHECKING, ClaimChecked, _S.FAULT, "match, but more is asked for than can be shown", matched,
         lambda j, e: replace(take_claim(j, e), fault=FaultKind.MORE_NEEDED), asks(IssueTicket())),
     Row(_S.CHECKING, ClaimChecked, _S.IDENTIFY, "code locked", locked,
@@ -176,6 +192,8 @@ TABLE: tuple[Row, ...] = (
     Row(_S.FINGERPRINT, FingerDecided, _S.FINGERPRINT, "no match, try again", finger_again, count_finger),
     *otherwise(_S.FINGERPRINT, FingerDecided, Evidence.FINGERPRINT, "fingerprint unavailable", FaultKind.FINGER_DOWN,
                finger(FingerResult.UNAVAILABLE, FingerResult.NO_TEMPLATE), _S.FACE, _S.CONSENT, _S.CONFIRM),
+    *otherwise(_S.FINGERPRINT, FingerDecided, Evidence.FINGERPRINT, "no finger came", FaultKind.TIMED_OUT,
+               finger(FingerResult.NO_FINGER), _S.FACE, _S.CONSENT, _S.CONFIRM),
     *otherwise(_S.FINGERPRINT, FingerDecided, Evidence.FINGERPRINT, "no match", FaultKind.NO_MATCH, always,
                _S.FACE, _S.CONSENT, _S.CONFIRM),
     *otherwise(_S.FINGERPRINT, Tapped, Evidence.FINGERPRINT, "no fingerprint", FaultKind.OTHER_WAY,
@@ -184,15 +202,21 @@ TABLE: tuple[Row, ...] = (
     # confirm
     Row(_S.CONFIRM, Tapped, _S.OPENING, "confirmed, renewal", all_of(tapped(Action.CONFIRM), wants_old),
         do=asks(Move(Motion.OPEN))),
-    Row(_S.CONFIRM, Tapped, _S.PICKING, "confirmed", tapped(Action.CONFIRM), do=asks(_PICK)),
+    Row(_S.CONFIRM, Tapped, _S.PICKING, "confirmed", tapped(Action.CONFIRM), do=asks(PICK)),
     Row(_S.CONFIRM, Tapped, _S.IDLE, "cancelled", tapped(Action.CANCEL), do=ends("left")),
     Row(_S.CONFIRM, TimedOut, _S.IDLE, "time-out", do=ends("left")),
     # the old card into escrow
     Row(_S.OPENING, MotionEnded, _S.AWAIT_OLD, "shutter open", moved(Motion.OPEN)),
+    Row(_S.OPENING, MotionEnded, _S.DONE, "shutter fails, new card taken", new_taken,
+        setting(notice=Notice.FOUND_AT_COUNTER)),
     *failing(_S.OPENING, MotionEnded, FaultKind.BUSY, "recycler does not answer", moved(Motion.OPEN, Result.NOT_MOVED)),
+    stopping(_S.OPENING),
     *failing(_S.OPENING, MotionEnded, FaultKind.JAM, "shutter fails"),
     Row(_S.AWAIT_OLD, ThroatFilled, _S.DRAWING_OLD, "card inserted", change=setting(notice=None),
         do=asks(Move(Motion.ACCEPT, (Record.REGISTER_OLD,)))),
+    Row(_S.AWAIT_OLD, Tapped, _S.ENDING, "cancelled, new card taken", all_of(tapped(Action.CANCEL), new_taken),
+        do=asks(Move(Motion.CLOSE))),
+    Row(_S.AWAIT_OLD, TimedOut, _S.ENDING, "time-out, new card taken", new_taken, do=asks(Move(Motion.CLOSE))),
     Row(_S.AWAIT_OLD, Tapped, _S.CLOSING, "cancelled", tapped(Action.CANCEL), fault_of(FaultKind.CANCELLED),
         asks(IssueTicket(), Move(Motion.CLOSE))),
     Row(_S.AWAIT_OLD, TimedOut, _S.CLOSING, "time-out", change=fault_of(FaultKind.TIMED_OUT),
@@ -200,14 +224,19 @@ TABLE: tuple[Row, ...] = (
     Row(_S.DRAWING_OLD, MotionEnded, _S.READING_OLD, "in escrow", moved(Motion.ACCEPT), do=asks(ReadOld())),
     Row(_S.DRAWING_OLD, MotionEnded, _S.OPENING, "pulled back by hand", motion_fault(Motion.ACCEPT, Fault.NO_CARD),
         old_gone, old_back(Move(Motion.OPEN))),
+    stopping(_S.DRAWING_OLD),
     *failing(_S.DRAWING_OLD, MotionEnded, FaultKind.JAM, "old card stuck"),
-    Row(_S.READING_OLD, ChipRead, _S.PICKING, "predecessor of the claim", is_predecessor,
-        setting(notice=None, old_accepted=True), asks(_PICK)),
+    Row(_S.READING_OLD, ChipRead, _S.KEEPING_LOST, "reported lost", is_lost, lost, asks(KEEP)),
+    Row(_S.READING_OLD, ChipRead, _S.PICKING, "predecessor of the claim", all_of(is_predecessor, still_wanted),
+        setting(notice=None, old_accepted=True), asks(PICK)),
     Row(_S.READING_OLD, ChipRead, _S.REFUSING_OLD, "another card", change=refused,
         do=asks(Move(Motion.RETURN))),
     Row(_S.REFUSING_OLD, MotionEnded, _S.AWAIT_REFUSED, "offered back", moved(Motion.RETURN)),
+    stopping(_S.REFUSING_OLD),
     Row(_S.REFUSING_OLD, MotionEnded, _S.FAULT, "cannot be offered back", change=fault_of(FaultKind.JAM),
         do=asks(IssueTicket())),
+    Row(_S.AWAIT_REFUSED, ThroatCleared, _S.ENDING, "taken back, new card taken", new_taken, old_gone,
+        old_back(Move(Motion.CLOSE))),
     Row(_S.AWAIT_REFUSED, ThroatCleared, _S.OPENING, "taken back, try another", old_tries_left, old_gone,
         old_back(Move(Motion.OPEN))),
     Row(_S.AWAIT_REFUSED, ThroatCleared, _S.CLOSING, "taken back, enough tries",
@@ -216,10 +245,27 @@ TABLE: tuple[Row, ...] = (
     Row(_S.AWAIT_REFUSED, TimedOut, _S.DRAWING_FORGOTTEN, "left behind",
         change=fault_of(FaultKind.OLD_CARD_REFUSED), do=asks(IssueTicket(), Move(Motion.ACCEPT))),
     Row(_S.CLOSING, MotionEnded, _S.FAULT, "closed", has_fault),
+    # a card that was reported lost never comes back
+    *(
+        Row(_S.KEEPING_LOST, MotionEnded, to, label, all_of(moved(Motion.RETAIN), when), change, do)
+        for to, label, when, change, do in (
+            (_S.FAULT, "kept", has_fault, unchanged, nothing),
+            (_S.PICKING, "kept, and the one that was wanted", was_accepted, unchanged, asks(PICK)),
+            (_S.DONE, "kept, new card taken", new_taken, setting(notice=Notice.LOST_CARD_KEPT), nothing),
+            (_S.OPENING, "kept, try another", old_tries_left, lost_kept, asks(Move(Motion.OPEN))),
+            (_S.FAULT, "kept, enough tries", always, fault_of(FaultKind.OLD_CARD_REFUSED), asks(IssueTicket())),
+        )
+    ),
+    stopping(_S.KEEPING_LOST),
+    Row(_S.KEEPING_LOST, MotionEnded, _S.DONE, "stays in escrow, new card taken", new_taken),
+    Row(_S.KEEPING_LOST, MotionEnded, _S.FAULT, "stays in escrow", change=fault_of(FaultKind.JAM),
+        do=asks(IssueTicket())),
+    Row(_S.ENDING, MotionEnded, _S.DONE, "closed"),
     # the new card
     Row(_S.PICKING, MotionEnded, _S.CHECKING_NEW, "picked", moved(Motion.PICK), do=asks(ReadNew())),
     *failing(_S.PICKING, MotionEnded, FaultKind.BUSY, "dispenser does not answer",
               moved(Motion.PICK, Result.NOT_MOVED)),
+    stopping(_S.PICKING),
     *failing(_S.PICKING, MotionEnded, FaultKind.JAM, "pick fails", moved(Motion.PICK, Result.FAILED)),
     *failing(_S.PICKING, MotionEnded, FaultKind.IN_DOUBT, "end not known"),
     Row(_S.CHECKING_NEW, ChipRead, _S.PRESENTING, "chip is the claimant's", is_new_card,
@@ -227,18 +273,21 @@ TABLE: tuple[Row, ...] = (
     Row(_S.CHECKING_NEW, ChipRead, _S.CAPTURING, "another chip", change=fault_of(FaultKind.CARD_MISMATCH),
         do=asks(IssueTicket(), _REJECT_TO_BOX)),
     Row(_S.PRESENTING, MotionEnded, _S.AWAIT_TAKEN, "at the exit", moved(Motion.PRESENT)),
+    stopping(_S.PRESENTING),
     Row(_S.PRESENTING, MotionEnded, _S.RESTOWING, "gate stays shut", seen_at(Place.TRANSPORT),
         fault_of(FaultKind.JAM), asks(IssueTicket(), _RESTOW)),
     Row(_S.PRESENTING, MotionEnded, _S.RETRACTING, "held badly", seen_at(Place.EXIT), fault_of(FaultKind.JAM),
         asks(IssueTicket(), Move(Motion.RETRACT))),
     *failing(_S.PRESENTING, MotionEnded, FaultKind.IN_DOUBT, "place not known"),
     Row(_S.AWAIT_TAKEN, ExitCleared, _S.KEEPING_OLD, "taken, renewal", old_inside, setting(new_place=Place.TAKEN),
-        asks(RecordTaken(), Move(Motion.RETAIN, (Record.OLD_KEPT,)))),
+        asks(RecordTaken(), KEEP)),
     Row(_S.AWAIT_TAKEN, ExitCleared, _S.DONE, "taken", change=setting(new_place=Place.TAKEN),
         do=asks(RecordTaken())),
     Row(_S.AWAIT_TAKEN, TimedOut, _S.RETRACTING, "not taken", change=fault_of(FaultKind.NOT_TAKEN),
         do=asks(IssueTicket(), Move(Motion.RETRACT))),
     Row(_S.KEEPING_OLD, MotionEnded, _S.DONE, "old card kept, or staff told", always),
+    Row(_S.DONE, Tapped, _S.OPENING, "lost card found", all_of(tapped(Action.HAND_IN), lambda j, _e: may_hand_in(j)),
+        setting(notice=None), asks(Move(Motion.OPEN))),
     Row(_S.DONE, Tapped, _S.IDLE, "closed", tapped(Action.CLOSE), do=ends("collected")),
     Row(_S.DONE, TimedOut, _S.IDLE, "time-out", do=ends("collected")),
     # the new card back into the machine
@@ -246,9 +295,10 @@ TABLE: tuple[Row, ...] = (
         do=asks(ReadNew())),
     Row(_S.RETRACTING, MotionEnded, _S.KEEPING_OLD, "a hand was faster, renewal",
         all_of(gone_from_exit, old_inside), setting(new_place=Place.TAKEN, fault=None),
-        asks(RecordTaken(), Move(Motion.RETAIN, (Record.OLD_KEPT,)))),
+        asks(RecordTaken(), KEEP)),
     Row(_S.RETRACTING, MotionEnded, _S.DONE, "a hand was faster", gone_from_exit,
         setting(new_place=Place.TAKEN, fault=None), asks(RecordTaken())),
+    stopping(_S.RETRACTING),
     *failing(_S.RETRACTING, MotionEnded, FaultKind.IN_DOUBT, "cannot be drawn back"),
     Row(_S.CHECKING_RETRACTED, ChipRead, _S.RESTOWING, "chip is the claimant's", is_new_card,
         do=asks(_RESTOW)),
@@ -264,18 +314,20 @@ TABLE: tuple[Row, ...] = (
     ),
     # the old card back to its owner
     Row(_S.GIVING_BACK, MotionEnded, _S.AWAIT_GIVEN_BACK, "offered back", moved(Motion.RETURN)),
+    stopping(_S.GIVING_BACK),
     Row(_S.GIVING_BACK, MotionEnded, _S.FAULT, "cannot be offered back"),
     Row(_S.AWAIT_GIVEN_BACK, ThroatCleared, _S.CLOSING, "taken back", change=old_gone,
         do=old_back(Move(Motion.CLOSE))),
     Row(_S.AWAIT_GIVEN_BACK, TimedOut, _S.DRAWING_FORGOTTEN, "left behind", do=asks(Move(Motion.ACCEPT))),
     Row(_S.DRAWING_FORGOTTEN, MotionEnded, _S.KEEPING_FORGOTTEN, "in escrow", moved(Motion.ACCEPT),
-        do=asks(Move(Motion.RETAIN, (Record.OLD_KEPT,)))),
+        do=asks(KEEP)),
     Row(_S.DRAWING_FORGOTTEN, MotionEnded, _S.CLOSING, "taken after all",
         motion_fault(Motion.ACCEPT, Fault.NO_CARD), old_gone, old_back(Move(Motion.CLOSE))),
     Row(_S.DRAWING_FORGOTTEN, MotionEnded, _S.FAULT, "stuck"),
     Row(_S.KEEPING_FORGOTTEN, MotionEnded, _S.FAULT, "kept", moved(Motion.RETAIN),
         setting(fault=FaultKind.OLD_CARD_KEPT)),
     Row(_S.KEEPING_FORGOTTEN, MotionEnded, _S.FAULT, "stays in escrow"),
+    *JAM_ROWS,
     # the last page of a journey that did not end well
     Row(_S.FAULT, Tapped, _S.IDLE, "closed", tapped(Action.CLOSE), do=ends("fault")),
     Row(_S.FAULT, TimedOut, _S.IDLE, "time-out", do=ends("fault")),
@@ -294,8 +346,15 @@ def step(journey: Journey, event: Event) -> tuple[Journey, tuple[Effect, ...]]:
                 changed = replace(changed, stage=row.to, visit=journey.visit + 1)
                 if row.to is Stage.IDLE:
                     changed = _fresh(changed)
-            return changed, row.do(journey, event)
+            effects = row.do(journey, event)
+            return (_stopped(changed, journey) if IssueTicket() in effects else changed), effects
     return journey, ()
+
+
+def _stopped(journey: Journey, before: Journey) -> Journey:
+    """Note for the ticket where the journey stopped, so that the counter goes on from there."""
+    waited = before.jam is not None and before.stage in (Stage.CLEARING, Stage.JAMMED)
+    return replace(journey, stopped=before.jam.stage if before.jam is not None and waited else before.stage)
 
 
 def _fresh(journey: Journey) -> Journey:
@@ -306,7 +365,11 @@ def _fresh(journey: Journey) -> Journey:
 
 
 def _note_place(journey: Journey, event: Event) -> Journey:
-    """Remember where a motion left its card; the ledger is the record, this is for the screen and the guards."""
+    """Remember where a motion, or the clearing of a jam, left the cards; the ledger is the record, this is for the screen and
+    the guards.
+    """
+    if isinstance(event, Cleared) and event.at_rest and journey.stage is Stage.CLEARING:
+        return replace(journey, claim=event.claim, old_place=event.old_place, new_place=event.new_place)
     if not isinstance(event, MotionEnded) or event.place is None:
         return journey
     if event.motion in RECYCLER_MOTIONS:

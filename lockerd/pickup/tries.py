@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lockerd.model.identity import FaceVerdict
+from lockerd.model.identity import FaceVerdict, FingerResult
 from lockerd.model.policy import Evidence
 from lockerd.model.review import ReviewDecision
 from lockerd.model.view import Action, Notice
+from lockerd.pickup.evidence import finger_again
 from lockerd.pickup.guards import (
     face_tries_left,
     face_unavailable,
     is_predecessor,
+    lost,
     number_ok,
     old_tries_left,
     refused,
+    still_wanted,
 )
 from lockerd.pickup.state import (
     CardFailed,
@@ -23,6 +26,7 @@ from lockerd.pickup.state import (
     ClaimChecked,
     Event,
     FaceDecided,
+    FingerDecided,
     Journey,
     ReviewDecided,
     Stage,
@@ -62,7 +66,9 @@ def try_of(journey: Journey, event: Event) -> Try | None:
         case Stage.REVIEWING, ReviewDecided():
             approved = event.decision is ReviewDecision.APPROVED
             return Try(Evidence.REMOTE_REVIEW, TryResult.ACCEPT if approved else TryResult.REJECT, event.decision.value)
-        case Stage.READING_OLD, ChipRead():
+        case Stage.FINGERPRINT, FingerDecided():
+            return Try(Evidence.FINGERPRINT, _finger(journey, event), event.result.value)
+        case Stage.READING_OLD, ChipRead() if still_wanted(journey, event):
             return _old_card(journey, event)
     return None
 
@@ -87,9 +93,17 @@ def _face(journey: Journey, event: FaceDecided) -> TryResult:
     return TryResult.RETRY if again else TryResult.REJECT
 
 
+def _finger(journey: Journey, event: FingerDecided) -> TryResult:
+    if event.result is FingerResult.MATCH:
+        return TryResult.ACCEPT
+    return TryResult.RETRY if finger_again(journey, event) else TryResult.REJECT
+
+
 def _old_card(journey: Journey, event: ChipRead) -> Try:
     if is_predecessor(journey, event):
-        return Try(Evidence.OLD_CARD, TryResult.ACCEPT, "match")
-    after = refused(journey, event)
+        return Try(Evidence.OLD_CARD, TryResult.ACCEPT, "match" if event.chip is not None else "unreadable")
+    after = lost(journey, event) if event.lost else refused(journey, event)
     reason = "unreadable" if after.notice is Notice.OLD_CARD_UNREADABLE else "not_yours"
+    if event.lost:
+        reason = "reported_lost"
     return Try(Evidence.OLD_CARD, TryResult.RETRY if old_tries_left(after, event) else TryResult.REJECT, reason)

@@ -30,6 +30,7 @@ async def set_right(tx: Transaction, now: float) -> None:
     """
     await tx.execute("UPDATE meta SET value = ? WHERE key = 'latest_wall' AND value > ?", (float(now), float(now)))
     await tx.execute("UPDATE attempt SET at = ? WHERE at > ?", (now, now))
+    await tx.execute("UPDATE wrong_in_a_row SET latest = ?1, told = min(told, ?1) WHERE latest > ?1", (now,))
 
 
 async def record(tx: Transaction, subject: bytes, now: float, *, limit: int, window: float) -> tuple[int, int] | None:
@@ -56,6 +57,20 @@ async def in_a_row(tx: Transaction, subject: bytes, now: float) -> int:
     )
     assert row is not None
     return int(row["tries"])
+
+
+async def newly_closed(tx: Transaction, now: float, *, limit: int, window: float, most: int) -> list[bytes]:
+    """Subjects whose tries are used up at `now` (an effective time), each once for the wrong try that did it.
+
+    Used up are `limit` tries within `window` seconds, or more than `most` in a row.
+    """
+    rows = await tx.all(
+        "UPDATE wrong_in_a_row SET told = latest WHERE (told IS NULL OR told < latest) AND (tries > ?4 OR ?1 <="
+        " (SELECT count(*) FROM attempt WHERE attempt.subject = wrong_in_a_row.subject AND at > ?2 - ?3))"
+        " RETURNING subject",
+        (limit, now, window, most),
+    )
+    return sorted(row["subject"] for row in rows)
 
 
 async def forgive(tx: Transaction, attempt_id: int, subject: bytes) -> None:

@@ -8,7 +8,10 @@ database is erased in its backups too.
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from lockerd.errors import StoreError
@@ -17,6 +20,11 @@ from lockerd.store.opening import sync_folder
 
 KEPT = 7
 """Backups that are kept, one a night."""
+
+UNERASED_AT_MOST = 10 * 3600.0
+"""Seconds for which a backup may hold what was erased: with the half day that data is kept after collection less than a day."""
+
+_NO_BACKUP = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 
 
 async def findings(db: Database) -> list[str]:
@@ -62,7 +70,7 @@ async def back_up(db: Database, folder: Path, now: float) -> Path:
         except StoreError:
             _forget(folder, "*.part*")
             raise
-        _end(folder, part)
+        _end(folder, part, now)
     except OSError as error:
         raise StoreError(f"{folder}: {error.strerror}; make room, or give the folder to lockerd's user") from error
     return folder / name
@@ -74,31 +82,60 @@ def _begin(folder: Path, part: Path) -> None:
     os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
-def _end(folder: Path, part: Path) -> None:
+def _end(folder: Path, part: Path, now: float) -> None:
+    os.utime(part, (now, now))
     part.rename(part.with_suffix(""))
     for old in backups(folder)[:-KEPT]:
         old.unlink()
     sync_folder(folder)
 
 
-async def erase_in_backups(db: Database, folder: Path) -> None:
-    """Destroy in every backup the keys that the database no longer has. A backup that cannot be opened is deleted.
+async def erase_in_backups(db: Database, folder: Path, now: float) -> list[str]:
+    """Destroy in every backup the keys that the database no longer has; gives in words what could not be done so.
 
-    Raises StoreError.
+    A backup that is damaged beyond use is deleted. One that cannot be rewritten (a full disk) stays until it was last known to
+    hold nothing erased UNERASED_AT_MOST seconds ago, then it is deleted, too: `now` is UTC seconds, and its time of
+    modification says when that was. Raises StoreError where the trouble is the database's own; no backup is deleted then.
     """
+    troubles = []
     for path in backups(folder):
-
-        async def scrub(run: Run, path: Path = path) -> None:
-            await run("ATTACH ? AS copy", (str(path),))
-            try:
-                await run("DELETE FROM copy.data_key WHERE record NOT IN (SELECT record FROM main.data_key)", ())
-            finally:
-                await run("DETACH copy", ())
-
         try:
-            await db.between(scrub)
-        except StoreError:
-            _forget(folder, f"{path.name}*")
+            await db.between(partial(_scrub, path))
+        except StoreError as error:
+            await db.read(lambda tx: tx.one("SELECT count(*) FROM data_key"))
+            delete = _beyond_use(error) or abs(now - path.stat().st_mtime) > UNERASED_AT_MOST
+            troubles.append(f"{path.name} {'is deleted' if delete else 'waits'}: {error}")
+            if delete:
+                troubles.extend(_delete(path))
+        else:
+            with suppress(OSError):  # it counts as older than it is then
+                os.utime(path, (now, now))
+    return troubles
+
+
+async def _scrub(path: Path, run: Run) -> None:
+    await run("ATTACH ? AS copy", (str(path),))
+    try:
+        due = "record NOT IN (SELECT record FROM main.data_key)"
+        if await run(f"SELECT 1 FROM copy.data_key WHERE {due} LIMIT 1", ()):  # noqa: S608 a constant
+            await run(f"DELETE FROM copy.data_key WHERE {due}", ())  # noqa: S608 a constant
+    finally:
+        await run("DETACH copy", ())
+
+
+def _beyond_use(error: StoreError) -> bool:
+    """Whether the file is no backup at all: what is in it is not SQLite's, or not lockerd's."""
+    cause = error.__cause__
+    return isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode & 0xFF in _NO_BACKUP
+
+
+def _delete(path: Path) -> list[str]:
+    """Delete a backup with what SQLite keeps beside it; gives why it could not be."""
+    try:
+        _forget(path.parent, f"{path.name}*")
+    except OSError as error:
+        return [f"{path} cannot be deleted ({error.strerror}); delete it, it holds what is to be erased"]
+    return []
 
 
 def backups(folder: Path) -> list[Path]:

@@ -127,8 +127,8 @@ async def for_chip(tx: Transaction, vault: Vault, id_number: str, valid_from: st
 
 
 async def replacing(tx: Transaction, vault: Vault, id_number: str, valid_from: str) -> Claim | None:
-    """The claim of the new card that replaces an older one, by the older one's chip: stocked or announced."""
-    for state in (ClaimState.STOCKED, ClaimState.EXPECTED):
+    """The claim of the new card that replaces an older one, by the older one's chip: stocked, announced or collected."""
+    for state in (ClaimState.STOCKED, ClaimState.EXPECTED, ClaimState.COLLECTED):
         for claim in await _found(tx, vault, id_number, state):
             if valid_from < claim.valid_from:
                 return claim

@@ -1,5 +1,8 @@
 """Pickup and letter codes: look-up secrets bound to one claim, salted, memory-hard, keyed, tried at most five times a day.
 
+The salt is that of the person who types: so one memory-hard hash is compared with every code that the person could mean, and
+a code is kept once for each person who may type it.
+
 Source: NIST SP 800-63B-4, 3.1.2 (look-up secrets) and 3.2.2 (rate limiting).
 """
 
@@ -15,7 +18,7 @@ from lockerd.model.cards import Claim
 from lockerd.model.policy import THE_OWNER, Collector, Relation
 from lockerd.store import attempts, claims
 from lockerd.store.database import Database, Row, Transaction
-from lockerd.store.hashing import ALGORITHM, SALT_BYTES
+from lockerd.store.hashing import ALGORITHM
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
 
@@ -26,9 +29,15 @@ MOST_IN_A_ROW = 100
 """Wrong tries in a row after which no code opens anything for this number any more; a new code does not set them back."""
 BACK_OFF = (0.0, 1.0, 2.0, 4.0, 8.0)
 """Seconds between a try and its comparison, by the number of wrong tries within the window before it."""
-COMPARED = 3
+COMPARED = 16
 """Claims that a code is compared with: one's own, and those that one may collect for others; always so many comparisons."""
+CODE_ALGORITHM = f"{ALGORITHM}/salt-by-person"
+"""Identifier stored with each code; one of another algorithm opens nothing and is replaced."""
 
+_MAY_COLLECT = (
+    "SELECT id_index FROM claim WHERE claim_id = ?1 AND id_index IS NOT NULL"
+    " UNION SELECT id_index FROM collector WHERE claim_id = ?1"
+)
 _HASH = "SELECT CASE WHEN ?1 IS NOT NULL THEN argon2id(?1, ?2) END AS hash"
 
 
@@ -73,13 +82,34 @@ async def issue(tx: Transaction, vault: Vault, claim_id: str, code: str, expires
     Tries already made stay counted. Raises StoreError for an unknown claim.
     """
     kind = kind_of(code)
-    salt = vault.entropy(SALT_BYTES)
     await tx.execute(
-        "INSERT INTO code (claim_id, kind, algorithm, salt, hash, expires) VALUES (?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (claim_id, kind) DO UPDATE SET algorithm = excluded.algorithm, salt = excluded.salt,"
-        " hash = excluded.hash, expires = excluded.expires, consumed = NULL, end_told = 0",
-        (claim_id, kind, ALGORITHM, salt, await hashed(tx, vault, code, salt), expires),
+        "INSERT INTO code (claim_id, kind, algorithm, expires) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (claim_id, kind) DO UPDATE SET algorithm = excluded.algorithm,"
+        " expires = excluded.expires, consumed = NULL, end_told = 0",
+        (claim_id, kind, CODE_ALGORITHM, expires),
     )
+    await tx.execute("DELETE FROM code_hash WHERE claim_id = ? AND kind = ?", (claim_id, kind))
+    for row in await tx.all(f"{_MAY_COLLECT} ORDER BY id_index", (claim_id,)):
+        subject = row["id_index"]
+        await tx.execute(
+            "INSERT INTO code_hash (claim_id, kind, id_index, hash) VALUES (?, ?, ?, ?)",
+            (claim_id, kind, subject, await hashed(tx, vault, code, vault.salt(subject))),
+        )
+
+
+async def lacks_for_someone(tx: Transaction, claim_id: str) -> bool:
+    """Whether somebody who may collect the claim has no code of it, for they were named after it was made."""
+    row = await tx.one(
+        f"SELECT 1 FROM ({_MAY_COLLECT}) WHERE id_index NOT IN (SELECT id_index FROM code_hash WHERE claim_id = ?1)",  # noqa: S608 a constant
+        (claim_id,),
+    )
+    return row is not None
+
+
+async def outdated(tx: Transaction) -> list[tuple[str, CodeKind]]:
+    """Delete the codes of another algorithm than today's, which open nothing: of which claims and kinds they were."""
+    rows = await tx.all("DELETE FROM code WHERE algorithm <> ? RETURNING claim_id, kind", (CODE_ALGORITHM,))
+    return sorted((row["claim_id"], CodeKind(row["kind"])) for row in rows)
 
 
 async def forget(tx: Transaction, claim_id: str, kind: CodeKind) -> None:
@@ -151,6 +181,27 @@ async def check(
     return CodeCheck(CodeResult.MATCH, claim, left + 1, collector)
 
 
+async def newly_locked(tx: Transaction, now: float) -> list[tuple[str, Collector]]:
+    """Collectable claims that somebody can open by no code any more, for wrong tries made before `now`; each lock once.
+
+    With who that is to the owner. Other people's codes of the same claim still open it.
+    """
+    closed = await attempts.newly_closed(
+        tx, await attempts.effective_now(tx, now), limit=TRIES, window=WINDOW, most=MOST_IN_A_ROW
+    )
+    found = []
+    for subject in closed:
+        for row in await tx.all(
+            "SELECT claim.claim_id AS claim_id, coalesce(relation, 'owner') AS relation,"
+            " coalesce(collector_id, '') AS collector_id FROM claim"
+            " LEFT JOIN collector ON collector.claim_id = claim.claim_id AND collector.id_index = ?1"
+            " WHERE state = 'stocked' AND (claim.id_index = ?1 OR collector_id IS NOT NULL) ORDER BY 1",
+            (subject,),
+        ):
+            found.append((str(row["claim_id"]), Collector(Relation(row["relation"]), row["collector_id"])))
+    return found
+
+
 async def consume(tx: Transaction, claim_id: str, stamp: Stamp) -> None:
     """Let a claim's codes open nothing more, in the transaction of the dispense intent; nothing happens without a code."""
     await tx.execute("UPDATE code SET consumed = ? WHERE claim_id = ?", (stamp.wall, claim_id))
@@ -177,19 +228,21 @@ async def _matching(
     Where there are fewer than COMPARED codes, rows that nothing opens stand in their places.
     """
     rows = await tx.all(
-        "SELECT claim_id, salt, hash, expires, consumed, 'owner' AS relation, '' AS collector_id, since, 0 AS stand_in"
-        " FROM claim JOIN code USING (claim_id) WHERE claim.id_index = ?1 AND state = 'stocked' AND code.kind = ?2"
-        " UNION ALL SELECT claim_id, salt, hash, expires, consumed, relation, collector_id, since, 0"
-        " FROM collector JOIN claim USING (claim_id) JOIN code USING (claim_id)"
-        " WHERE collector.id_index = ?1 AND state = 'stocked' AND code.kind = ?2"
-        " UNION ALL SELECT 'nobody', ?3, zeroblob(32), 0.0, NULL, 'owner', '', 0.0, 1 FROM json_each(?4)"
-        " ORDER BY stand_in, collector_id, since, claim_id LIMIT ?5",
-        (subject, kind_of(code), subject[:SALT_BYTES], f"[{','.join('0' * COMPARED)}]", COMPARED),
+        "SELECT claim.claim_id AS claim_id, hash, expires, consumed, coalesce(relation, 'owner') AS relation,"
+        " coalesce(collector_id, '') AS collector_id, since, 0 AS stand_in"
+        " FROM code_hash JOIN code USING (claim_id, kind) JOIN claim USING (claim_id)"
+        " LEFT JOIN collector ON collector.claim_id = claim.claim_id AND collector.id_index = ?1"
+        " WHERE code_hash.id_index = ?1 AND code_hash.kind = ?2 AND state = 'stocked'"
+        " AND (claim.id_index = ?1 OR collector_id IS NOT NULL)"
+        " UNION ALL SELECT 'nobody', zeroblob(32), 0.0, NULL, 'owner', '', 0.0, 1 FROM json_each(?3)"
+        " ORDER BY stand_in, collector_id, since, claim_id LIMIT ?4",
+        (subject, kind_of(code), f"[{','.join('0' * COMPARED)}]", COMPARED),
     )
+    tried = await hashed(tx, vault, code, vault.salt(subject))
     now = await attempts.effective_now(tx, stamp.wall)
     found = None
     for row in rows:
-        equal = hmac.compare_digest(await hashed(tx, vault, code, row["salt"]), row["hash"])
+        equal = hmac.compare_digest(tried, row["hash"])
         if equal and found is None and _lives(row, now):
             found = str(row["claim_id"]), Collector(Relation(row["relation"]), row["collector_id"])
     return found

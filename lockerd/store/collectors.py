@@ -45,6 +45,12 @@ async def put(tx: Transaction, vault: Vault, claim_id: str, named: Sequence[Name
                 one.template.kind if one.template else ReferenceKind.PHOTO,
             ),
         )
+    await tx.execute(
+        "DELETE FROM code_hash WHERE claim_id = ?1"
+        " AND id_index NOT IN (SELECT id_index FROM claim WHERE claim_id = ?1 AND id_index IS NOT NULL)"
+        " AND id_index NOT IN (SELECT id_index FROM collector WHERE claim_id = ?1)",
+        (claim_id,),
+    )
     return before or bool(named)
 
 

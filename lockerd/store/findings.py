@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lockerd.errors import StaffWorkFailed
 from lockerd.model.custody import Place
-from lockerd.model.staffing import WHERE_FOUND, BlockedSlot, DoubtfulCard, Finding, OpenMatters, Ruling
+from lockerd.model.staffing import WHERE_FOUND, BlockedSlot, DoubtfulCard, Finding, LostCard, OpenMatters, Ruling
 from lockerd.store import claims, codes, journal, ledger
 from lockerd.store.database import Row, Transaction
 from lockerd.store.journal import Stamp
@@ -85,7 +85,7 @@ async def _decide(tx: Transaction, card: Row, finding: Finding, both: list[str],
 
 
 async def open_matters(tx: Transaction) -> OpenMatters:
-    """Cards in doubt and blocked slots."""
+    """Cards in doubt, blocked slots, and cards inside that were reported lost."""
     doubtful = await tx.all(
         "SELECT card.card_id, card.role, card.since, slot.slot, finding.staff FROM card LEFT JOIN slot USING (card_id)"
         " LEFT JOIN finding ON finding.card_id = card.card_id AND finding.move_id ="
@@ -93,7 +93,12 @@ async def open_matters(tx: Transaction) -> OpenMatters:
         " WHERE card.place = 'in_doubt' ORDER BY card.card_id"
     )
     blocked = await tx.all("SELECT slot, reason, card_id, since FROM slot WHERE state = 'blocked' ORDER BY slot")
+    lost = await tx.all(
+        "SELECT card_id, place, since, lost_report FROM card"
+        " WHERE place IN ('throat', 'escrow', 'bin', 'in_doubt') AND lost_report IS NOT NULL ORDER BY card_id"
+    )
     return OpenMatters(
         tuple(DoubtfulCard(row["card_id"], row["role"], row["slot"], row["since"], row["staff"]) for row in doubtful),
         tuple(BlockedSlot(row["slot"], row["reason"], row["card_id"], row["since"]) for row in blocked),
+        tuple(LostCard(row["card_id"], Place(row["place"]), row["since"], row["lost_report"]) for row in lost),
     )

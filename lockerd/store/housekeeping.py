@@ -33,8 +33,9 @@ _LAST_NIGHT = "last_night"
 class Housekeeping:
     """Tidies every hour; every night checks the file and writes a backup into `backups`.
 
-    `damage` says what the last check found wrong with the file, `no_backup` why the last backup could not be made; both are
-    empty while all is well. `kept` says how long history is; nothing of it is deleted unless `clock_is_right`.
+    `damage` says what the last check found wrong with the file, `no_backup` why the last backup could not be made, `unerased`
+    what of the older ones could not be erased in; all are empty while all is well. `kept` says how long history is; nothing
+    of it is deleted unless `clock_is_right`.
     Then, too, a time is forgotten to which the clock once jumped ahead.
     """
 
@@ -48,6 +49,7 @@ class Housekeeping:
     ) -> None:
         self.damage = ""
         self.no_backup = ""
+        self.unerased = ""
         self._db = db
         self._backups = backups
         self._stamp = stamp
@@ -68,7 +70,9 @@ class Housekeeping:
             await self._db.transaction(lambda tx: attempts.set_right(tx, now))
             await prune(self._db, self._kept, now)
         await tidy(self._db, now)
-        await erase_in_backups(self._db, self._backups)
+        self.unerased = "; ".join(await erase_in_backups(self._db, self._backups, now))
+        if self.unerased:
+            log.warning("backup not erased in", error=self.unerased)
 
     async def care(self) -> None:
         """Check the file and back it up, once a night; the night before the first start is taken as done. Raises StoreError."""

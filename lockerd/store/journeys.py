@@ -55,10 +55,11 @@ async def end(tx: Transaction, journey_id: str, outcome: str, stamp: Stamp) -> N
     )
 
 
-async def issue_ticket(tx: Transaction, journey_id: str, reason: str, stamp: Stamp) -> str:
+async def issue_ticket(tx: Transaction, journey_id: str, reason: str, stamp: Stamp, step: str | None = None) -> str:
     """The journey's ticket ("A-0427"), not personal; made once, and told to the office (lockerd.ticket.issued).
 
-    Asked for again, it is the same ticket. Raises StoreError for an unknown journey.
+    `step` is where the journey stopped, so that the counter goes on from there. Asked for again, it is the same ticket.
+    Raises StoreError for an unknown journey.
     """
     known = await tx.one("SELECT ticket FROM journey WHERE journey_id = ?", (journey_id,))
     if known is None:
@@ -74,7 +75,9 @@ async def issue_ticket(tx: Transaction, journey_id: str, reason: str, stamp: Sta
     # The names come round after 240,000 tickets; the counter knows a ticket by its day.
     await tx.execute("UPDATE journey SET ticket = NULL WHERE ticket = ?", (ticket,))
     await tx.execute("UPDATE journey SET ticket = ? WHERE journey_id = ?", (ticket, journey_id))
-    data = {"ticket": ticket, "journey_id": journey_id, "reason": reason}
+    data: dict[str, journal.JSON] = {"ticket": ticket, "journey_id": journey_id, "reason": reason}
+    if step is not None:
+        data["step"] = step
     await journal.append(tx, "lockerd.ticket.issued", data, stamp=stamp)
     return ticket
 

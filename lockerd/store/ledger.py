@@ -209,12 +209,15 @@ async def add_new_card(tx: Transaction, claim_id: str, stamp: Stamp) -> None:
         )
 
 
-async def add_old_card(tx: Transaction, claim_id: str | None, journey_id: str, stamp: Stamp) -> str:
+async def add_old_card(
+    tx: Transaction, claim_id: str | None, journey_id: str, stamp: Stamp, place: Place = Place.THROAT
+) -> str:
     """Begin the chain of a card that appeared in the throat and give its id ("old-000001"); it tells nothing about a person.
 
-    A card that the ledger still had there comes into doubt. Raises StoreError while that one's motion is under way.
+    `place` is ESCROW for a card that was found there and that nothing names. A card that the ledger still had at the place
+    comes into doubt. Raises StoreError while that one's motion is under way.
     """
-    await _displace(tx, Place.THROAT, None, stamp)
+    await _displace(tx, place, None, stamp)
     number = await tx.one(
         "INSERT INTO meta (key, value) VALUES ('last_old_card', 1)"
         " ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value"
@@ -222,11 +225,12 @@ async def add_old_card(tx: Transaction, claim_id: str | None, journey_id: str, s
     assert number is not None
     card_id = f"old-{number['value']:06}"
     await tx.execute(
-        "INSERT INTO card (card_id, role, claim_id, place, since) VALUES (?, 'old', ?, 'throat', ?)",
-        (card_id, claim_id, stamp.wall),
+        "INSERT INTO card (card_id, role, claim_id, place, since) VALUES (?, 'old', ?, ?, ?)",
+        (card_id, claim_id, place, stamp.wall),
     )
     whose = rows.responsible(journey_id, stamp)
-    step = CardMove(None, Place.THROAT, None, "inserted", None, journey_id, stamp.wall, whose)
+    reason = "inserted" if place is Place.THROAT else "found"
+    step = CardMove(None, place, None, reason, None, journey_id, stamp.wall, whose)
     await _begin(tx, card_id, claim_id, step, stamp)
     return card_id
 
@@ -243,6 +247,11 @@ async def place_of(tx: Transaction, card_id: str) -> tuple[Place, int | None]:
 async def claim_of(tx: Transaction, card_id: str) -> str | None:
     """The claim that a card belongs to; None for an old card that nobody claims. Raises StoreError for an unknown card."""
     return (await rows.card(tx, card_id)).claim_id
+
+
+async def name_owner(tx: Transaction, card_id: str, claim_id: str | None) -> None:
+    """An old card's chip told which claim it makes way for, None for nobody's that is known; until then it is the visitor's."""
+    await tx.execute("UPDATE card SET claim_id = ? WHERE card_id = ? AND role = 'old'", (claim_id, card_id))
 
 
 async def cards_at(tx: Transaction, *places: Place) -> list[CardAt]:

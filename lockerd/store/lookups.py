@@ -38,6 +38,15 @@ async def last_carried(tx: Transaction, unit: Unit) -> Motion | None:
     return None if row is None else Motion(row["motion"])
 
 
+async def last_in_recycler(tx: Transaction) -> str | None:
+    """The old card that the recycler was last ordered to move; None before the first, and where it was opened since."""
+    row = await tx.one(
+        "SELECT card_id FROM intent WHERE unit = 'recycler' AND motion IN ('open', 'accept', 'return', 'retain')"
+        " AND result IS NOT 'not_moved' ORDER BY intent_id DESC LIMIT 1"
+    )
+    return None if row is None else row["card_id"]
+
+
 async def bin_count(tx: Transaction) -> int:
     """Number of old cards recorded in the recycling bin."""
     row = await tx.one("SELECT count(*) AS n FROM card WHERE place = 'bin'")
@@ -82,4 +91,5 @@ async def card_file(tx: Transaction, wanted: str) -> CardFile | None:
         tuple(
             ChainLink(link.wall, link.origin, link.target, link.slot, link.reason, link.responsible) for link in links
         ),
+        found["lost_report"],
     )

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from lockerd.errors import StoreError
 from lockerd.store.database import Transaction
+from lockerd.store.hashing import SALT_BYTES
 
 
 class Sealing(IntEnum):
@@ -84,6 +85,7 @@ class Vault:
             Sealing.SM4_GCM: _derived(master_key, b"lockerd/1 key encryption, SM4", 16),
         }
         self._index = _derived(master_key, b"lockerd/1 blind index")
+        self._salt = _derived(master_key, b"lockerd/1 pickup code salt")
         self._pepper = _derived(master_key, b"lockerd/1 pickup code")
 
     async def verify(self, tx: Transaction) -> None:
@@ -122,6 +124,10 @@ class Vault:
     def blind(self, id_number: str) -> bytes:
         """Keyed hash (HMAC-SHA256) of an ID number, to look it up and to count its tries without storing it."""
         return hmac.digest(self._index, id_number.upper().encode(), "sha256")
+
+    def salt(self, subject: bytes) -> bytes:
+        """The 16 bytes of salt of whoever has this keyed hash (`blind`), known here or not; in no database."""
+        return hmac.digest(self._salt, subject, "sha256")[:SALT_BYTES]
 
     def peppered(self, hashed: bytes) -> bytes:
         """Keyed hash (HMAC-SHA256) over an Argon2id result, worthless to whoever has the database alone."""

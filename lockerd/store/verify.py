@@ -19,7 +19,7 @@ from pathlib import Path
 from lockerd.errors import StoreError
 from lockerd.store.verify_audit import audit, checkpoints
 
-SCHEMA = 5
+SCHEMA = 7
 """The schema version (PRAGMA user_version) whose invariants these are."""
 
 _APPLICATION_ID = 0x4C4B5244
@@ -36,7 +36,7 @@ _CARRIES = {
     "return": ("escrow", "throat"),
     "retain": ("escrow", "bin"),
 }
-_BEGINS = {"new": "tray", "old": "throat"}
+_BEGINS = {"new": ("tray",), "old": ("throat", "escrow")}
 _ONE_CARD = ("transport", "exit", "throat", "escrow")
 _BEYOND_A_HAND = ("tray", "load", "slot", "retract", "bin", "removed")
 _LINKS = {"done": (1, 1), "in_doubt": (1, 1), "failed": (0, 1), "not_moved": (0, 0)}
@@ -165,8 +165,9 @@ def _link(link: sqlite3.Row, before: sqlite3.Row | None, cut: bool) -> Words:
     if before is None:
         if cut and origin is not None:
             return
-        if origin is not None or target != _BEGINS.get(link["role"]):
-            yield f"its chain begins at {origin or target}, not at {_BEGINS.get(link['role'])}"
+        begins = _BEGINS.get(link["role"], ())
+        if origin is not None or target not in begins:
+            yield f"its chain begins at {origin or target}, not at {' or '.join(begins)}"
         return
     if origin != before["target"]:
         yield f"link {number} of its chain leaves {origin or 'nowhere'}, but the link before it led to {before['target']}"
@@ -322,13 +323,13 @@ _SEALED = {
 def _keys(db: sqlite3.Connection) -> Words:
     """Each sealed record has its key, and a key that seals nothing is destroyed.
 
-    In a backup keys may be missing: what was erased since is erased there by its key alone.
+    In a backup keys may be missing: what was erased since is erased there by its key alone, until `lockerd restore` ends it.
     """
     backup = db.execute("SELECT 1 FROM meta WHERE key = 'epoch'").fetchone() is None
     sealed = {f"{table}|{row[0]}" for table, rows in _SEALED.items() for row in db.execute(rows)}
     keys = {str(row[0]) for row in db.execute("SELECT record FROM data_key")}
     for record in sorted(set() if backup else sealed - keys):
-        yield f"the {record.replace('|', ' ')} is sealed, but its key is not there"
+        yield f"the {record.replace('|', ' ')} is sealed, but its key is not there; a backup is put back by `lockerd restore` only"
     for record in sorted(keys - sealed):
         yield f"the key of {record.replace('|', ' ')} is still there, but nothing that it opens"
     for (message_id,) in db.execute(

@@ -174,7 +174,8 @@ class _Console:
             }
             for line in report.lines
         ]
-        return json_answer({"running": report.running, "lines": lines, "total": len(lines), "fault": report.fault})
+        state = {"running": report.running, "waiting": report.waiting, "fault": report.fault}
+        return json_answer({**state, "lines": lines, "total": len(lines)})
 
     async def slots(self, request: web.Request) -> web.Response:
         self._looked(request)

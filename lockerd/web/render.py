@@ -22,7 +22,7 @@ STEPS: Final = (Screen.CODE, Screen.IDENTIFY, Screen.FACE, Screen.CONFIRM, Scree
 """The six steps the citizen is told of, in order."""
 
 _STEP_OF: Final = {Screen.REVIEW: Screen.FACE, Screen.FINGERPRINT: Screen.FACE}
-"""Screens that are a step together with another."""
+"""Screens that are a step together with another; the step is named by what is asked, and "check" before and after."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -51,14 +51,16 @@ def compose(view: View, language: str, text: Catalogue) -> Message:
     if view.screen is Screen.FAULT and view.fault is None:
         view = replace(view, fault=FaultKind.IN_DOUBT)  # a page must say something; this is the careful word
     now = _STEP_OF.get(view.screen, view.screen)
-    steps = [(n, _step_state(screen, now, view), text(f"step.{screen}")) for n, screen in enumerate(STEPS, 1)]
+    steps = [
+        (n, _step_state(screen, now, view), text(_step_name(screen, now, view))) for n, screen in enumerate(STEPS, 1)
+    ]
     template = environment().get_template(f"{view.screen}.html")
     html = template.render(
         view=view,
         t=text,
         language=language,
         other=next(code for code in LANGUAGES if code != language),
-        steps=steps if now in STEPS else [],
+        steps=steps if now in STEPS and not view.hand_in else [],
         waiting=is_waiting(view),
         qr_prefix=lettercode.QR_PREFIX,
         qr=qr_svg(view.ticket) if view.ticket else None,
@@ -136,6 +138,12 @@ def _step_state(screen: Screen, now: Screen, view: View) -> str:
     return "skipped" if screen is Screen.OLD_CARD and not view.renewal else "done"
 
 
+def _step_name(screen: Screen, now: Screen, view: View) -> str:
+    if screen is now:
+        return f"step.{view.screen}"
+    return "step.check" if screen in _STEP_OF.values() else f"step.{screen}"
+
+
 def _say(view: View, text: Catalogue) -> str:
     """A few short sentences: what happened, what to do, and, near a time-out, how to get more time."""
     words = _say_page(view, text)
@@ -153,7 +161,14 @@ def _say_page(view: View, text: Catalogue) -> str:
         return text(f"notice.{view.notice}")
     if view.progress is Progress.REVIEWING:
         return text("review.asked_title") + text("stop")
-    return text(f"say.{view.screen}")
+    if view.hand_in and view.screen is Screen.OLD_CARD:
+        return text("say.found")
+    if view.screen is Screen.IDENTIFY and not view.number_allowed:
+        return text("say.identify_card")
+    said = text(f"say.{view.screen}")
+    if view.screen is Screen.FACE or view.screen in _STEP_OF:
+        return f"{said} {text('say.another_way' if view.another_way else 'say.counter')}"
+    return said
 
 
 def _say_after_fault(view: View, text: Catalogue) -> tuple[str, ...]:
@@ -161,4 +176,6 @@ def _say_after_fault(view: View, text: Catalogue) -> tuple[str, ...]:
         return (text("fault.recovering"),)
     if view.progress is Progress.RETURNING_OLD_CARD:
         return (text("say.take_old"),)
+    if view.progress is Progress.STUCK:
+        return (*(text(f"where.{place}") for place in view.whereabouts), text("fault.stuck"), text("say.ticket"))
     return (*(text(f"where.{place}") for place in view.whereabouts), text(f"fault.{view.fault}.next"))

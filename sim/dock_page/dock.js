@@ -7,10 +7,13 @@ const PLACES = {
   retract: "in the retract box", throat: "in the throat", escrow: "in escrow", bin: "in the bin", reject_lane: "in the reject lane",
   person: "in hand", between: "on its way",
 };
+const RELATIONS = { guardian: "as guardian", authorised: "authorised" };
+const grouped = (code) => code.match(/.{4}/g).join(" ");
 
 let people = [];
 let chosen = null;
 let drawn = {};
+let letterAt = "";
 
 function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
@@ -57,7 +60,7 @@ function where(card, truth) {
 
 function cardShape(card, truth, buttons = []) {
   return element("div", { class: `id-card ${card.role}` },
-    element("b", {}, `${card.role === "new" ? "New" : "Old"} card ${card.card_id}`),
+    element("b", {}, `${card.role === "new" ? "New" : "Old"} card ${card.card_id}${card.broken ? ", chip broken" : ""}`),
     element("span", { class: "where" }, where(card, truth)),
     buttons.length ? element("div", { class: "buttons" }, ...buttons) : null);
 }
@@ -75,22 +78,67 @@ function drawPeople(truth) {
   });
 }
 
-function drawPerson(truth, messages) {
+function letterButtons(person, letter) {
+  const claim = person.new_card;
+  if (!letter) {
+    return element("button", {
+      type: "button", class: "quiet", on: () => post("letter", { claim }, "The office wrote a letter."),
+    }, "Office writes a letter");
+  }
+  return element("button", {
+    type: "button", on: () => post("scan", { claim }, "The scanner read the letter."),
+  }, "Hold the letter to the scanner");
+}
+
+function entrusting(person) {
+  const others = people.filter((each) => each !== person && each.old_card);
+  const who = element("select", { "aria-label": "Who may collect" }, ...others.map((each) =>
+    element("option", { value: each.new_card }, each.name)));
+  const relation = element("select", { "aria-label": "As what" }, ...Object.entries(RELATIONS).map(([value, words]) =>
+    element("option", { value }, words)));
+  return element("div", { class: "buttons" }, who, relation, element("button", {
+    type: "button", class: "quiet",
+    on: () => post("entrust", { claim: person.new_card, to: who.value, relation: relation.value }, "The office told the machine."),
+  }, "may collect, too"));
+}
+
+function drawReviews(reviews) {
+  draw("reviews", reviews, () => $("reviews").replaceChildren(...reviews.map((review) => {
+    const person = people.find((each) => each.new_card === review.claim_id);
+    const decide = (decision, words, style) => element("button", {
+      type: "button", class: style, on: () => post("review", { n: String(review.n), decision }),
+    }, words);
+    return element("article", { class: "review" },
+      element("h2", {}, "A reviewer at the office is asked"),
+      element("figure", {}, element("img", { src: `faces/${person?.person_id}.jpg`, alt: "" }),
+        element("figcaption", {}, review.collector_id ? "photo of the owner; a collector stands there" : "photo")),
+      element("figure", {}, element("img", { src: `reviews/${review.n}.jpg`, alt: "" }), element("figcaption", {}, "at the machine")),
+      element("div", { class: "buttons" }, decide("approved", "Same person: approve", ""), decide("refused", "Refuse", "danger")));
+  })));
+}
+
+function drawPerson(truth, messages, letters) {
   const person = people.find((each) => each.person_id === chosen);
   if (!person) return;
   const mine = messages.filter((message) => message.phone === person.phone);
   const code = mine.map((message) => message.text.match(CODE)?.[0]).filter(Boolean).at(-1);
   const cards = truth.cards.filter((card) => card.person === person.person_id);
-  draw("person", [person, code, cards, truth.looking, truth.on_reader, truth.shutter_open], () => {
+  const letter = letters[person.new_card];
+  draw("person", [person, code, letter, cards, truth.looking, truth.touching, truth.on_reader, truth.shutter_open], () => {
     const here = truth.looking === person.person_id;
+    const touching = truth.touching === person.person_id;
     $("person").replaceChildren(
       element("img", { src: `faces/${person.person_id}.jpg`, alt: "" }),
       element("h2", {}, person.name),
       element("p", {}, `${person.kind} · ${person.id_number} · ${person.phone}`),
-      element("p", { class: "code" }, code ? `Code ${code}` : "No SMS yet"),
+      element("p", { class: "code" }, code ? `Code ${code}` : "No SMS yet", letter ? element("span", { class: "letter" }, "Letter ",
+        element("a", { href: letterAt + person.new_card, target: "_blank", rel: "noopener" }, grouped(letter))) : null),
       element("div", { class: "buttons" }, element("button", {
         type: "button", on: () => act("look", { person: here ? null : person.person_id }),
-      }, here ? "Walk away from the camera" : "Look into the camera")),
+      }, here ? "Walk away from the camera" : "Look into the camera"), element("button", {
+        type: "button", on: () => act("touch", { person: touching ? null : person.person_id }),
+      }, touching ? "Take the finger away" : "Lay a finger on the sensor"), letterButtons(person, letter)),
+      entrusting(person),
       element("div", { class: "cards" }, ...cards.map((card) => cardShape(card, truth, cardButtons(card, truth)))),
     );
   });
@@ -106,7 +154,10 @@ function cardButtons(card, truth) {
     element("button", {
       type: "button", class: "quiet", disabled: !truth.shutter_open, on: () => act("insert_old", { card: card.card_id }),
     }, "Insert into the throat"),
-  ];
+    card.broken ? null : element("button", {
+      type: "button", class: "quiet", on: () => act("break_chip", { card: card.card_id }),
+    }, "Break the chip"),
+  ].filter(Boolean);
 }
 
 function port(name, truth, cardId, open, light) {
@@ -120,6 +171,13 @@ function port(name, truth, cardId, open, light) {
   if (button) button.disabled = !card || !open;
 }
 
+function somebody(port, who, nobody) {
+  const person = people.find((each) => each.person_id === who);
+  port.querySelector(".looking").replaceChildren(...(person
+    ? [element("img", { src: `faces/${person.person_id}.jpg`, alt: "" }), element("span", {}, person.name)]
+    : [element("span", {}), element("span", {}, nobody)]));
+}
+
 function drawMachine(truth) {
   port("reader", truth, truth.on_reader, false, "reader");
   port("throat", truth, truth.at_throat, truth.shutter_open, "throat");
@@ -127,12 +185,10 @@ function drawMachine(truth) {
   const camera = $("port-camera");
   camera.classList.toggle("lit", truth.lights.includes("camera"));
   camera.querySelector("button").disabled = !truth.looking;
-  draw("camera", truth.looking, () => {
-    const person = people.find((each) => each.person_id === truth.looking);
-    camera.querySelector(".looking").replaceChildren(...(person
-      ? [element("img", { src: `faces/${person.person_id}.jpg`, alt: "" }), element("span", {}, person.name)]
-      : [element("span", {}), element("span", {}, "nobody")]));
-  });
+  draw("camera", truth.looking, () => somebody(camera, truth.looking, "nobody"));
+  const sensor = $("port-finger");
+  sensor.querySelector("button").disabled = !truth.touching;
+  draw("finger", truth.touching, () => somebody(sensor, truth.touching, "no finger"));
   draw("inside", truth.cards.concat(truth.powered, truth.units), () => {
     const at = (place) => truth.cards.filter((card) => card.place === place).map((card) => card.card_id);
     const slots = truth.cards.filter((card) => card.place === "slot").map((card) => `${card.slot}: ${card.card_id}`);
@@ -174,7 +230,8 @@ async function look() {
   document.body.classList.toggle("dark", live.dark);
   $("power").disabled = live.dark;
   drawPeople(live.truth);
-  drawPerson(live.truth, live.messages);
+  drawPerson(live.truth, live.messages, live.letters);
+  drawReviews(live.reviews);
   drawMachine(live.truth);
   drawStaff(live.truth);
   drawMessages(live.messages);
@@ -186,10 +243,12 @@ async function begin() {
   chosen = people[0]?.person_id ?? null;
   $("kiosk").src = town.kiosk;
   $("console").href = town.console;
+  letterAt = town.letters;
   $("staff").textContent = `(${town.staff.name}, PIN ${town.staff.pin})`;
   for (const button of document.querySelectorAll("button[data-act]")) {
     const { act: what, then, ...more } = button.dataset;
     if ("person" in more) more.person = more.person || null;
+    if ("seconds" in more) more.seconds = Number(more.seconds);
     button.addEventListener("click", () => act(what, more, then));
   }
   $("power").addEventListener("click", () => post("power", {}));

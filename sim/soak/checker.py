@@ -12,35 +12,19 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from firmware_protocol.units import UnitKind
 from sim.assembly import Machine
 from sim.soak.books import Ended
+from sim.soak.decisions import Decisions, Where
+from sim.soak.lies import Lies
+from sim.soak.office_ledger import LEFT, OfficeLedger
 from sim.soak.orders import Orders, told_with
+from sim.soak.places import OUTSIDE, UNLOADED, at, fits, where
 from sim.soak.remedies import Remedies
 from sim.soak.seams import Fetch
 from sim.soak.stage import Stage, Witness
-from sim.world import Place, Spot
+from sim.world import Place
 
 _STORY = 400
-
-NEW: dict[str, frozenset[Place]] = {
-    "tray": frozenset({Place.TRAY, Place.LOAD, Place.REJECT_LANE}),
-    "load": frozenset({Place.LOAD}),
-    "transport": frozenset({Place.TRANSPORT}),
-    "slot": frozenset({Place.SLOT}),
-    "exit": frozenset({Place.EXIT, Place.PERSON}),  # a hand is quicker than any record
-    "retract": frozenset({Place.RETRACT}),
-    "taken": frozenset({Place.PERSON}),
-    "removed": frozenset({Place.TRAY}),
-}
-OLD: dict[str, frozenset[Place]] = {
-    "throat": frozenset({Place.THROAT, Place.PERSON}),
-    "escrow": frozenset({Place.ESCROW}),
-    "bin": frozenset({Place.BIN}),
-    "taken": frozenset({Place.PERSON}),
-    "removed": frozenset({Place.TRAY}),
-}
-"""Where a card may really be, by its recorded place, while nothing moves it; in_doubt may be anywhere."""
 
 _NEWS = """
 SELECT (SELECT value FROM meta WHERE key = 'last_seq') AS event,
@@ -49,12 +33,10 @@ SELECT (SELECT value FROM meta WHERE key = 'last_seq') AS event,
 """
 """How far the database has come, in one look."""
 
-_LEFT = frozenset({"taken", "removed"})
-_INFERRED = frozenset({"in_doubt", "slot", "taken", "removed", "tray"})
-"""Places that may be recorded because a card is nowhere else: after a lie such a record is no better than the lie."""
+_OPEN_INTENTS = "SELECT count(*) AS n FROM intent WHERE result IS NULL"
 
-_OUTSIDE = frozenset({Place.TRAY, Place.PERSON, Place.REJECT_LANE, Place.LOAD})
-_UNLOADED = frozenset({Place.TRANSPORT, Place.BETWEEN})  # a card of a tray that nobody has read yet
+_BEGINS = {"throat": Place.THROAT, "escrow": Place.ESCROW}
+"""Where an old card's chain begins: inserted; or found by a recovery, and named by nothing."""
 
 
 class Checker(Witness):
@@ -73,6 +55,7 @@ class Checker(Witness):
         self.full_checks = 0
         self.taken = 0  # new cards out of the exit by hand
         self.events = 0
+        self._seen_at = 0.0
         self._hash = hashlib.sha256()
         self._last_move = 0
         self._last_event = 0
@@ -80,30 +63,20 @@ class Checker(Witness):
         self._recorded: dict[str, tuple[str, int | None]] = {}
         self._ended = Ended()  # cards whose chain led out of the machine
         self._bound: dict[str, str | None] = {}  # old card of the ledger -> the physical one
-        self._untold: dict[int, tuple[str, str]] = {}
+        self._untold: dict[int, tuple[str, dict[str, Any]]] = {}
         self._collected = Ended()
-        self._at_office: dict[str, tuple[object, object, object]] = {}  # by what its events say
-        self._responsible: dict[str, str] = {}
-        self._lied_about: set[str] = set()
         self._tampered: set[str] = set()
-        self._lying = False
-        self._lied = False
-
-    @property
-    def lying(self) -> bool:
-        """Whether a sensor does not tell the truth now."""
-        return self._lying
-
-    @lying.setter
-    def lying(self, lying: bool) -> None:
-        self._lying = lying
-        self._lied = self._lied or lying
+        self._taken_out: set[str] = set()  # by hand, and not seen since
+        self.in_hands: set[str] = set()  # cards that staff hold and have not told of yet
+        self.office = OfficeLedger(self.wrong)
+        self.decisions = Decisions(self.wrong, self._judged)
 
     def attend(self, stage: Stage) -> None:
         """Look at this stage from now on."""
         self.machine = stage.machine
         self._orders = Orders(stage.machine, self.wrong)
-        self._remedies = Remedies(stage, self.wrong)
+        self._remedies = Remedies(stage, self.wrong, self.physical)
+        self._lies = Lies(stage.machine.world)
 
     @property
     def trace(self) -> str:
@@ -117,7 +90,8 @@ class Checker(Witness):
 
     def note(self, what: str) -> None:
         """One line of the story."""
-        line = f"{self._now():.3f} {what}"
+        self._seen_at = self._now()
+        line = f"{self._seen_at:.3f} {what}"
         self._hash.update(line.encode())
         self.story.append(line)
         if self.echo is not None:
@@ -127,6 +101,14 @@ class Checker(Witness):
         """One violation."""
         self.note(f"VIOLATION {what}")
         self.violations.append((self._now(), what))
+        self.violated.set()
+
+    def broke(self, what: str, lines: list[str]) -> None:
+        """The run cannot go on: an exception that nobody expected, with the last `lines` of its traceback."""
+        at = self.violations[-1][0] if self.violations else self._seen_at
+        for line in lines:
+            self.story.append(line)
+        self.violations.append((at, what))
         self.violated.set()
 
     # --- what hands do -----------------------------------------------------------------------------------------------
@@ -152,6 +134,11 @@ class Checker(Witness):
         assert self._remedies is not None
         self._remedies.inserted(person, card)
 
+    def reported_lost(self, card: str) -> None:
+        """The office knows that this card was reported lost."""
+        assert self._remedies is not None
+        self._remedies.lost.add(card)
+
     def guessed(self, person: str) -> None:
         """The machine compared a wrong code for somebody's number."""
         assert self._remedies is not None
@@ -166,6 +153,7 @@ class Checker(Witness):
         """See `Witness`."""
         if self._orders is None or self._remedies is None:
             return
+        self._lies.look()
         binned = self._orders.moved()
         if binned is not None:
             self._remedies.binned(binned)
@@ -178,14 +166,9 @@ class Checker(Witness):
         written = self._untold.pop(seq, None)
         if written is None:
             self.wrong(f"the office learned of event {seq}, which is not in the journal or was told before")
-        elif written != (kind, json.dumps(data, sort_keys=True)):
+        elif written != (kind, data):
             self.wrong(f"event {seq} is {written[0]} in the journal and {kind} at the office")
-        if kind == "lockerd.card.moved":
-            card = str(data["card_id"])
-            if data["place"] in _LEFT:
-                self._at_office.pop(card, None)
-            else:
-                self._at_office[card] = (data["place"], data.get("slot"), data["responsible"])
+        self.office.told(kind, data)
 
     # --- what becomes durable ----------------------------------------------------------------------------------------
 
@@ -195,13 +178,17 @@ class Checker(Witness):
         if (now["event"] or 0) < self._last_event or (now["intent"] or 0) < self._last_intent:
             self.wrong(f"what was committed is lost: event {self._last_event} is followed by {now['event']}")
             return
+        self._lies.look()
         told = await self._on_events(fetch) if now["event"] != self._last_event else []
         if now["intent"] != self._last_intent:
             await self._on_intents(fetch)
         if now["move"] != self._last_move:
             await self._on_moves(fetch, told)
+        self.decisions.recorded()
         assert self._remedies is not None
         await self._remedies.committed(fetch)
+        if self.office.news and not self._untold:
+            await self._compare_office(fetch)
         if self.full_wanted and self._still():
             self.full_wanted = False
             await self._full(fetch)
@@ -215,10 +202,11 @@ class Checker(Witness):
             self._last_event = row["seq"]
             data = json.loads(row["data"])
             told.append((row["type"], data))
-            self._untold[row["seq"]] = (row["type"], json.dumps(data, sort_keys=True))
+            self._untold[row["seq"]] = (row["type"], data)
             self.note(f"event {row['seq']} {row['type']} {row['data']}")
             if row["type"] == "lockerd.card.taken":
                 self._on_taken(data)
+        self.decisions.events(told)
         return told
 
     async def _on_intents(self, fetch: Fetch) -> None:
@@ -252,53 +240,79 @@ class Checker(Witness):
     def _on_move(self, row: Any) -> None:
         card, target, slot = row["card_id"], row["target"], row["slot"]
         self.note(f"card {card}: {row['origin']} -> {target} {'' if slot is None else slot} ({row['reason']})")
-        before = self._place_of(card)
+        before = self.place_of(card)
         if before != row["origin"]:
             self.wrong(f"{card} was recorded at {before}, its chain goes on from {row['origin']}")
         self._recorded[card] = (target, slot)
-        self._responsible[card] = row["responsible"]
         if not row["responsible"]:
             self.wrong(f"nobody is responsible for {card} at {target}")
         assert self.machine is not None
-        if row["origin"] is None and target == "throat":
-            self._bound[card] = self.machine.world.card_at(Place.THROAT)
-        if self.lying:
-            self._lied_about.add(card)
-        elif target not in _INFERRED:
-            self._lied_about.discard(card)
+        if row["origin"] is None and target in _BEGINS:
+            self._bound[card] = self.machine.world.card_at(_BEGINS[target])
+        self._lies.recorded(card, self._unit_of(card), target)
+        self.decisions.moved(row)
         if not self._moving(card):
             self._compare(card, target, slot, strict=False)
-        self._ended.keep(card, target if target in _LEFT else "")
-        if target in _LEFT:
-            del self._recorded[card], self._responsible[card]
+        self._ended.keep(card, target if target in LEFT else "")
+        if target in LEFT:
+            del self._recorded[card]
             self._bound.pop(card, None)
 
-    def _place_of(self, card: str) -> str | None:
+    def physical(self, card: str) -> str | None:
+        """The physical card that the ledger means by `card`; None for one that never was."""
+        return self._bound.get(card, card)
+
+    def place_of(self, card: str) -> str | None:
         """Where the chain of a card has led; None for one that has none."""
         return self._recorded[card][0] if card in self._recorded else self._ended.of(card)
 
+    def slot_of(self, card: str) -> int | None:
+        """The slot that a card's record names."""
+        return self._recorded[card][1] if card in self._recorded else None
+
+    def _unit_of(self, card: str) -> str:
+        return "recycler" if card in self._bound else "dispenser"
+
     def _moving(self, card: str) -> bool:
         assert self.machine is not None
-        kind = UnitKind.RECYCLER if card in self._bound else UnitKind.DISPENSER
-        return self.machine.firmware[kind].moving
+        return self.machine.firmware[self.machine.units[self._unit_of(card)].kind].moving
 
-    def _compare(self, card: str, place: str, slot: int | None, *, strict: bool) -> None:
+    def _judged(self, card: str, judged: Where) -> None:
+        """Two people decided where a card is; they may both have looked wrongly."""
+        place, slot = judged
+        self._lies.seen(card)
+        if not self._fits(card, place, slot):
+            self.note(f"{card} is misjudged")
+            self._lies.misjudge(card)
+
+    async def _compare_office(self, fetch: Fetch) -> None:
+        """The office has every event: its ledger, the daemon's and the truth are one."""
+        told = await self.office.compare(fetch)
+        if self._still() and not (await fetch(_OPEN_INTENTS))[0]["n"]:
+            for card, (place, slot, _responsible) in told:
+                if (place, slot) == self._recorded.get(card):
+                    self._compare(card, str(place), slot, strict=False, whose="at the office")
+
+    def _compare(self, card: str, place: str, slot: Any, *, strict: bool, whose: str = "recorded") -> None:
+        if place == "in_doubt" or self._lies.about(card) or (card in self._tampered and place in {"slot", "transport"}):
+            return
+        if self._fits(card, place, slot, strict=strict):
+            self._taken_out.discard(str(self.physical(card)))
+        elif self.physical(card) not in self._taken_out:
+            assert self.machine is not None
+            spot = self.machine.world.spots[str(self.physical(card))]
+            self.wrong(f"{card} is {whose} at {place}{at(slot)} and really at {where(spot)}")
+
+    def _fits(self, card: str, place: str, slot: Any, *, strict: bool = False) -> bool:
+        """Whether a card may be recorded there, by where it really is; in doubt, anywhere."""
         assert self.machine is not None
-        if place == "in_doubt" or card in self._lied_about:
-            return
-        if card in self._tampered and place in {"slot", "transport"}:
-            return
-        old = card in self._bound
-        physical = self._bound[card] if old else card
+        physical = self.physical(card)
         spot = self.machine.world.spots.get(physical) if physical else None
-        if spot is None:
-            return
-        allowed = (OLD if old else NEW)[place]
-        if spot.place in allowed and (spot.place is not Place.SLOT or slot is None or spot.slot == slot):
-            return
-        if not strict and place == "tray" and spot.place in _UNLOADED:
-            return
-        self.wrong(f"{card} is recorded at {place}{_at(slot)} and really at {_where(spot)}")
+        if spot is None or place == "in_doubt" or physical in self.in_hands:
+            return True
+        if fits(spot, place, slot, old=card in self._bound):
+            return True
+        return not strict and place == "tray" and spot.place in UNLOADED
 
     # --- everything, while nothing moves -----------------------------------------------------------------------------
 
@@ -309,15 +323,18 @@ class Checker(Witness):
     async def _full(self, fetch: Fetch) -> None:
         """The whole ledger against the whole machine."""
         assert self.machine is not None
-        if (await fetch("SELECT count(*) AS n FROM intent WHERE result IS NULL"))[0]["n"]:
+        if (await fetch(_OPEN_INTENTS))[0]["n"]:
             self.full_wanted = True
             return
         self.full_checks += 1
         assert self._orders is not None
         assert self._remedies is not None
-        await self._orders.check_totals(fetch, lied=self._lied)
-        self._lied = self.lying
-        await self._remedies.check(fetch, lying=self.lying)
+        await self._orders.check_totals(fetch, lied="dispenser" in self._lies.since_totals)
+        self._lies.since_totals.clear()
+        self._lies.look()
+        await self._remedies.check(fetch, lying=bool(self.machine.world.stuck))
+        if not self._untold:
+            await self.office.compare_all(fetch)
         cards = await fetch(
             "SELECT card.*, slot.slot, slot.state FROM card LEFT JOIN slot USING (card_id)"
             " WHERE place < 'removed' OR place > 'removed' AND place < 'taken' OR place > 'taken' ORDER BY card_id"
@@ -325,10 +342,8 @@ class Checker(Witness):
         known: set[str] = set()
         for row in cards:
             card, place = row["card_id"], row["place"]
-            if not self._untold and self._at_office.get(card) != (*self._recorded[card], self._responsible[card]):
-                self.wrong(f"{card} is at {place} and at the office {self._at_office.get(card)}")
-            if self._place_of(card) != place:
-                self.wrong(f"{card} is at {place}, its chain ends at {self._place_of(card)}")
+            if self.place_of(card) != place:
+                self.wrong(f"{card} is at {place}, its chain ends at {self.place_of(card)}")
             if place == "in_doubt" and row["slot"] is not None and row["state"] != "blocked":
                 self.wrong(f"{card} is in doubt and slot {row['slot']} is {row['state']}")
             if (place == "slot") != (row["state"] == "stocked") and row["state"] not in {None, "blocked"}:
@@ -338,9 +353,9 @@ class Checker(Witness):
             if physical is not None and place not in {"tray", "taken", "removed"}:
                 known.add(physical)
         for card, spot in self.machine.world.spots.items():
-            if spot.place in _OUTSIDE or card in known or spot.place in _UNLOADED or spot.place is Place.THROAT:
+            if spot.place in OUTSIDE or card in known or spot.place in UNLOADED or spot.place is Place.THROAT:
                 continue
-            self.wrong(f"{card} is really at {_where(spot)}, and the ledger does not know")
+            self.wrong(f"{card} is really at {where(spot)}, and the ledger does not know")
         for row in await fetch("SELECT slot FROM slot WHERE state = 'free'"):
             card = self.machine.world.card_in_slot(row["slot"])
             if card is not None and card not in self._tampered:
@@ -352,14 +367,18 @@ class Checker(Witness):
         sql = "SELECT claim_id, state FROM claim WHERE claim_id IN (SELECT value FROM json_each(?)) AND state IN (?, ?)"
         for row in await fetch(sql, json.dumps(list(self.machine.world.spots)), "stocked", "collected"):
             spot = self.machine.world.spots.get(row["claim_id"])
-            if spot is None or row["claim_id"] in self._lied_about:
+            if spot is None or self._lies.about(row["claim_id"]):
                 continue
             if row["state"] == "collected" and spot.place is not Place.PERSON:
-                self.wrong(f"{row['claim_id']} is recorded as collected and really at {_where(spot)}")
+                self.wrong(f"{row['claim_id']} is recorded as collected and really at {where(spot)}")
             if row["state"] == "stocked" and spot.place is Place.PERSON:
-                place = self._recorded.get(row["claim_id"], ("",))[0]
-                if place not in {"exit", "in_doubt"}:
+                place = self.place_of(row["claim_id"])
+                if place not in {"exit", "in_doubt", "removed"}:
                     self.wrong(f"{row['claim_id']} is in somebody's hand and recorded at {place}")
+
+    def took_out(self, card: str) -> None:
+        """Staff took a card out of the machine by hand: the record cannot follow before they tell or the machine looks."""
+        self._taken_out.add(card)
 
     def tainted(self, *cards: str | None) -> None:
         """Somebody tampered with these cards: records of them cannot be right until they are read again."""
@@ -370,13 +389,7 @@ class Checker(Witness):
         assert self._remedies is not None
         self._remedies.guesses.pop(person, None)
         for card in cards:
-            self._lied_about.discard(card)
+            self._lies.forget(card)
+            self.decisions.forget(card)
+            self._taken_out.discard(card)
             self._tampered.discard(card)
-
-
-def _at(slot: int | None) -> str:
-    return "" if slot is None else f" {slot}"
-
-
-def _where(spot: Spot) -> str:
-    return f"{spot.place}{_at(spot.slot)}"

@@ -38,10 +38,11 @@ class Temper:
     guesses: int = 0  # codes that are tried at random, and the power is cut meanwhile
     face: str | None = None
     instead: str | None = None
+    hands_in: bool = False  # the lost card, where one was lost: it is found
 
 
 HONEST = Temper()
-SLOW = Temper("slow", reaction=(5.0, 45.0), types_number=0.8, in_the_dark=600.0)
+SLOW = Temper("slow", reaction=(5.0, 45.0), types_number=0.8, in_the_dark=600.0, hands_in=True)
 CONFUSED = Temper(
     "confused",
     reaction=(1.0, 20.0),
@@ -75,10 +76,10 @@ class Visit:
         self._answered: Page | None = None
         self._codes = 0
         self._guess = ""
-        self._compared_at = -1.0
         self._inserted: str | None = None
         self._drawn_in = False
         self._took = False
+        self._handed_in = False
         self._dark_since: float | None = None
 
     @property
@@ -107,10 +108,8 @@ class Visit:
 
     def _on_hash(self, secret: bytes) -> None:
         """The machine works a code out: a wrong one was guessed, and whoever means harm pulls the plug before the answer."""
-        now = asyncio.get_running_loop().time()
-        if secret != self._guess.encode() or now == self._compared_at:
-            return  # one guess is compared with several codes at once
-        self._compared_at = now
+        if secret != self._guess.encode():
+            return
         self._checker.guessed(self.person)
         if self._temper.guesses:
             seams = self._stage.daemon.seams
@@ -158,7 +157,7 @@ class Visit:
             case "take":
                 self._answered = None
             case "fault" | "done":
-                return self._last_page()
+                return self._last_page(page)
         return False
 
     async def _hands(self) -> bool:
@@ -179,6 +178,8 @@ class Visit:
         mine = self._resident.who.old_card
         if self._inserted is None and mine is not None and world.card_at(Place.THROAT) == mine.card_id:
             self._inserted, self._drawn_in = mine.card_id, True  # from an earlier visit
+        if self._inserted is not None and world.spots[self._inserted].place is Place.BIN:
+            self._inserted, self._drawn_in, self._answered = None, False, None  # the machine keeps it
         if self._inserted is None:
             return False
         at_throat = world.card_at(Place.THROAT) == self._inserted
@@ -244,7 +245,9 @@ class Visit:
         if self._world.on_reader is not None:
             self._world.take_from_reader()
         mine = self._resident.who.old_card
-        card = self._temper.instead or (mine.card_id if mine else None)
+        found = self._resident.who.lost_card
+        held = (self._temper.instead, mine and mine.card_id, found and found.card_id)
+        card = next((one for one in held if one and self._world.spots[one].place is Place.PERSON), None)
         if card is None or self._inserted is not None:
             return
         try:
@@ -256,8 +259,13 @@ class Visit:
         self._checker.inserted(self.person, card)
         self._stage.machine.changed()
 
-    def _last_page(self) -> bool:
-        """Read, close and go; somebody else's page is closed only."""
+    def _last_page(self, page: Page) -> bool:
+        """Read, close and go; somebody else's page is closed only. A lost card that was found is handed in before."""
+        found = self._resident.who.lost_card
+        if page.screen == "done" and self._temper.hands_in and found and self._inserted is None and not self._handed_in:
+            self._handed_in = True
+            self._stage.daemon.tap("hand_in")
+            return False
         self._stage.daemon.tap("close")
         return self._begun
 

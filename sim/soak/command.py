@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from sim.soak.script import Kept, read, write
 from sim.soak.shrink import shrunk
+from sim.soak.worker import played
 from sim.soak.year import DAY, Report, Setting, play
 
 BUSY = Setting(365.0, slots=300, visits=150.0)
@@ -60,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.replay is not None:
         return _replay(arguments.replay, setting)
     reports = []
-    for report in _played(list(arguments.seeds), setting, arguments.jobs):
+    for report in played(list(arguments.seeds), setting, arguments.jobs):
         reports.append(report)
         _tell(report, setting)
     _tell_kinds(reports)
@@ -81,6 +80,7 @@ def summary(reports: list[Report]) -> dict[str, object]:
                 "faults": report.faults,
                 "trace": report.trace,
                 "peak_rss_mb": report.peak_rss_mb,
+                "violation": report.violation and {"minute": report.violation[0], "what": report.violation[1]},
                 "kinds": report.counts,
                 "rss_mb_by_month": [month.rss_mb for month in report.months],
                 "database_mb_by_month": [month.database_mb for month in report.months],
@@ -90,20 +90,6 @@ def summary(reports: list[Report]) -> dict[str, object]:
             for report in reports
         ],
     }
-
-
-def _played(seeds: list[int], setting: Setting, jobs: int) -> Iterator[Report]:
-    work = [(seed, setting) for seed in seeds]
-    if jobs <= 1:
-        yield from map(_play, work)
-        return
-    # a process of its own for each seed: its peak of memory is its own, and nothing of one run reaches the next
-    with multiprocessing.get_context("spawn").Pool(min(jobs, len(seeds)), maxtasksperchild=1) as pool:
-        yield from pool.imap(_play, work)
-
-
-def _play(work: tuple[int, Setting]) -> Report:
-    return play(*work)
 
 
 def _tell(report: Report, setting: Setting) -> None:
@@ -117,6 +103,8 @@ def _tell(report: Report, setting: Setting) -> None:
         return
     minute, what = report.violation
     print(f"seed {report.seed}, minute {minute}: {what}", file=sys.stderr)
+    if not report.story:  # nothing of it is left to be played again
+        return
     kept, last = shrunk(report, setting)
     path = Path(f"soak-{report.seed}-{minute}.story")
     write(path, kept)

@@ -33,6 +33,25 @@ class Loaded:
     fault: str
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A card in doubt as the console shows it: its role ("new" or "old"), its slot if any, who has found it somewhere already."""
+
+    card: str
+    role: str
+    slot: int | None
+    found_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """A blocked slot as the console shows it, with the card recorded in it."""
+
+    slot: int
+    reason: str
+    card: str | None
+
+
 class Door(Protocol):
     """The daemon as people meet it. `page` is None while the screen is dark."""
 
@@ -53,6 +72,18 @@ class Door(Protocol):
     async def empty_bin(self, staff: str, counted: int) -> int:
         """Tell that the bin was emptied; the number that the ledger expected. Raises Refused."""
 
+    async def empty_retract(self, staff: str, counted: int) -> int:
+        """Tell that the retract box was emptied; the number that the ledger expected. Raises Refused."""
+
+    async def open_matters(self) -> tuple[tuple[Doubt, ...], tuple[Blocked, ...]]:
+        """What only people can end. Raises Refused."""
+
+    async def find(self, staff: str, card: str, place: str, slot: int | None) -> str:
+        """Record where one person found a card: "awaits", "differs" or "decided". Raises Refused."""
+
+    async def unblock(self, staff: str, slot: int) -> None:
+        """Have a slot used again that somebody looked into. Raises Refused."""
+
 
 class Pulse:
     """An event that everybody who waits hears once."""
@@ -68,13 +99,3 @@ class Pulse:
     def wait(self) -> Awaitable[object]:
         """Until the next beat."""
         return self._event.wait()
-
-
-def story_of(task: asyncio.Task[None]) -> str:
-    """Why the daemon ended by itself: the innermost errors."""
-    if task.cancelled():
-        return "cancelled"
-    error: BaseException | None = task.exception()
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return f"{type(error).__name__}: {error}"

@@ -11,7 +11,7 @@ from random import Random
 from firmware_protocol.units import Sensor, UnitKind
 from sim.assembly import CAMERA, READERS
 from sim.soak.checker import Checker
-from sim.soak.item import Item
+from sim.soak.item import FAULT, Item
 from sim.soak.script import Script, until
 from sim.soak.stage import Stage
 from sim.soak.town import SMS_DELAY
@@ -61,7 +61,7 @@ class Fire:
 
     async def run(self) -> None:
         """Burn until cancelled."""
-        kept = self._script.kept(visits=False)
+        kept = self._script.kept(FAULT)
         if kept is not None:
             for item in kept:
                 await until(item.at)
@@ -74,6 +74,15 @@ class Fire:
             await asyncio.sleep(self._schedule.expovariate(self._a_day / 86400.0))
             (kind,) = self._schedule.choices(list(self._kinds), weights)
             self._play(Item(asyncio.get_running_loop().time(), kind, self.total + 1))
+
+    def put_out(self) -> None:
+        """What burns on by itself ends."""
+        daemon = self._stage.daemon
+        daemon.seams.calm()
+        daemon.noise.rate = 0.0
+        daemon.disk.full = False
+        daemon.disk.next.clear()
+        self._stage.office.absent_until = float("-inf")
 
     def _play(self, item: Item) -> None:
         self.total += 1
@@ -200,12 +209,10 @@ class Fire:
         lies = bool(self._stage.machine.units[unit].sensors() & Sensor[sensor.upper()]) is not level
         told = f"at {level} for {seconds:.0f} s"
         self._note("sensor lies" if lies else "sensor stuck", f"{unit} {sensor}", told=told)
-        self._checker.lying = True
         self._stage.machine.units[unit].stick(sensor, level)
 
         def end() -> None:
             self._stage.machine.units[unit].stick(sensor, None)
-            self._checker.lying = bool(self._stage.machine.world.stuck)
 
         self._later(seconds, end)
 

@@ -17,21 +17,27 @@ from lockerd.devices.bus import DeviceRefused, DeviceSilent, LineStatistics, Lin
 from lockerd.drivers import READERS, Drivers
 from lockerd.errors import FaceUnavailable, LinkError, LockerError
 from lockerd.face.verifier import FaceStatus
+from lockerd.model.custody import Place
 from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, FaceVerdict, ReferenceKind
 from lockerd.model.polling import Pace
+from lockerd.model.staffing import Finding, Grounds
 from lockerd.model.view import Action, Progress, Tap, View
 from lockerd.office.exchange import Raw
 from sim.assembly import CAMERA, Machine
-from sim.soak.door import Loaded, Page, Pulse, Refused, story_of
+from sim.soak.broken import innermost, named
+from sim.soak.door import Blocked, Doubt, Loaded, Page, Pulse, Refused
 from sim.soak.office import Office
+from sim.soak.reaping import inside, reaped
 from sim.soak.seams import Connection, DiskFault, Fetch, KeptDisk, Seams, cheap_hash
 from sim.soak.senses import Clock, Sight, recognised
 from sim.soak.wires import BusLine, NoAnswer, Noise, NotAccepted, ReaderLine
-from sim.virtual_time import FAMILY, Family, VirtualLoop, name_of
+from sim.virtual_time import Family, VirtualLoop
 
 T = TypeVar("T")
 
-PACE = Pace(idle=600.0, watched=1.0, moving=0.5, reported=60.0)  # rarer than in the street: most looks find nothing new
+# rarer than in the street: most looks find nothing new
+PACE = Pace(idle=900.0, watched=2.0, moving=1.0, reported=600.0, kept=900.0)
+OFFICE_SECONDS = 4.0  # until it has answered: a slow network, on which events wait for each other and travel together
 RESTART_SECONDS = 10.0  # until the service manager starts a daemon again that ended by itself
 MODEL = "memory"
 KEY = bytes(range(32))
@@ -153,7 +159,7 @@ class MemoryTransport:
     async def request(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Raw:
         """One request, to the end."""
         await self._seams.cross()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(OFFICE_SECONDS)
         status, answer = await self._office.request(method, url, body, headers)
         await self._seams.cross()
         return Raw(status, answer)
@@ -181,10 +187,9 @@ class Daemon:
         self.noise = Noise(Random(random.random()))
         self.page: Page | None = None
         self.starts = 0
-        self.on_hash: Callable[[bytes], None] = lambda _secret: (
-            None
-        )  # told of each secret that is hashed to be compared
+        self.on_hash: Callable[[bytes], None] = lambda _: None  # told of each secret that is hashed to be compared
         self.failures: list[str] = []  # ends of the daemon that nobody caused
+        self.on_broken: Callable[[BaseException], None] = lambda _error: None  # told of an end that no daemon may have
         self._office = office
         self._folder = folder
         self._random = random
@@ -226,12 +231,12 @@ class Daemon:
                 self._off.clear()
                 self.seams.begin()
                 self.starts += 1
-                life = self._inside(self._life())
+                life = inside(self.loop, self._family, self._life())
                 off = asyncio.ensure_future(self._off.wait())
                 await asyncio.wait((life, off), return_when=asyncio.FIRST_COMPLETED)
                 off.cancel()
                 if not self.seams.dead:
-                    self.failures.append(story_of(life))
+                    self._note_end(life)
                     self.loop.call_later(RESTART_SECONDS, self.start)
                     self.seams.dead = True
                     self._wanted.clear()
@@ -241,6 +246,12 @@ class Daemon:
         finally:
             self.seams.dead = True
             await self._reap()
+
+    def _note_end(self, life: asyncio.Task[None]) -> None:
+        error = asyncio.CancelledError() if life.cancelled() else life.exception() or RuntimeError("it returned")
+        self.failures.append(named(error))
+        if not isinstance(innermost(error), LockerError):
+            self.on_broken(error)
 
     async def _life(self) -> None:
         async with app.opened(self._config(), KEY, self._drivers()) as machine, app.working(machine.work):
@@ -253,31 +264,9 @@ class Daemon:
     async def _reap(self) -> None:
         """End every task of the daemon, the database's owner last: it alone closes what the file system holds."""
         self._machine = None
-        while alive := [task for task in self._family.values() if not task.done()]:
-            store = [task for task in alive if name_of(task).startswith("Database.") or name_of(task) == "_opened"]
-            for task in alive:
-                if task not in store:
-                    task.cancel()
-            if len(store) == len(alive):
-                for task in store:
-                    if name_of(task) == "Database.run":
-                        task.cancel()
-            await asyncio.sleep(0)
-        for task in list(self._family.values()):
-            if not task.cancelled():
-                task.exception()
+        await reaped(self._family)
         self._family = Family()
         self._kept.come_back()
-
-    def _inside(self, work: Awaitable[T]) -> asyncio.Task[T]:
-        """A task that ends with the daemon."""
-
-        async def wrapped() -> T:
-            return await work
-
-        context = copy_context()
-        context.run(FAMILY.set, self._family)
-        return self.loop.create_task(wrapped(), context=context)
 
     def _drivers(self) -> Drivers:
         @asynccontextmanager
@@ -347,7 +336,7 @@ class Daemon:
     async def _staff(self, work: Callable[[app.Assembled], Awaitable[T]]) -> T:
         if self._machine is None or self.seams.dead:
             raise Refused("the machine is off")
-        task = self._inside(work(self._machine))
+        task = inside(self.loop, self._family, work(self._machine))
         await asyncio.wait((task,))
         if task.cancelled():
             raise Refused("the machine went off")
@@ -374,11 +363,26 @@ class Daemon:
 
     async def empty_bin(self, staff: str, counted: int) -> int:
         """See `Door`."""
+        return (await self._staff(lambda machine: machine.maintenance.empty_bin(staff, counted))).expected
 
-        async def work(machine: app.Assembled) -> int:
-            return (await machine.maintenance.empty_bin(staff, counted)).expected
+    async def empty_retract(self, staff: str, counted: int) -> int:
+        """See `Door`."""
+        return (await self._staff(lambda machine: machine.desk.empty_retract(staff, counted))).expected
 
-        return await self._staff(work)
+    async def open_matters(self) -> tuple[tuple[Doubt, ...], tuple[Blocked, ...]]:
+        """See `Door`."""
+        matters = await self._staff(lambda machine: machine.desk.open_matters())
+        doubts = (Doubt(one.card_id, one.role, one.slot, one.found_by) for one in matters.doubtful)
+        return tuple(doubts), tuple(Blocked(one.slot, one.reason, one.card_id) for one in matters.blocked)
+
+    async def find(self, staff: str, card: str, place: str, slot: int | None) -> str:
+        """See `Door`."""
+        finding = Finding(card, Place(place), slot, Grounds.SEEN)
+        return (await self._staff(lambda machine: machine.desk.find(staff, finding))).value
+
+    async def unblock(self, staff: str, slot: int) -> None:
+        """See `Door`."""
+        await self._staff(lambda machine: machine.desk.unblock(staff, slot))
 
 
 def _page(view: View) -> Page:

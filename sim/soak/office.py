@@ -37,6 +37,10 @@ class Office:
         """Call a claim back."""
         self._send({"type": "manifest.withdraw", "claim_id": claim_id})
 
+    def report_lost(self, report_id: str, id_number: str, valid_from: str) -> None:
+        """Tell of a card that was reported lost."""
+        self._send({"type": "card.lost", "report_id": report_id, "id_number": id_number, "valid_from": valid_from})
+
     def _send(self, body: Json) -> None:
         self._cursor += 1
         self._down.append({"cursor": self._cursor, **body})
@@ -75,7 +79,7 @@ class Office:
         self.epoch = hello["epoch"]
         if hello["last_seq"] < self.acked:
             self.wrong.append(f"the daemon's last event is {hello['last_seq']}, the office holds {self.acked}")
-        intervals = {"status": 300.0, "wait": 60.0}
+        intervals = {"status": 1800.0, "wait": 300.0}
         answer = {"registration": "accepted", "acked": self.acked, "now": self._now(), "intervals": intervals}
         return 200, answer
 

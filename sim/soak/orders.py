@@ -32,6 +32,7 @@ class Orders:
 
     def intended(self, unit: str, token: str) -> None:
         """An intent became durable."""
+        self._notice_orders()  # a unit that lost its power as it accepted a command has changed nothing since
         kind = _UNITS[unit]
         try:
             _boot, seq, opcode, argument = (int(part) for part in token.split(":"))
@@ -44,11 +45,7 @@ class Orders:
     def moved(self) -> str | None:
         """Something physical changed; gives an old card that fell into the bin just now."""
         world = self._machine.world
-        for unit, kind in _UNITS.items():
-            record = self._machine.firmware[kind].record
-            if record.accepted_seq != self._accepted[kind]:
-                self._accepted[kind] = record.accepted_seq
-                self._obeyed(unit, kind, (record.accepted_seq, record.opcode, record.arg0))
+        self._notice_orders()
         if world.card_at(Place.TRANSPORT) is None:
             self._machine.last_read.pop(_EXIT_READER, None)
         box = len(world.spots.at(Place.RETRACT))
@@ -59,6 +56,13 @@ class Orders:
             return None
         self.kept[UnitKind.RECYCLER] += fell
         return world.cards_at(Place.BIN)[-1]
+
+    def _notice_orders(self) -> None:
+        for unit, kind in _UNITS.items():
+            record = self._machine.firmware[kind].record
+            if record.accepted_seq != self._accepted[kind]:
+                self._accepted[kind] = record.accepted_seq
+                self._obeyed(unit, kind, (record.accepted_seq, record.opcode, record.arg0))
 
     def _obeyed(self, unit: str, kind: UnitKind, command: tuple[int, int, int]) -> None:
         motion = Opcode(command[1]).name.lower()

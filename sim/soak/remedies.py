@@ -24,13 +24,16 @@ _UNDER_WAY = {
 
 
 class Remedies:
-    """`wrong` is told of each breach."""
+    """`wrong` is told of each breach; `physical` gives the real card that the ledger means by a name, None where none is known."""
 
-    def __init__(self, stage: Stage, wrong: Callable[[str], None]) -> None:
+    def __init__(self, stage: Stage, wrong: Callable[[str], None], physical: Callable[[str], str | None]) -> None:
         self._stage = stage
         self._wrong = wrong
+        self._physical = physical
+        self._helps: dict[str, str] = {}  # by card in doubt that nothing names, whom it helps: one person only
         self.guesses: dict[str, deque[float]] = {}
         self._binned: list[tuple[str, str]] = []  # old cards in the bin whose bearer had no new one, with the new one
+        self.lost: set[str] = set()  # cards that were reported lost: nobody who inserts one has a claim on it
         self._inserted: dict[str, str] = {}  # by card, whose hand
         self._empty_handed: dict[str, float] = {}
         self._standing: dict[
@@ -66,7 +69,7 @@ class Remedies:
         resident = self._stage.town.residents.get(self._inserted.pop(old, ""))
         new = resident.who.new_card.card_id if resident else ""
         spot = self._stage.machine.world.spots.get(new)
-        if spot is not None and spot.place is not Place.PERSON:
+        if spot is not None and spot.place is not Place.PERSON and old not in self.lost:
             self._binned.append((old, new))
 
     async def committed(self, fetch: Fetch) -> None:
@@ -90,10 +93,7 @@ class Remedies:
     def _check_standing(self) -> None:
         machine, now = self._stage.machine, self._now()
         standing: dict[str, tuple[int, float]] = {}
-        units = [unit for place, unit in _UNDER_WAY.items() for _card in machine.world.spots.at(place)]
         for place, unit in _UNDER_WAY.items():
-            if units.count(unit) > 1:  # a unit with two cards in its path moves neither: staff have to take them out
-                continue
             if machine.silenced(unit) or machine.units[unit].kind in machine.world.jammed:
                 continue
             for card, spot in machine.world.spots.at(place).items():
@@ -111,20 +111,33 @@ class Remedies:
                 del self._empty_handed[person]
                 continue
             old, new = resident.who.old_card.card_id, resident.who.new_card.card_id
-            if Place.PERSON in {world.spots[old].place, world.spots[new].place} or await self._remedy(fetch, new):
+            if Place.PERSON in {world.spots[old].place, world.spots[new].place} or await self._remedy(
+                fetch, person, new
+            ):
                 del self._empty_handed[person]
             elif now - since > PATIENCE:
                 self._wrong(f"{person} left without a card, and nothing is recorded that helps")
 
-    async def _remedy(self, fetch: Fetch, claim: str) -> bool:
-        """Whether a ticket, or a doubt that staff have to clear, is recorded, or the old card counts as handed in."""
+    async def _remedy(self, fetch: Fetch, person: str, claim: str) -> bool:
+        """Whether a ticket, or a doubt that staff have to clear, is recorded, or the old card counts as handed in.
+
+        A card in doubt that bears no claim helps whose hand put it in; where not even the card is known, one person.
+        """
         if await self._ticket(fetch, claim):
             return True
         rows = await fetch(
-            f"SELECT 1 FROM claim WHERE claim_id = '{claim}' AND old_card_kept"  # noqa: S608  # an id of the simulator's
-            f" UNION SELECT 1 FROM card WHERE place = 'in_doubt' AND (claim_id = '{claim}' OR claim_id IS NULL)"
+            f"SELECT NULL AS card_id FROM claim WHERE claim_id = '{claim}' AND old_card_kept"  # noqa: S608  # an id of the simulator's
+            f" UNION SELECT NULL FROM card WHERE place = 'in_doubt' AND claim_id = '{claim}'"
+            " UNION SELECT card_id FROM card WHERE place = 'in_doubt' AND claim_id IS NULL ORDER BY 1"
         )
-        return bool(rows)
+        return any(row["card_id"] is None or self._named(person, row["card_id"]) for row in rows)
+
+    def _named(self, person: str, nameless: str) -> bool:
+        card = self._physical(nameless)
+        if card is None:
+            return self._helps.setdefault(nameless, person) == person
+        old = self._stage.town.residents[person].who.old_card
+        return self._inserted.get(card) == person or (old is not None and old.card_id == card)
 
     @staticmethod
     async def _ticket(fetch: Fetch, claim: str) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.soak.books import Played
-from sim.soak.item import VISIT, Item
+from sim.soak.item import Item
 
 
 class Script:
@@ -23,9 +23,9 @@ class Script:
         self._kept = None if kept is None else sorted(kept, key=lambda item: item.at)
         self.played = Played()
 
-    def kept(self, *, visits: bool) -> list[Item] | None:
-        """The visits, or the faults, that are kept; None where the run draws its own."""
-        return None if self._kept is None else [item for item in self._kept if (item.kind == VISIT) is visits]
+    def kept(self, source: str) -> list[Item] | None:
+        """The items of a source that are kept; None where the run draws its own."""
+        return None if self._kept is None else [item for item in self._kept if item.source == source]
 
 
 async def until(at: float) -> None:

@@ -74,6 +74,10 @@ class Seams:
         """Let `act` happen in the middle of the so-manieth commit from now that changes something: before or after its sync."""
         self._in_commit = (commits, durable, act)
 
+    def calm(self) -> None:
+        """Nothing that was to happen at a later crossing happens."""
+        self._at = self._act = self._after_motion = self._in_commit = None
+
     def commit(self, *, durable: bool) -> bool:
         """A commit stands before its sync, or (`durable`) after it; whether it is cut there."""
         if self._in_commit is None:
@@ -154,7 +158,8 @@ class KeptDisk:
 
 class Connection(aiosqlite.Connection):
     """aiosqlite's connection whose jobs are done at once in the loop's own thread: a change of threads for each statement
-    would take longer than all else, and answers come in the next turn of the loop all the same. Statements are crossings.
+    would take longer than all else. Statements are crossings. The others get their turn after each transaction and each read
+    outside of one; within a transaction they could see nothing of it anyway.
 
     After each commit that changed something `committed` is awaited with a way to read; it sees exactly what was committed.
     """
@@ -189,8 +194,10 @@ class Connection(aiosqlite.Connection):
             raise _error("simulated", fault[0])
         if writes and self._seams.commit(durable=False):
             raise _error("the power is off", sqlite3.SQLITE_IOERR)
-        rows = self._conn.execute(sql, tuple(parameters or ())).fetchall()
-        await _TURN
+        connection = self._conn
+        rows = connection.execute(sql, tuple(parameters or ())).fetchall()
+        if not connection.in_transaction:
+            await _TURN
         if fault is not None:
             raise _error("simulated", fault[0])
         if sql in {"COMMIT", "ROLLBACK"}:

@@ -10,7 +10,7 @@ from sim.assembly import Machine
 from sim.soak.seams import Seams
 from sim.virtual_time import VirtualLoop
 
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 2.0
 _MATCH_SECONDS = 1.5
 
 

@@ -38,7 +38,6 @@ class Staff:
         for unit in self._stage.machine.units.values():
             unit.clear_jam()
         self._stage.machine.world.stuck.clear()
-        self._checker.lying = False
         self._stage.machine.changed()
 
     async def settle(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import resource
 import shutil
 import sys
@@ -13,11 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
+from sim.soak.broken import last_lines, named, whose
 from sim.soak.checker import Checker
 from sim.soak.citizens import ABSENT_MINDED, CONFUSED, GUESSER, HONEST, QUICK, SLOW, Temper, Visit
+from sim.soak.custody import Custody
 from sim.soak.fire import Fire
-from sim.soak.item import VISIT, Item
+from sim.soak.item import CUSTODY, VISIT, Item
 from sim.soak.months import Month, Months
 from sim.soak.script import Script, until
 from sim.soak.staff import Staff
@@ -28,8 +32,11 @@ from sim.world import Impossible, Place
 DAY = 86400.0
 DATABASE = "lockerd.db"
 ROUND_SECONDS = DAY
+CLOSING_LOOKS, CLOSING_SECONDS = 12, 600.0
+CUSTODY_SECONDS = 4 * 3600.0  # on average
 OUT_OF_SERVICE_SECONDS = 1800.0
 AGAIN_SECONDS = 4 * 3600.0
+_FULL_EVERY = 8  # visits; each move and each event is compared when it is written
 CROWDS = {
     "town": {
         "honest": 43,
@@ -91,11 +98,13 @@ class Year:
         self._script = script
         self._schedule = Random(f"{seed}:visits")
         self._staff = Staff(stage, Random(f"{seed}:staff"), checker)
+        self.custody = Custody(stage, checker, self._staff)
         self.fire = Fire(stage, seed, checker, setting.faults, script)
         self.pickups = 0
         self.counts: dict[str, int] = {}
         self._floor = asyncio.Lock()
         self._came: dict[str, float] = {}
+        self._visited = 0
 
     async def run(self, end: float) -> None:
         """Until that virtual second, or the first violation."""
@@ -104,6 +113,7 @@ class Year:
                 group.create_task(self._staff_life()),
                 group.create_task(self._visits()),
                 group.create_task(self._on_call()),
+                group.create_task(self._custody()),
                 group.create_task(self.fire.run()),
             ]
             with suppress(TimeoutError):
@@ -111,6 +121,25 @@ class Year:
                     await self._checker.violated.wait()
             for task in tasks:
                 task.cancel()
+
+    async def close(self) -> None:
+        """No fault burns any more: the office hears of everything, and all ledgers are compared once more."""
+        checker = self._checker
+        for _ in range(CLOSING_LOOKS):
+            self.fire.put_out()
+            self._stage.power_on()
+            self._staff.mend()
+            await self._staff.settle()
+            seen, checker.full_wanted = checker.full_checks, True
+            self._stage.office.announce(
+                {"claim_id": "last"}
+            )  # makes the daemon write once more, so that the checker looks
+            await asyncio.sleep(CLOSING_SECONDS)
+            if checker.violations or (checker.full_checks > seen and not checker.untold and not checker.office.news):
+                return
+        checker.wrong(
+            f"{CLOSING_LOOKS * CLOSING_SECONDS / 60:.0f} minutes after the last fault the ledgers do not come to rest"
+        )
 
     async def _staff_life(self) -> None:
         await asyncio.sleep(30.0)
@@ -143,8 +172,26 @@ class Year:
                     await self._staff.settle()
                 still = 0.0
 
+    async def _custody(self) -> None:
+        """Two of the staff look at what only people can end."""
+        kept = self._script.kept(CUSTODY)
+        schedule = Random(f"{self._seed}:custody")
+        for number in itertools.count():
+            if kept is None:
+                await asyncio.sleep(schedule.expovariate(1 / CUSTODY_SECONDS))
+            elif number < len(kept):
+                await until(kept[number].at)
+            else:
+                return
+            async with self._floor:
+                item = kept[number] if kept is not None else Item(asyncio.get_running_loop().time(), CUSTODY, number)
+                self._script.played.append(item)
+                self._count("two of the staff come")
+                await self.custody.visit(item.random(self._seed))
+            self._checker.full_wanted = True
+
     async def _visits(self) -> None:
-        kept = self._script.kept(visits=True)
+        kept = self._script.kept(VISIT)
         if kept is not None:
             for item in kept:
                 await until(item.at)
@@ -192,7 +239,9 @@ class Year:
         await visit.run()
         self._came[item.who] = asyncio.get_running_loop().time()
         self.pickups += visit.took
-        self._checker.full_wanted = True
+        self._visited += 1
+        if self._visited % _FULL_EVERY == 0:
+            self._checker.full_wanted = True
         await asyncio.sleep(random.uniform(5.0, 60.0))
 
     def _temper(self, item: Item) -> Temper:
@@ -224,40 +273,82 @@ class Year:
                 self._checker.forget(one.who.person_id, one.who.new_card.card_id, *([old.card_id] if old else []))
 
 
-async def _play(
-    folder: Path, seed: int, setting: Setting, end: float, echo: Callable[[str], None] | None, script: Script
-) -> Report:
-    loop = asyncio.get_running_loop()
-    checker = Checker(loop.time)
-    checker.echo = echo
-    async with staged(folder, seed, slots=setting.slots, witness=checker) as stage:
-        checker.attend(stage)
-        year = Year(stage, seed, setting, checker, script)
-        months = Months(
-            folder / DATABASE, lambda number, month: print(told(seed, number, month), file=sys.stderr, flush=True)
-        )
-        measuring = asyncio.create_task(months.run())
-        await year.run(end)
-        measuring.cancel()
-        for text in stage.office.wrong:
-            checker.wrong(text)
+class _Run:
+    """What is known of one run at any moment, also when it breaks off."""
+
+    def __init__(self, seed: int, setting: Setting, script: Script, echo: Callable[[str], None] | None) -> None:
+        self.seed = seed
+        self.setting = setting
+        self.script = script
+        self.checker = Checker(lambda: asyncio.get_running_loop().time())
+        self.checker.echo = echo
+        self.stage: Stage | None = None
+        self.year: Year | None = None
+        self.months: list[Month] = []
+        self.broken: BaseException | None = None
+
+    def breaks(self, error: BaseException) -> None:
+        """An exception that nobody expected ends the run; only the first counts."""
+        if self.broken is None:
+            self.broken = error
+            self.checker.broke(f"{whose(error)} broke off: {named(error)}", last_lines(error))
+
+    async def play(self, folder: Path, end: float) -> None:
+        """To its end."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._on_loop)
+        checker = self.checker
+        async with staged(folder, self.seed, slots=self.setting.slots, witness=checker) as self.stage:
+            stage = self.stage
+            stage.daemon.on_broken = self.breaks
+            checker.attend(stage)
+            self.year = Year(stage, self.seed, self.setting, checker, self.script)
+            months = Months(
+                folder / DATABASE,
+                lambda number, month: print(told(self.seed, number, month), file=sys.stderr, flush=True),
+            )
+            self.months = months.months
+            measuring = asyncio.create_task(months.run())
+            await self.year.run(end)
+            if not checker.violations:
+                await self.year.close()
+            measuring.cancel()
+            for text in stage.office.wrong:
+                checker.wrong(text)
+
+    def _on_loop(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A callback failed; a task that was given up before anybody asked how it ended is none of it."""
+        if "handle" in context and isinstance(context.get("exception"), BaseException):
+            self.breaks(context["exception"])
+
+    def report(self) -> Report:
+        """What became of it."""
+        checker, daemon = self.checker, self.stage.daemon if self.stage else None
         first = checker.violations[0] if checker.violations else None
+        kinds = [checker.decisions.counts]
+        kinds += [self.year.fire.counts, self.year.counts, self.year.custody.counts] if self.year else []
+        kinds += [daemon.noise.counts] if daemon else []
         return Report(
-            seed=seed,
-            days=setting.days,
-            pickups=year.pickups,
-            faults=year.fire.total,
+            seed=self.seed,
+            days=self.setting.days,
+            pickups=self.year.pickups if self.year else 0,
+            faults=self.year.fire.total if self.year else 0,
             trace=checker.trace,
             peak_rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
             violation=(int(first[0] // 60), first[1]) if first else None,
-            counts=dict(sorted({**year.fire.counts, **stage.daemon.noise.counts, **year.counts}.items())),
-            starts=stage.daemon.starts,
+            counts=dict(sorted((kind, count) for counts in kinds for kind, count in counts.items())),
+            starts=daemon.starts if daemon else 0,
             full_checks=checker.full_checks,
-            failures=stage.daemon.failures,
+            failures=daemon.failures if daemon else [],
             story=tuple(checker.story),
-            script=tuple(script.played) if first else (),
-            months=tuple(months.months),
+            script=tuple(self.script.played) if first else (),
+            months=tuple(self.months),
         )
+
+
+def unplayed(seed: int, setting: Setting, why: str) -> Report:
+    """The report of a seed whose process died."""
+    return Report(seed, setting.days, 0, 0, "", 0.0, (0, why), {}, 0, 0, [], (), ())
 
 
 def play(
@@ -270,19 +361,24 @@ def play(
 ) -> Report:
     """Play one seed to its end, to `end` (virtual seconds) or to the first violation.
 
-    `echo` gets every line of the story; with `kept` only those visits and faults happen.
+    `echo` gets every line of the story; with `kept` only those visits and faults happen. Whatever is raised meanwhile, by the
+    simulation or by the daemon, is told as this seed's violation.
     """
+    one = _Run(seed, setting, Script(kept), echo)
     folder = Path(tempfile.mkdtemp(prefix="soak-", dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None))
     thresholds = gc.get_threshold()
     gc.freeze()  # what was imported is not looked through again and again
     gc.set_threshold(20_000, *thresholds[1:])
     try:
         with quiet():
-            return run(_play(folder, seed, setting, setting.days * DAY if end is None else end, echo, Script(kept)))
+            run(one.play(folder, setting.days * DAY if end is None else end))
+    except Exception as error:  # whatever it is: the other seeds go on
+        one.breaks(error)
     finally:
         gc.set_threshold(*thresholds)
         gc.unfreeze()
         shutil.rmtree(folder, ignore_errors=True)
+    return one.report()
 
 
 def told(seed: int, number: int, month: Month) -> str:

@@ -23,9 +23,10 @@ from random import Random
 
 from lockerd.errors import StoreError
 from lockerd.store.codes import TRIES
-from tests.crash.disk import Disk, Files, identity
+from tests.crash.disk import Disk, Files, Names
 from tests.crash.guesses import RIGHT, guess, of_day, stock
-from tests.crash.images import DATABASE, MAPPED, workplace
+from tests.crash.images import MAPPED, workplace
+from tests.crash.judging import DATABASE
 from tests.crash.recording import Mark, Op, record
 
 STORY = "tests.crash.guesses"
@@ -50,7 +51,7 @@ def cut(ops: Sequence[Op], folder: Path, images: int, seed: int) -> Found:
     story = [op for op in ops if isinstance(op, Mark) or not op.path.endswith(MAPPED)]
     disk, seen, most, day, unopened = Disk(), set[bytes](), 0, 0, 0
     before: dict[int, set[str]] = {}
-    cache: dict[int, tuple[bytes, bytes]] = {}
+    names = Names()
     for number, op in enumerate(story):
         if isinstance(op, Mark):
             day = op.said["day"]
@@ -60,7 +61,7 @@ def cut(ops: Sequence[Op], folder: Path, images: int, seed: int) -> Found:
             continue
         wanted = min(images * (number + 1) * 51 // (len(story) * 50), images)
         for image in islice(disk.images(Random(f"{seed}:{number}")), 4 * max(wanted - len(seen), 0)):
-            if len(seen) < wanted and (name := identity(image, cache)) not in seen:
+            if len(seen) < wanted and (name := names.of(image)) not in seen:
                 seen.add(name)
                 try:
                     compared = before[day] | _go_on(image, folder, day)

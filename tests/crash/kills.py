@@ -3,12 +3,17 @@
 Rounds of a simulated machine (pseudo-terminals, every part a process of its own): staff load cards, citizens collect them, and
 the daemon is killed again and again, also while it starts or recovers. After each round nothing may contradict: where the cards
 really are, the daemon's ledger, the office's ledger. Exit status 1 otherwise. Printed is the time from exec to /readyz 200.
+
+A round has a seed of its own, and is told as it ends. With `--state DIR` its result stays there, and the same command goes on
+after the last one: a folder is of one commit. `--jobs J` plays J machines beside each other; they share nothing but the cores,
+so the times to ready are those of a daemon with J - 1 neighbours.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import shutil
@@ -18,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,14 +32,18 @@ import aiohttp
 
 from lockerd.store.verify import verify
 from sim.clients import Impossible, Refused, TooLate, eventually
-from sim.harness import STAFF_NAME, STAFF_PIN, Harness, Setting, free_addresses
+from sim.harness import STAFF_NAME, STAFF_PIN, Addresses, Harness, Setting, free_addresses
 from sim.people import Citizen, population
 from sim.processes import ProcessDied
 from sim.robot import Body, Robot, Visit, newest_code
 from tests.crash.history import KEY, tell_office, write
 from tests.crash.truth import contradictions, doubts, hands, miscounted
 
-PEOPLE = 8
+PEOPLE = 6
+KILLS_A_ROUND = 80
+"""At most: whoever has not collected by then collects undisturbed."""
+PORTS = 21_000
+"""From here on, a hundred for each machine: below those that a kernel gives to whoever asks for any."""
 AGE = 3600.0
 """Seconds between the end of the history and now."""
 PATIENCE = 600.0
@@ -58,6 +67,11 @@ class Tally:
     ready: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        """Take in another round."""
+        for name, value in asdict(other).items():
+            setattr(self, name, getattr(self, name) + value)
 
     def summary(self, rows: int) -> dict[str, Any]:
         """The object of `--json`; times in seconds."""
@@ -237,40 +251,76 @@ def _cpu_seconds(group: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-async def _round(state: Path, history: Path, seed: int, speed: float, tally: Tally, kills: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Game:
+    """What all rounds of a run have in common."""
+
+    folder: Path
+    history: Path
+    rows: int
+    kills: int
+    speed: float
+
+
+async def _round(game: Game, seed: int, lane: int, tally: Tally) -> None:
+    """One machine with its own people, moments and ports."""
+    state = game.folder / f"round-{seed}"
+    shutil.rmtree(state, ignore_errors=True)
     (state / "lockerd").mkdir(parents=True, mode=0o700)
-    shutil.copyfile(history, state / "lockerd" / "lockerd.db")
+    shutil.copyfile(game.history, state / "lockerd" / "lockerd.db")
     (state / "device.key").write_text(KEY.hex() + "\n")
     (state / "device.key").chmod(0o600)
-    tell_office(state / "office", history, "locker-1")
-    setting = Setting(state, free_addresses(), seed, speed, take_seconds=6.0)
-    random = Random(f"{seed}:kills")
+    tell_office(state / "office", game.history, "locker-1")
+    names = Addresses.__slots__
+    wanted = Addresses(**{name: str(PORTS + 100 * lane + 10 * number) for number, name in enumerate(names)})
+    setting = Setting(state, free_addresses(wanted), seed, game.speed, take_seconds=6.0)
     async with (
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
         Harness(setting, session) as harness,
     ):
         await harness.kill_lockerd()
-        await Round(harness, random, population(seed, PEOPLE), tally, kills).run()
+        kills = min(KILLS_A_ROUND, game.kills)
+        await Round(harness, Random(f"{seed}:kills"), population(seed, PEOPLE), tally, kills).run()
 
 
-async def run(folder: Path, *, kills: int, seed: int, rows: int, speed: float) -> Tally:
-    """As many rounds as it takes for so many kills."""
+async def _result(game: Game, seed: int, lane: int) -> Tally:
+    """Of the round with this seed: the one that is kept in the folder, or played now."""
+    kept = game.folder / f"result-{game.rows}-{seed}.json"
+    if kept.exists():
+        return Tally(**json.loads(kept.read_text("utf-8")))
+    tally = Tally(rounds=1)
+    try:
+        await _round(game, seed, lane, tally)
+    except* TROUBLE as group:
+        tally.wrong.append(f"seed {seed}: {group.exceptions[0]!r}")
+    if not tally.wrong:
+        kept.write_text(json.dumps(asdict(tally)), "utf-8")
+        shutil.rmtree(game.folder / f"round-{seed}")
+    return tally
+
+
+async def run(game: Game, *, seed: int, jobs: int) -> Tally:
+    """Rounds with one seed after the other, until there were so many kills or something is wrong."""
     tally = Tally()
-    history = folder / f"history-{rows}.db"
-    if not history.exists():
-        write(history.with_suffix(".part"), rows, time.time() - AGE)
-        history.with_suffix(".part").rename(history)
-    while tally.kills < kills and not tally.wrong:
-        state = folder / f"round-{tally.rounds}"
-        shutil.rmtree(state, ignore_errors=True)
-        try:
-            await _round(state, history, seed + tally.rounds, speed, tally, kills - tally.kills)
-        except* TROUBLE as group:
-            tally.wrong.append(f"round {tally.rounds}: {group.exceptions[0]!r}")
-        tally.rounds += 1
-        print(json.dumps(tally.summary(rows)), file=sys.stderr, flush=True)
-        if not tally.wrong:
-            shutil.rmtree(state)
+    seeds = itertools.count(seed)
+    began = time.monotonic()
+
+    async def machines(lane: int) -> None:
+        while tally.kills < game.kills and not tally.wrong:
+            number = next(seeds)
+            found = await _result(game, number, lane)
+            tally.add(found)
+            told = f"seed {number}: {found.kills} kills, {found.pickups} pickups, {len(found.wrong)} violations"
+            ready = f"ready p50 {_percentile(tally.ready, 50)} s, p99 {_percentile(tally.ready, 99)} s"
+            print(
+                f"{time.monotonic() - began:6.0f} s  {told}; together {tally.kills} of {game.kills}, {ready}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    async with asyncio.TaskGroup() as group:
+        for lane in range(jobs):
+            group.create_task(machines(lane))
     return tally
 
 
@@ -281,14 +331,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of people and moments")
     parser.add_argument("--rows", type=int, default=300_000, metavar="N", help="of history (default %(default)s)")
     parser.add_argument("--speed", type=float, default=8.0, metavar="F", help="motors and hands F times as fast")
-    parser.add_argument("--state", type=Path, metavar="DIR", help="keep state here instead of a fresh folder")
+    parser.add_argument("--jobs", type=int, default=1, metavar="J", help="machines at a time (default %(default)s)")
+    parser.add_argument("--state", type=Path, metavar="DIR", help="keep results here, and go on from those that are")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="kills-", ignore_cleanup_errors=True) as name:
         folder = arguments.state or Path(name)
         folder.mkdir(parents=True, exist_ok=True)
-        given = {"kills": arguments.kills, "seed": arguments.seed, "rows": arguments.rows, "speed": arguments.speed}
-        tally = asyncio.run(run(folder.resolve(), **given))
-    print(json.dumps(tally.summary(arguments.rows)))
+        history = folder.resolve() / f"history-{arguments.rows}.db"
+        if not history.exists():
+            write(history.with_suffix(".part"), arguments.rows, time.time() - AGE)
+            history.with_suffix(".part").rename(history)
+        game = Game(folder.resolve(), history, arguments.rows, arguments.kills, arguments.speed)
+        tally = asyncio.run(run(game, seed=arguments.seed, jobs=arguments.jobs))
+    print(json.dumps({"jobs": arguments.jobs, **tally.summary(arguments.rows)}))
     for words in tally.wrong:
         print(words, file=sys.stderr)
     return 1 if tally.wrong else 0

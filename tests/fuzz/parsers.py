@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -190,11 +191,10 @@ def register_blocks(data: bytes) -> None:
         version = [blocks.MAGIC, blocks.VERSION.major << 8 | blocks.VERSION.minor] if chosen.seal > 1 else []
         body = [*version, *registers, *[0] * count][: count - 1]
         registers = [*body, crc16_of_registers(body)]
-    try:
+    decoded = None
+    with suppress(blocks.BlockError):
         decoded = block.from_registers(registers)
-    except blocks.BlockError:
-        decoded = None
-    else:
+    if decoded is not None:
         again = block.from_registers(decoded.to_registers())
         promise(again == decoded, "a block changes when it is written again")
     if isinstance(decoded, blocks.StatusBlock):

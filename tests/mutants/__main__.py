@@ -29,11 +29,15 @@ CONTROL = "the daemon as it is"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one mutant, or of the control: `violation` is (seed, minute, what), None where nothing was noticed."""
+    """What became of one mutant, or of the control: `violation` is (seed, minute, what), None where nothing was noticed.
+
+    `seconds` are the processor's, `wall` the clock's from the start of the process to its end.
+    """
 
     name: str
     seeds: int
     seconds: float
+    wall: float
     violation: tuple[int, int, str] | None
 
 
@@ -54,8 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"no such mutant: {', '.join(sorted(unknown))}")
     chosen = [by_name[name] for name in arguments.names] or list(MUTANTS)
     if arguments.markdown:
-        print("| mutant | what becomes of it | noticed as | in |\n|---|---|---|---|")
+        print("| mutant | what becomes of it | noticed as | processor | clock |\n|---|---|---|---|---|")
     verdicts = []
+    began = time.monotonic()
     for verdict in played(chosen, arguments.jobs):
         verdicts.append(verdict)
         if arguments.markdown:
@@ -64,6 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(_line(verdict), flush=True)
     if arguments.json:
         print(json.dumps({"verdicts": [asdict(verdict) for verdict in verdicts]}))
+    else:
+        seconds, wall = sum(verdict.seconds for verdict in verdicts), time.monotonic() - began
+        print(f"\n{seconds:.0f} s of the processor's, {wall:.0f} s by the clock, {arguments.jobs} at a time")
     return 0 if all((verdict.violation is None) == (verdict.name == CONTROL) for verdict in verdicts) else 1
 
 
@@ -86,11 +94,13 @@ def _process(mutant: Mutant | None, hunt: Hunt, seeds: int, seconds: float | Non
     name = mutant.name if mutant else CONTROL
     orders = json.dumps({"hunt": asdict(hunt), "seeds": seeds, "seconds": seconds})
     command = [sys.executable, "-m", "tests.mutants", "--child", orders, name]
+    began = time.monotonic()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    wall = round(time.monotonic() - began, 1)
     if done.returncode != 0:
         raise SystemExit(f"{name}: {done.stderr or done.stdout}")
     told = json.loads(done.stdout)
-    return Verdict(name, told["seeds"], told["seconds"], told["violation"] and tuple(told["violation"]))
+    return Verdict(name, told["seeds"], told["seconds"], wall, told["violation"] and tuple(told["violation"]))
 
 
 def _child(mutant: Mutant | None, orders: dict[str, Any]) -> int:
@@ -122,14 +132,14 @@ def _line(verdict: Verdict) -> str:
     else:
         seed, minute, what = verdict.violation
         became = f"seed {seed}, minute {minute}: {what}"
-    return f"{verdict.name:38} {verdict.seconds:5.1f} s  {became}"
+    return f"{verdict.name:38} {verdict.seconds:5.1f} s  {verdict.wall:5.1f} s  {became}"
 
 
 def _row(mutant: Mutant | None, verdict: Verdict) -> str:
     became = f"no violation in {verdict.seeds} seeds" if mutant is None else "**not noticed**"
     if verdict.violation is not None:
         became = verdict.violation[2]
-    return f"| {verdict.name} | {mutant.harm if mutant else ''} | {became} | {verdict.seconds:.1f} s |"
+    return f"| {verdict.name} | {mutant.harm if mutant else ''} | {became} | {verdict.seconds:.1f} s | {verdict.wall:.1f} s |"
 
 
 if __name__ == "__main__":

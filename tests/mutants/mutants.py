@@ -322,5 +322,41 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         BUSY,
     ),
+    Mutant(
+        "one-person-settles-a-doubt",
+        "Whoever takes a card out says twice where it is, and it is so: nobody else has looked.",
+        (
+            Edit(
+                "lockerd.store.findings",
+                '    if first is None or first["staff"] == staff:\n',
+                "    if first is None:\n",
+            ),
+        ),
+        STORM,
+    ),
+    Mutant(
+        "doubt-ended-by-unblocking",
+        "One person who wants the slot back ends the doubt about its card, which nobody has found.",
+        (
+            Edit(
+                "lockerd.custody_desk",
+                '            return "its card is in doubt; two of you have to say where it is"\n',
+                '            await ledger.move(tx, card_id, Place.SLOT, stamp, "unblocked", slot=slot)\n',
+            ),
+        ),
+        STORM,
+    ),
+    Mutant(
+        "office-told-of-somebody-else",
+        "A card that left the machine is on another name in the office's ledger: a complaint goes to the wrong person.",
+        (
+            Edit(
+                "lockerd.store.ledger_rows",
+                '        "responsible": step.responsible,\n',
+                '        "responsible": "office" if step.target in (Place.TAKEN, Place.REMOVED) else step.responsible,\n',
+            ),
+        ),
+        BUSY,
+    ),
 )
 """Every mutant, in the order in which the command plays them."""

@@ -6,6 +6,7 @@ import json
 import random
 import re
 import subprocess
+from collections.abc import Iterable
 from dataclasses import astuple
 from pathlib import Path
 
@@ -34,8 +35,7 @@ def answers(program: Path, lines: list[str]) -> list[list[int]]:
     return told
 
 
-def listed(numbers: object) -> str:
-    assert isinstance(numbers, list | tuple | bytes)
+def listed(numbers: Iterable[int]) -> str:
     return " ".join(str(int(number)) for number in numbers)
 
 
@@ -139,10 +139,10 @@ def test_its_rule_and_the_python_rule_agree_on_thousands_of_near_misses(rule: Pa
         ).to_registers()
         if chance.random() < 0.1:
             registers[chance.randrange(len(registers))] ^= 1 << chance.randrange(16)
-        unit = {"kind": chance.choice(list(UnitKind)), "capacity": chance.choice([0, 8, 1000])}
+        kind, capacity = chance.choice(list(UnitKind)), chance.choice([0, 8, 1000])
         state = chance.choice([State.READY, State.READY, *State])
-        asked.append(judge(registers, **unit, boot_id=BOOT, accepted_seq=accepted, state=state))
-        lines.append(f"J {listed((*unit.values(), state, BOOT, accepted, len(registers), *registers))}")
+        asked.append(judge(registers, kind=kind, capacity=capacity, boot_id=BOOT, accepted_seq=accepted, state=state))
+        lines.append(f"J {listed((kind, capacity, state, BOOT, accepted, len(registers), *registers))}")
     for judgement, answer in zip(asked, answers(rule, lines), strict=True):
         command = judgement.command
         decoded = [0, 0, 0] if command is None else [command.seq, command.opcode, command.arg0]

@@ -1,5 +1,7 @@
 """The four text layouts: one list drives encoder and decoder; offsets are checked against bytes placed by hand."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from datetime import date
 
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from firmware_protocol.cardtext import (
     LAYOUTS,
     TEXT_LENGTH,
+    CardText,
     CardTextError,
     ForeignerText2017,
     ForeignerText2023,
@@ -91,7 +94,7 @@ BY_HAND = [
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: type(text).__name__)
-def test_both_ways_and_sound(text):
+def test_both_ways_and_sound(text: CardText) -> None:
     block = encode(text)
     assert len(block) == TEXT_LENGTH
     assert decode(block) == text
@@ -99,7 +102,7 @@ def test_both_ways_and_sound(text):
 
 
 @pytest.mark.parametrize(("text", "places"), BY_HAND)
-def test_offsets_of_the_reference(text, places):
+def test_offsets_of_the_reference(text: CardText, places: list[tuple[int, str]]) -> None:
     block = encode(text)
     for offset, value in places:
         raw = value.encode("utf-16-le")
@@ -107,7 +110,7 @@ def test_offsets_of_the_reference(text, places):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
-def test_fields_overlap_neither_each_other_nor_the_type_letter(layout):
+def test_fields_overlap_neither_each_other_nor_the_type_letter(layout: type[CardText]) -> None:
     taken = [248, 249]
     for at in table_of(layout).values():
         taken += range(at.offset, at.offset + at.length)
@@ -116,14 +119,14 @@ def test_fields_overlap_neither_each_other_nor_the_type_letter(layout):
 
 
 @pytest.mark.parametrize("padding", ["\0", "　", " "])
-def test_other_padding_is_padding(padding):
+def test_other_padding_is_padding(padding: str) -> None:
     block = bytearray(encode(RESIDENT))
     block[6:30] = (padding * 12).encode("utf-16-le")
     block[248:250] = padding.encode("utf-16-le")
     assert decode(bytes(block)) == RESIDENT
 
 
-def test_value_that_fills_its_field_and_rare_characters():
+def test_value_that_fills_its_field_and_rare_characters() -> None:
     text = replace(RESIDENT, name="𬱖" * 7 + "甲")  # seven surrogate pairs and one: 15 units
     assert decode(encode(text)) == text
 
@@ -132,7 +135,7 @@ def test_value_that_fills_its_field_and_rare_characters():
     ("changes", "field"),
     [({"name": "甲" * 16}, "name"), ({"valid_to": "202001011"}, "valid_to"), ({"name": "\ud800"}, "name")],
 )
-def test_what_does_not_fit_is_not_written(changes, field):
+def test_what_does_not_fit_is_not_written(changes: dict[str, str], field: str) -> None:
     with pytest.raises(CardTextError, match=field) as caught:
         encode(replace(RESIDENT, **changes))
     assert changes[field] not in str(caught.value)
@@ -143,7 +146,7 @@ def test_what_does_not_fit_is_not_written(changes, field):
     [b"", bytes(255), bytes(257), encode(RESIDENT)[:248] + b"Q\0" + bytes(6), b"\x00\xd8" + encode(RESIDENT)[2:]],
     ids=["empty", "short", "long", "letter", "surrogate"],
 )
-def test_what_is_no_text_is_refused(block):
+def test_what_is_no_text_is_refused(block: bytes) -> None:
     with pytest.raises(CardTextError):
         decode(block)
 
@@ -163,7 +166,7 @@ def test_what_is_no_text_is_refused(block):
         (replace(FOREIGN_2023, id_number="8" + FOREIGN_NUMBER[1:]), ("id_number",)),
     ],
 )
-def test_wrong_fields(text, wrong):
+def test_wrong_fields(text: CardText, wrong: tuple[str, ...]) -> None:
     assert wrong_fields(text) == wrong
 
 
@@ -179,12 +182,12 @@ def test_wrong_fields(text, wrong):
         ("20200101", "", date(2030, 1, 1), False),
     ],
 )
-def test_validity(valid_from, valid_to, day, valid):
+def test_validity(valid_from: str, valid_to: str, day: date, valid: bool) -> None:
     assert is_valid_on(replace(RESIDENT, valid_from=valid_from, valid_to=valid_to), day) is valid
 
 
 @given(st.binary(min_size=256, max_size=256), st.sampled_from([b" \0", b"J\0", b"I\0", b"Y\0", b"", b"\0\xdc"]))
-def test_any_block_gives_a_text_or_the_declared_error(block, letter):
+def test_any_block_gives_a_text_or_the_declared_error(block: bytes, letter: bytes) -> None:
     block = block[:248] + letter + block[248 + len(letter) :]
     try:
         text = decode(block)

@@ -179,9 +179,10 @@ async def pymodbus_server(*data: SimData) -> AsyncIterator[int]:
     server = ModbusTcpServer(SimDevice(id=1, simdata=list(data)), address=("127.0.0.1", 0))
     await server.serve_forever(background=True)
     try:
+        assert isinstance(server.transport, asyncio.Server)
         yield server.transport.sockets[0].getsockname()[1]
     finally:
-        await server.shutdown()
+        await server.shutdown()  # type: ignore[no-untyped-call]  # pymodbus declares no type for it
 
 
 async def test_a_server_of_pymodbus_answers_for_units_it_does_not_have() -> None:

@@ -4,15 +4,21 @@ Invariant of the parser, whatever is fed in whatever split: it raises nothing, h
 is in a frame, counted as dropped, or waiting.
 """
 
+from __future__ import annotations
+
 from contextlib import suppress
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from firmware_protocol import samv
+from firmware_protocol.framing import Parser
 from firmware_protocol.samv import CardBlocks, Command, Reply, Request, SamvError, Status
+
+Frame = Request | Reply
 
 TEXT = bytes(range(256))
 PHOTO = b"\x5a" * 1024
@@ -26,7 +32,7 @@ def blocks_reply(fingerprint: bytes | None) -> Reply:
     return Reply(Status.OK, CardBlocks(TEXT, PHOTO, fingerprint).to_data())
 
 
-SHORT = [
+SHORT: list[tuple[Frame, str]] = [
     (Request(Command.RESET_SAM), "AA AA AA 96 69 00 03 10 FF EC"),
     (Request(Command.SAM_STATUS), "AA AA AA 96 69 00 03 11 FF ED"),
     (Request(Command.SAM_ID), "AA AA AA 96 69 00 03 12 FF EE"),
@@ -50,30 +56,30 @@ VECTORS = [(frame, bytes.fromhex(text)) for frame, text in SHORT] + [
 IDS = [head(wire[:12]) + f" ({len(wire)})" for _, wire in VECTORS]
 
 
-def parser_for(frame):
+def parser_for(frame: Frame) -> Parser[Any]:
     return samv.request_parser() if isinstance(frame, Request) else samv.reply_parser()
 
 
-def decode(frame, wire):
+def decode(frame: Frame, wire: bytes) -> Frame:
     return samv.decode_request(wire) if isinstance(frame, Request) else samv.decode_reply(wire)
 
 
 @pytest.mark.parametrize(("frame", "wire"), VECTORS, ids=IDS)
-def test_vector_both_ways(frame, wire):
+def test_vector_both_ways(frame: Frame, wire: bytes) -> None:
     assert frame.to_bytes() == wire
     assert decode(frame, wire) == frame
     assert parser_for(frame).feed(wire) == [frame]
 
 
 @pytest.mark.parametrize(("frame", "wire"), VECTORS, ids=IDS)
-def test_vector_byte_by_byte(frame, wire):
+def test_vector_byte_by_byte(frame: Frame, wire: bytes) -> None:
     parser = parser_for(frame)
     assert [parser.feed(wire[i : i + 1]) for i in range(len(wire))] == [[]] * (len(wire) - 1) + [[frame]]
     assert (parser.frames, parser.bad_frames, parser.dropped_bytes, parser.waiting) == (1, 0, 0, 0)
 
 
 @pytest.mark.parametrize(("frame", "wire"), VECTORS, ids=IDS)
-def test_vector_with_trailing_bytes(frame, wire):
+def test_vector_with_trailing_bytes(frame: Frame, wire: bytes) -> None:
     parser = parser_for(frame)
     assert parser.feed(wire + b"\xaa\xaa\x00\xaa") == [frame]
     assert (parser.dropped_bytes, parser.waiting) == (3, 1)
@@ -82,7 +88,7 @@ def test_vector_with_trailing_bytes(frame, wire):
 
 
 @pytest.mark.parametrize(("frame", "wire"), VECTORS, ids=IDS)
-def test_every_cut_and_every_flipped_bit_is_refused(frame, wire):
+def test_every_cut_and_every_flipped_bit_is_refused(frame: Frame, wire: bytes) -> None:
     for i in range(min(len(wire), 40)):
         with pytest.raises(SamvError):
             decode(frame, wire[:i])
@@ -90,7 +96,7 @@ def test_every_cut_and_every_flipped_bit_is_refused(frame, wire):
             decode(frame, wire[:i] + bytes([wire[i] ^ 0x04]) + wire[i + 1 :])
 
 
-def test_sizes_on_the_wire():
+def test_sizes_on_the_wire() -> None:
     """Lengths and offsets of the reference: 1295; 2321, 1809, 1297; text at 14 and 16."""
     wires = [wire for _, wire in VECTORS[-4:]]
     assert [len(wire) for wire in wires] == [1295, 1297, 1809, 2321]
@@ -101,7 +107,7 @@ def test_sizes_on_the_wire():
 
 
 @pytest.mark.parametrize("fingerprint", [None, b"", b"f" * 512, b"f" * 1024])
-def test_card_blocks_both_ways(fingerprint):
+def test_card_blocks_both_ways(fingerprint: bytes | None) -> None:
     blocks = CardBlocks(TEXT, PHOTO, fingerprint)
     command = Command.READ_TEXT_PHOTO if fingerprint is None else Command.READ_TEXT_PHOTO_FINGERPRINT
     assert samv.decode_card_blocks(command, blocks.to_data()) == blocks
@@ -120,13 +126,13 @@ def test_card_blocks_both_ways(fingerprint):
     ],
     ids=len,
 )
-def test_card_blocks_refused(data):
+def test_card_blocks_refused(data: bytes) -> None:
     for command in Command:
         with pytest.raises(SamvError):
             samv.decode_card_blocks(command, data)
 
 
-def test_frames_out_of_range_are_not_made():
+def test_frames_out_of_range_are_not_made() -> None:
     for frame in (Request(-1), Request(0x10000), Reply(0x100), Reply(0, bytes(2311)), Request(0, bytes(14))):
         with pytest.raises(SamvError):
             frame.to_bytes()
@@ -151,7 +157,7 @@ OTHER = Reply(Status.SELECT_FAILED)
     ],
     ids=lambda value: head(value) if isinstance(value, bytes) else str(value),
 )
-def test_good_frame_behind_garbage(garbage, bad_frames):
+def test_good_frame_behind_garbage(garbage: bytes, bad_frames: int) -> None:
     for size in (1, 3, 10_000):
         parser = samv.reply_parser()
         stream = garbage + GOOD.to_bytes() + OTHER.to_bytes()
@@ -159,7 +165,7 @@ def test_good_frame_behind_garbage(garbage, bad_frames):
         assert (parser.bad_frames, parser.dropped_bytes) == (bad_frames, len(garbage))
 
 
-def test_frame_swallowed_by_a_false_length_is_found_when_the_line_falls_silent():
+def test_frame_swallowed_by_a_false_length_is_found_when_the_line_falls_silent() -> None:
     parser = samv.reply_parser()
     garbage = samv.HEADER + b"\x09\x00"
     assert parser.feed(garbage + GOOD.to_bytes()) == []
@@ -184,11 +190,11 @@ STREAMS = st.lists(st.one_of(PIECES, st.sampled_from([wire for _, wire in VECTOR
 
 
 @given(STREAMS, st.lists(st.integers(0, 3000), max_size=8), st.booleans())
-def test_any_bytes_in_any_split(stream, cuts, replies):
+def test_any_bytes_in_any_split(stream: bytes, cuts: list[int], replies: bool) -> None:
     whole = samv.reply_parser() if replies else samv.request_parser()
     split = samv.reply_parser() if replies else samv.request_parser()
     expected = whole.feed(stream)
-    found = []
+    found: list[Frame] = []
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     for start, end in pairwise(edges):
         found += split.feed(stream[start:end])
@@ -205,7 +211,7 @@ def test_any_bytes_in_any_split(stream, cuts, replies):
     assert split.frames == len(found)
 
 
-def straddling(frame, garbage, wire):
+def straddling(frame: Frame, garbage: bytes, wire: bytes) -> bool:
     """Whether garbage and the good frame's start happen to make a frame with a right checksum: nobody could tell."""
     stream = garbage + wire
     for start in range(len(garbage)):
@@ -219,7 +225,7 @@ def straddling(frame, garbage, wire):
 
 
 @given(st.lists(PIECES, max_size=6).map(b"".join), st.sampled_from(VECTORS))
-def test_good_frame_is_found_after_any_garbage(garbage, vector):
+def test_good_frame_is_found_after_any_garbage(garbage: bytes, vector: tuple[Frame, bytes]) -> None:
     frame, wire = vector
     parser = parser_for(frame)
     assume(not straddling(frame, garbage, wire))
@@ -227,7 +233,7 @@ def test_good_frame_is_found_after_any_garbage(garbage, vector):
 
 
 @given(st.binary(max_size=64))
-def test_decoders_raise_only_the_declared_error(data):
+def test_decoders_raise_only_the_declared_error(data: bytes) -> None:
     for wire in (data, samv.HEADER + data):
         for decoder in (samv.decode_request, samv.decode_reply):
             try:
@@ -237,7 +243,7 @@ def test_decoders_raise_only_the_declared_error(data):
             assert frame.to_bytes() == wire
 
 
-def test_worst_garbage_is_accounted_for():
+def test_worst_garbage_is_accounted_for() -> None:
     """Each header opens a longest frame: hundreds of candidates overlap, and no byte of them is lost or kept."""
     parser = samv.reply_parser()
     garbage = b"".join(samv.HEADER + b"\x09\x00" + bytes([i % 251]) for i in range(600))

@@ -31,7 +31,7 @@ from sim.modbus_slave import RtuSlave
 
 DOCS = Path(__file__).parents[2] / "docs" / "firmware"
 VECTORS: dict[str, Any] = json.loads((DOCS / "vectors.json").read_text("utf-8"))
-BLOCKS = {"identity": IdentityBlock, "command": CommandBlock, "status": StatusBlock}
+BLOCKS: dict[str, type[Any]] = {"identity": IdentityBlock, "command": CommandBlock, "status": StatusBlock}
 
 
 def each(section: str) -> pytest.MarkDecorator:

@@ -7,7 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from firmware_protocol.units import UnitKind
-from sim.soak.door import Refused
+from sim.assembly import CAMERA
+from sim.soak.door import Loaded, Refused
+from sim.soak.stage import Stage
 from sim.soak.town import Town
 from sim.world import Place, Spot
 from tests.scenario.scene import RENEWAL, Scene, play
@@ -67,3 +69,45 @@ def test_a_card_that_lies_in_the_machine_cannot_be_loaded_as_well(tmp_path: Path
         world.spots[stocked] = Spot(Place.SLOT, slot)
 
     play(tmp_path, story)
+
+
+def test_a_tray_that_comes_right_after_a_start_waits_for_what_the_office_announced(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        stage, world = scene.stage, scene.stage.machine.world
+        stage.power_off()
+        late = unannounced(stage.town)
+        stage.machine.silence(CAMERA, 10.0)  # no face worker yet, so no item of the manifest can be taken
+        stage.power_on()
+        world.place_tray([late])
+        began = asyncio.get_running_loop().time()
+        loaded = await first_answer(stage)
+        assert loaded.slots == (3,)
+        assert world.spots[late].place is Place.SLOT
+        assert asyncio.get_running_loop().time() - began > 10.0
+
+    play(tmp_path, story)
+
+
+def test_a_tray_does_not_wait_for_an_office_that_is_away(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        stage, world = scene.stage, scene.stage.machine.world
+        announced = unannounced(stage.town)
+        await asyncio.sleep(60.0)
+        stage.power_off()
+        stage.office.absent_until = asyncio.get_running_loop().time() + 600.0
+        stage.power_on()
+        world.place_tray([announced])
+        began = asyncio.get_running_loop().time()
+        assert (await first_answer(stage)).slots == (3,)
+        assert asyncio.get_running_loop().time() - began < 30.0
+        await asyncio.sleep(900.0)
+
+    play(tmp_path, story)
+
+
+async def first_answer(stage: Stage) -> Loaded:
+    """Press "start loading" until the machine does it."""
+    while True:
+        with suppress(Refused):
+            return await stage.daemon.load("li")
+        await asyncio.sleep(0.1)

@@ -14,7 +14,8 @@ import pytest
 from lockerd.store import codes
 from lockerd.store.database import Transaction
 from lockerd.store.journal import Stamp
-from sim.soak.script import VISIT, Item, read, write
+from sim.soak.item import VISIT, Item
+from sim.soak.script import read, write
 from sim.soak.shrink import kind_of, minimal, shrunk
 from sim.soak.year import Setting, play
 from tests.mutants.__main__ import hunted

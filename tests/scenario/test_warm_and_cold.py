@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from lockerd.model.climate import CLIMATE_SECONDS
 from sim.mechanisms import CabinetMechanism
+from sim.soak.harness import PACE
 from tests.scenario.scene import Scene, play
 
-WHILE = CLIMATE_SECONDS + 10.0
+WHILE = PACE.kept + 10.0
 
 
 def test_fan_and_heater_follow_the_temperature(tmp_path: Path) -> None:

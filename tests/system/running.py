@@ -18,11 +18,11 @@ PATIENCE = 60.0
 
 
 @asynccontextmanager
-async def machine(state: Path, *, tcp: bool = False) -> AsyncIterator[Harness]:
-    """Everything running, nothing stocked yet."""
+async def machine(state: Path, **also: Any) -> AsyncIterator[Harness]:
+    """Everything running, nothing stocked yet; `also` is of the `Setting`."""
     async with (
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
-        Harness(Setting(state, free_addresses(), speed=SPEED, tcp=tcp, take_seconds=8.0), session) as harness,
+        Harness(Setting(state, free_addresses(), speed=SPEED, take_seconds=8.0, **also), session) as harness,
     ):
         yield harness
 

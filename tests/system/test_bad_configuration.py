@@ -142,6 +142,11 @@ def _changed_model(place: Place) -> None:
     weights.write_bytes(weights.read_bytes() + b"\0")
 
 
+def _plain_http(place: Place) -> None:
+    place.production()
+    place.document["office"]["url"] = "http://office.example"
+
+
 def _missing_pack(place: Place) -> None:
     place.document["face"]["pack"] = str(place.folder / "nowhere")
 
@@ -173,7 +178,7 @@ BAD: dict[str, tuple[int, Callable[[Place], object], tuple[str, ...]]] = {
     "kiosk open to all": (CONFIG, _set("kiosk", "listen", "0.0.0.0:8080"), ("kiosk.listen", "open to the network")),
     "plain http": (
         CONFIG,
-        lambda p: (p.production(), p.document["office"].update(url="http://office.example")),
+        _plain_http,
         ("office.url", "HTTPS", "https://"),
     ),
     "missing pack": (CONFIG, _missing_pack, ("face.pack", "nowhere", "install")),

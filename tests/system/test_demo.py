@@ -82,6 +82,25 @@ async def test_the_demo_can_be_played_stopped_and_gone_on_with(tmp_path: Path) -
             assert answer.status == 409
         assert (await live())["truth"]["looking"] == "p1"
 
+        async with session.post(f"{dock}/scan", json={"claim": "N000001"}) as answer:
+            assert answer.status == 409
+        async with session.post(f"{dock}/letter", json={"claim": "N000001"}) as answer:
+            code = (await answer.json())["letter_code"]
+        async with session.get(f"{dock}/people") as answer:
+            town = await answer.json()
+        assert [person["kind"] for person in town["people"][:4]] == ["renewal", "renewal", "replacement", "damaged"]
+        async with session.get(f"{town['letters']}N000001") as letter:
+            assert " ".join(re.findall("....", code)) in await letter.text()
+        async with session.post(f"{dock}/scan", json={"claim": "N000001"}) as answer:
+            assert answer.status == 200
+
+        async def read_elsewhere() -> str | None:
+            async with session.post(f"{dock}/scan", json={"claim": "N000001"}) as answer:
+                return None if answer.status == 200 else str((await answer.json())["error"])
+
+        assert "first page" in await eventually("the next page", 10.0, read_elsewhere)
+        assert ((await live())["letters"], (await live())["reviews"]) == ({"N000001": code}, [])
+
         async with session.post(f"{dock}/power", json={}) as answer:
             assert answer.status == 202
 

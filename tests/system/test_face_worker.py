@@ -276,7 +276,7 @@ async def test_previews_are_mirrored_and_only_made_while_somebody_looks(client: 
             if got > 3 and picture[:, 400:].mean() > 200 and picture[:, :80].mean() < 50:
                 break
     assert client.latest_preview() is not None
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()
     assert client.latest_preview() is None
 
 

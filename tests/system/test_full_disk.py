@@ -8,30 +8,40 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lockerd.store.ballast import SIZE
-from tests.system.test_bad_configuration import ROOT, Place, place  # noqa: F401  the fixture
+from sim.harness import Harness
+from sim.processes import ROOT
+from tests.system.running import machine
 
 NAMESPACE = ("unshare", "--mount", "--map-root-user")
 PATIENCE = 90.0
 
 
 @pytest.fixture
-def shell(place: Place) -> Iterator[subprocess.Popen[str]]:  # noqa: F811
+async def place(tmp_path: Path) -> AsyncIterator[Harness]:
+    """A whole machine but for its daemon: parts that answer cost no waiting."""
+    async with machine(tmp_path / "place") as harness:
+        await harness.kill_lockerd()
+        yield harness
+
+
+@pytest.fixture
+def shell(place: Harness) -> Iterator[subprocess.Popen[str]]:
     """A shell whose state directory has room for the ballast and four MiB; it starts lockerd at each line it reads."""
     if subprocess.run(
         [*NAMESPACE, "mount", "-t", "tmpfs", "none", "/mnt"], check=False, capture_output=True
     ).returncode:
         pytest.skip("no file system may be mounted here")
-    place.state.mkdir()
+    state = place.setting.database.parent
     mount = f'mount -t tmpfs -o size={SIZE + (4 << 20)} none "$1" || exit 1'
     script = f'{mount}; while read line; do "$2" -m lockerd --config "$3" run; done'
-    command = [*NAMESPACE, "sh", "-c", script, "sh", str(place.state), sys.executable, str(place.file)]
+    command = [*NAMESPACE, "sh", "-c", script, "sh", str(state), sys.executable, str(place.setting.configuration)]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL, bufsize=1
     ) as process:
@@ -56,9 +66,9 @@ def _until(what: str, condition: Callable[[], object]) -> None:
         time.sleep(0.1)
 
 
-def _checks(place: Place) -> dict[str, Any]:  # noqa: F811
+def _checks(place: Harness) -> dict[str, Any]:
     try:
-        with urllib.request.urlopen(f"http://{place.document['health']['listen']}/readyz?verbose", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{place.setting.addresses.health}/readyz?verbose", timeout=5) as answer:
             return dict(json.load(answer)["checks"])
     except urllib.error.HTTPError as answer:
         with answer:
@@ -67,14 +77,14 @@ def _checks(place: Place) -> dict[str, Any]:  # noqa: F811
         return {}
 
 
-def _disk(place: Place) -> str:  # noqa: F811
+def _disk(place: Harness) -> str:
     return str(_checks(place).get("disk", [{"status": "unknown"}])[0]["status"])
 
 
-def _try_to_log_in(place: Place) -> int:  # noqa: F811
+def _try_to_log_in(place: Harness) -> int:
     """Something that must become durable before it is answered: 403, or 409 when it could not be recorded."""
     request = urllib.request.Request(
-        f"http://{place.document['console']['listen']}/api/login",
+        f"http://{place.setting.addresses.console}/api/login",
         json.dumps({"name": f"nobody {time.monotonic()}", "pin": "000000"}).encode(),
         {"Content-Type": "application/json"},
     )
@@ -96,19 +106,24 @@ def _fill(path: Path) -> None:
 
 
 def test_what_is_in_hand_is_recorded_on_a_full_disk_and_the_machine_says_so(
-    place: Place,  # noqa: F811
+    place: Harness,
     shell: subprocess.Popen[str],
 ) -> None:
     assert shell.stdin is not None
     shell.stdin.write("start\n")
     _until("lockerd asks its parts", lambda: _disk(place) == "pass")
-    state = Path(f"/proc/{shell.pid}/root{place.state}")
+    state = Path(f"/proc/{shell.pid}/root{place.setting.database.parent}")
     ballast, filler = state / "ballast", state / "filler"
     assert ballast.stat().st_size == SIZE
 
     _fill(filler)
     answers = []
-    _until("the ballast is released", lambda: answers.append(_try_to_log_in(place)) or not ballast.exists())
+
+    def released() -> bool:
+        answers.append(_try_to_log_in(place))
+        return not ballast.exists()
+
+    _until("the ballast is released", released)
     assert set(answers) == {403}, "each was recorded"
     _fill(filler.with_name("more"))
     _until("/readyz names the disk", lambda: _disk(place) == "fail")

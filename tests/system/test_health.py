@@ -14,13 +14,15 @@ from sim.clients import Kiosk
 from sim.harness import Harness
 from tests.system.running import PATIENCE, health, health_says, machine, metrics
 
+FINGERED = {"renewal": [["code", "id_card", "face", "fingerprint", "old_card"]]}
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def locker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Harness]:
     state: Path = tmp_path_factory.mktemp("health")
-    async with machine(state) as harness:
+    async with machine(state, fingerprint=True, also={"policy.owner": FINGERED}) as harness:
         yield harness
 
 
@@ -67,6 +69,7 @@ async def test_all_is_well(locker: Harness, kiosk: Kiosk) -> None:
         "reader.throat",
         "reader.exit",
         "face",
+        "fingerprint",
         "office",
     } <= set(body["checks"])
     samples = {
@@ -97,16 +100,20 @@ async def test_without_the_office_cards_are_handed_out(locker: Harness, kiosk: K
 
 
 @pytest.mark.parametrize(
-    ("part", "check"),
-    [("reader-counter", "reader.counter"), ("recycler", "recycler"), ("reader-throat", "reader.throat")],
+    ("part", "check", "words"),
+    [
+        ("reader-counter", "reader.counter", "读卡器暂不可用"),
+        ("recycler", "recycler", "暂时无法收回旧证"),
+        ("reader-throat", "reader.throat", "暂时无法收回旧证"),
+        ("fingerprint", "fingerprint", "现在不能核对指纹"),
+    ],
 )
 async def test_a_part_that_leaves_a_way_is_a_warning_and_the_page_says_so(
-    locker: Harness, kiosk: Kiosk, part: str, check: str
+    locker: Harness, kiosk: Kiosk, part: str, check: str, words: str
 ) -> None:
     await locker.world.act("silence", unit=part, seconds=3600.0)
     line = await health_says(locker, 200, check, "warn")
     assert line["output"] == "does not answer"
-    words = "读卡器暂不可用" if part == "reader-counter" else "暂时无法收回旧证"
     assert words in await _html(locker, words)
     await locker.world.act("silence", unit=part, seconds=0.0)
     await health_says(locker, 200, check, "pass")

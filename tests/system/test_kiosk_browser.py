@@ -33,12 +33,13 @@ NUMBER = "990101199003071237"
 LETTER = "0427123404271245"
 TICKET = "A-0427"
 BOTH = (Whereabouts.NEW_SAFE_INSIDE, Whereabouts.OLD_WITH_YOU)
-MASKED = {"masked_name": "欧阳*明", "masked_number": "9901**********1237"}
+CONFIRM = View(Screen.CONFIRM, masked_name="欧阳*明", masked_number="9901**********1237")
 VIEWS: dict[str, View] = {
     "1-code": View(Screen.CODE),
     "1-code-wrong": View(Screen.CODE, notice=Notice.CODE_WRONG, attempts_left=4),
     "1-code-always": View(Screen.CODE, no_code_allowed=False),
     "1-code-limited": View(Screen.CODE, reader_available=False, renewal_available=False),
+    "1-code-finger": View(Screen.CODE, finger_available=False, renewal_available=False),
     "2-identify": View(Screen.IDENTIFY),
     "2-identify-checking": View(Screen.IDENTIFY, progress=Progress.CHECKING),
     "2-identify-locked": View(Screen.IDENTIFY, notice=Notice.CODE_LOCKED, number_allowed=False),
@@ -52,27 +53,38 @@ VIEWS: dict[str, View] = {
     "2-identify-warn": View(Screen.IDENTIFY, warn=True, seconds_left=20),
     "3-face": View(Screen.FACE, progress=Progress.LOOKING),
     "3-face-light": View(Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_LIGHT),
-    "3-face-retry": View(Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_RETRY, attempts_left=2),
-    "3-fingerprint": View(Screen.FINGERPRINT),
+    "3-face-retry": View(
+        Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_RETRY, attempts_left=2, another_way=True
+    ),
+    "3-fingerprint": View(Screen.FINGERPRINT, another_way=True),
     "3-fingerprint-retry": View(Screen.FINGERPRINT, notice=Notice.FINGER_RETRY, attempts_left=2),
-    "3-review": View(Screen.REVIEW),
+    "3-review": View(Screen.REVIEW, another_way=True),
     "3-review-asked": View(Screen.REVIEW, progress=Progress.REVIEWING),
-    "4-confirm": View(Screen.CONFIRM, renewal=True, **MASKED),
-    "4-confirm-other": View(Screen.CONFIRM, renewal=True, for_other=True, **MASKED),
+    "4-confirm": replace(CONFIRM, renewal=True),
+    "4-confirm-other": replace(CONFIRM, renewal=True, for_other=True),
     "5-old-card": View(Screen.OLD_CARD, renewal=True),
+    "5-old-card-damaged": View(Screen.OLD_CARD, renewal=True, damaged=True),
     "5-old-card-not-yours": View(Screen.OLD_CARD, Progress.RETURNING_OLD_CARD, Notice.OLD_CARD_NOT_YOURS, renewal=True),
     "5-old-card-again": View(Screen.OLD_CARD, notice=Notice.OLD_CARD_NOT_YOURS, renewal=True),
+    "5-old-card-lost": View(Screen.OLD_CARD, notice=Notice.OLD_CARD_LOST, renewal=True),
+    "5-old-card-found": View(Screen.OLD_CARD, hand_in=True),
     "5-old-card-reading": View(Screen.OLD_CARD, renewal=True, progress=Progress.READING_OLD_CARD),
     "6-take-fetching": View(Screen.TAKE, renewal=True, progress=Progress.FETCHING),
     "6-take": View(Screen.TAKE, seconds_left=45),
-    "4-confirm-warn": View(Screen.CONFIRM, warn=True, seconds_left=20, **MASKED),
+    "4-confirm-warn": replace(CONFIRM, warn=True, seconds_left=20),
     "6-take-warn": View(Screen.TAKE, renewal=True, seconds_left=20, warn=True),
     "7-done": View(Screen.DONE, renewal=True),
     "7-done-keeping": View(Screen.DONE, progress=Progress.FINISHING, renewal=True),
+    "7-done-hand-in": View(Screen.DONE, hand_in=True),
+    "7-done-lost-kept": View(Screen.DONE, notice=Notice.LOST_CARD_KEPT),
     "7-done-replacement": View(Screen.DONE, warn=True, seconds_left=20),
     "9-out-of-service": View(Screen.OUT_OF_SERVICE),
     "8-fault-nothing-held": View(Screen.FAULT, fault=FaultKind.POWER, whereabouts=(Whereabouts.OLD_WITH_YOU,)),
     "8-fault-recovering": View(Screen.FAULT, Progress.RECOVERING, fault=FaultKind.NOT_TAKEN, ticket=TICKET),
+    "8-fault-stuck": View(Screen.FAULT, Progress.STUCK, fault=FaultKind.JAM, whereabouts=BOTH, seconds_left=200),
+    "8-fault-stuck-warn": View(
+        Screen.FAULT, Progress.STUCK, fault=FaultKind.IN_DOUBT, whereabouts=BOTH, warn=True, seconds_left=20
+    ),
     "8-fault-take-back": View(Screen.FAULT, Progress.RETURNING_OLD_CARD, fault=FaultKind.NOT_TAKEN, ticket=TICKET),
 } | {f"8-fault-{kind}": View(Screen.FAULT, fault=kind, whereabouts=BOTH, ticket=TICKET) for kind in FaultKind}
 WANTED = (Evidence.CODE, Evidence.ID_CARD, Evidence.FACE, Evidence.FINGERPRINT, Evidence.OLD_CARD)
@@ -90,11 +102,14 @@ AXE_VIEWS = [
     "3-review-asked",
     "4-confirm",
     "5-old-card",
+    "5-old-card-found",
     "6-take-fetching",
     "6-take",
     "7-done",
+    "7-done-hand-in",
     "8-fault-jam",
     "8-fault-recovering",
+    "8-fault-stuck",
     "8-fault-take-back",
     "9-out-of-service",
 ]
@@ -399,7 +414,7 @@ async def test_the_page_comes_back_after_a_restart_of_the_daemon(chromium: Brows
     assert "1234" not in await page.locator("#page").inner_text()
     await page.screenshot(path=folder("1920x1080") / "one-moment.png")
     port = int(locker.address.rsplit(":", 1)[1])
-    async with machine(View(Screen.CONFIRM, renewal=True, **MASKED), boot="boot-2", port=port) as again:
+    async with machine(replace(CONFIRM, renewal=True), boot="boot-2", port=port) as again:
         await expect(page.locator('[data-action="confirm"]')).to_be_visible()
         await expect(page.locator("#moment")).to_be_hidden()
         stale = json.dumps({"boot": "boot-1", "seq": 1, "action": "confirm", "value": ""})
@@ -443,6 +458,6 @@ async def test_the_preview_runs_on_through_prompts_and_ends_with_the_page(chromi
         await shown(page, locker.views)
         await settle(page)
         await expect(picture).to_have_js_property("marked", True)  # the very same element, still streaming
-        locker.views.publish(View(Screen.CONFIRM, **MASKED))
+        locker.views.publish(CONFIRM)
         await shown(page, locker.views)
         await expect(page.locator("img")).to_have_count(0)

@@ -40,7 +40,7 @@ class Machine:
         }
         self.mechanisms[UnitKind.CABINET].levels |= WireSensor.MAINS | WireSensor.DOOR_OPEN
         self.mechanisms[UnitKind.CABINET].registers[:2] = [0x10000 - 55, 80]
-        self.units = {
+        self.units: dict[int, UnitFirmware] = {
             kind: UnitFirmware(
                 identity(kind, 8 if kind is UnitKind.DISPENSER else 0), mechanism, Flash(), poll_interval=0.01
             )

@@ -45,7 +45,7 @@ class Wire:
 @asynccontextmanager
 async def simulated(kind: str, folder: Path) -> AsyncIterator[Wire]:
     """The simulator's units, a card in slot 3 of the dispenser and one in the throat of the recycler."""
-    units = {
+    units: dict[int, UnitFirmware] = {
         kind: UnitFirmware(identity(kind, capacity), mechanism, Flash(), poll_interval=0.01)
         for kind, capacity, mechanism in (
             (UnitKind.DISPENSER, 8, BenchMechanism(stocked=[3])),

@@ -1,21 +1,25 @@
 """serve_pty on real pseudo-terminals."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import select
 import time
 import tty
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
-from sim.ptys import serve_pty
+from sim.ptys import Handle, Send, serve_pty
 
 
 @asynccontextmanager
-async def served(link, handle, **options):
+async def served(link: Path, handle: Handle, **options: float) -> AsyncIterator[asyncio.Task[None]]:
     task = asyncio.create_task(serve_pty(link, handle, **options))
-    while not link.is_symlink() and not task.done():
+    while not link.is_symlink() and not task.done():  # noqa: ASYNC240 -- one stat of a file in memory
         await asyncio.sleep(0)
     try:
         yield task
@@ -24,11 +28,11 @@ async def served(link, handle, **options):
         await asyncio.wait([task])
 
 
-def echo(data, send):
+def echo(data: bytes, send: Send) -> None:
     send(data)
 
 
-def exchange(link, data, count):
+def exchange(link: Path, data: bytes, count: int) -> bytes:
     fd = os.open(link, os.O_RDWR | os.O_NOCTTY)
     try:
         os.write(fd, data)
@@ -37,14 +41,14 @@ def exchange(link, data, count):
         os.close(fd)
 
 
-def read(fd, count):
+def read(fd: int, count: int) -> bytes:
     found = b""
     while len(found) < count and select.select([fd], [], [], 5)[0]:
         found += os.read(fd, 4096)
     return found
 
 
-async def test_every_byte_value_passes_and_clients_come_and_go(tmp_path):
+async def test_every_byte_value_passes_and_clients_come_and_go(tmp_path: Path) -> None:
     link = tmp_path / "port"
     async with served(link, echo):
         for _ in range(3):
@@ -52,22 +56,22 @@ async def test_every_byte_value_passes_and_clients_come_and_go(tmp_path):
     assert not link.is_symlink()
 
 
-async def test_answers_may_come_later_and_be_larger_than_the_buffers(tmp_path):
+async def test_answers_may_come_later_and_be_larger_than_the_buffers(tmp_path: Path) -> None:
     link = tmp_path / "port"
     answer = bytes(range(256)) * 200
 
-    def later(data, send):
+    def later(data: bytes, send: Send) -> None:
         asyncio.get_running_loop().call_soon(send, answer)
 
     async with served(link, later):
         assert await asyncio.to_thread(exchange, link, b"?", len(answer)) == answer
 
 
-async def test_a_client_that_reads_nothing_costs_bounded_memory(tmp_path):
+async def test_a_client_that_reads_nothing_costs_bounded_memory(tmp_path: Path) -> None:
     link = tmp_path / "port"
     seen = asyncio.Event()
 
-    def flood(data, send):
+    def flood(data: bytes, send: Send) -> None:
         for _ in range(100):
             send(bytes(100_000))
         seen.set()
@@ -81,7 +85,7 @@ async def test_a_client_that_reads_nothing_costs_bounded_memory(tmp_path):
         os.close(fd)
 
 
-async def test_pacing_takes_at_least_the_wire_time(tmp_path):
+async def test_pacing_takes_at_least_the_wire_time(tmp_path: Path) -> None:
     link = tmp_path / "port"
     async with served(link, lambda data, send: send(bytes(1295)), baudrate=115_200):
         began = time.monotonic()
@@ -89,7 +93,7 @@ async def test_pacing_takes_at_least_the_wire_time(tmp_path):
         assert time.monotonic() - began >= 1295 * 10 / 115_200
 
 
-async def test_a_stale_link_is_replaced_and_a_successors_link_is_left_alone(tmp_path):
+async def test_a_stale_link_is_replaced_and_a_successors_link_is_left_alone(tmp_path: Path) -> None:
     link = tmp_path / "port"
     link.symlink_to("/nonexistent")
     async with served(link, echo):
@@ -102,10 +106,10 @@ async def test_a_stale_link_is_replaced_and_a_successors_link_is_left_alone(tmp_
     os.close(slave)
 
 
-async def test_what_the_device_raises_comes_out(tmp_path):
+async def test_what_the_device_raises_comes_out(tmp_path: Path) -> None:
     link = tmp_path / "port"
 
-    def broken(data, send):
+    def broken(data: bytes, send: Send) -> None:
         raise ZeroDivisionError
 
     async with served(link, broken) as task:

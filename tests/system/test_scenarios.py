@@ -38,12 +38,17 @@ def test_who_may_collect_and_who_may_not() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in {"renewal", *STORIES}])
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in {"renewal", "lost-found", *STORIES}])
 def test_scenario_ends_as_it_should(name: str) -> None:
     report = _played(name)
     assert report["scenario"] == name
     assert report["dispensed"] == 1
     assert report["retained"] == (0 if name == "lost-card" else 1)
+
+
+def test_no_card_that_was_reported_lost_comes_back() -> None:
+    report = _played("lost-found")
+    assert (report["dispensed"], report["retained"]) == (3, 3)
 
 
 @pytest.mark.parametrize("name", ["not-taken", "power-cut", "jam"])

@@ -109,7 +109,8 @@ async def test_the_hands_of_a_dispenser_know_what_is_impossible() -> None:
             async def act(name: object) -> int:
                 return (await client.post(f"{ready['control']}/bench", json={"do": name})).status
 
-            assert [await act(name) for name in ("feed-card", "take-from-exit", "power-off", "power-off", "fly", [])] == [
+            done: tuple[object, ...] = ("feed-card", "take-from-exit", "power-off", "power-off", "fly", [])
+            assert [await act(name) for name in done] == [
                 200, 409, 200, 409, 400, 400,
             ]  # fmt: skip
             truth = await (await client.get(f"{ready['control']}/truth")).json()

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lockerd.errors import DatabaseDamaged, StoreError
+from lockerd.errors import DatabaseDamaged, DiskFull, StoreError
 from lockerd.model.custody import Motion, Place
 from lockerd.model.identity import FaceTemplate
 from lockerd.store import claims, journal, ledger
-from lockerd.store.backup import KEPT, back_up, backups, erase_in_backups, findings
-from lockerd.store.database import Database, Transaction
-from lockerd.store.housekeeping import Housekeeping
+from lockerd.store.backup import KEPT, UNERASED_AT_MOST, back_up, backups, erase_in_backups, findings
+from lockerd.store.database import Database, Run, Transaction
+from lockerd.store.housekeeping import PERSONAL_DATA_KEPT, TIDY_EVERY_SECONDS, Housekeeping
 from lockerd.store.opening import set_aside, set_aside_before
 from lockerd.store.retention import Retention
 from lockerd.store.verify import verify
@@ -43,7 +44,7 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
         yield database
 
 
-def content(path: Path) -> dict[str, list[tuple[object, ...]]]:
+def content(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     raw = sqlite3.connect(path)
     tables = [row[0] for row in raw.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
     found = {name: sorted(raw.execute(f"SELECT * FROM {name}"), key=repr) for name in tables}
@@ -103,10 +104,8 @@ async def test_a_backup_that_fails_leaves_the_others_and_no_part(db: Database, t
         await back_up(db, tmp_path / "file", NOW)
 
 
-async def test_what_is_erased_is_erased_in_the_backups(db: Database, tmp_path: Path) -> None:
-    folder = tmp_path / "backup"
-    made = await back_up(db, folder, NOW)
-    wrapped = [row[1] for row in content(made)["data_key"]]
+async def erase(db: Database) -> None:
+    """The claim is collected, and half a day later its keys are destroyed."""
 
     async def collected(tx: Transaction) -> None:
         await carry(tx, Motion.PICK, CLAIM, 0)
@@ -116,14 +115,116 @@ async def test_what_is_erased_is_erased_in_the_backups(db: Database, tmp_path: P
         await claims.erase_collected(tx, NOW + 1.0)
 
     await db.transaction(collected)
-    (folder / "lockerd-00000000T000000Z.db").write_bytes(b"no database" * 500)
-    await erase_in_backups(db, folder)
-    assert backups(folder) == [made]
-    kept = {row[0] for row in content(made)["data_key"]}
-    assert kept == {f"claim|{OTHER}", f"face_template|{OTHER}"}
+
+
+def records(path: Path) -> set[str]:
+    return {row[0] for row in content(path)["data_key"]}
+
+
+LEFT = {f"claim|{OTHER}", f"face_template|{OTHER}"}
+
+
+async def test_what_is_erased_is_erased_in_the_backups(db: Database, tmp_path: Path) -> None:
+    made = await back_up(db, tmp_path / "backup", NOW)
+    wrapped = [bytes(row[1]) for row in content(made)["data_key"]]
+    await erase(db)
+    assert await erase_in_backups(db, made.parent, NOW) == []
+    assert records(made) == LEFT
     assert verify(made).wrong == (), "a backup that was erased in is sound"
     left = made.read_bytes()
-    assert [key in left for key in wrapped].count(True) == len(kept)
+    assert [key in left for key in wrapped].count(True) == len(LEFT)
+
+
+@pytest.mark.parametrize("holds", [b"no database" * 500, b""], ids=["no database", "empty"])
+async def test_a_backup_that_is_damaged_beyond_use_is_deleted_and_told(
+    db: Database, tmp_path: Path, holds: bytes
+) -> None:
+    made = await back_up(db, tmp_path / "backup", NOW)
+    broken = made.with_name("lockerd-00000000T000000Z.db")
+    broken.write_bytes(holds)
+    (trouble,) = await erase_in_backups(db, made.parent, NOW)
+    assert trouble.startswith(f"{broken.name} is deleted: ")
+    assert backups(made.parent) == [made]
+
+
+async def test_no_backup_is_deleted_where_the_trouble_is_the_databases_own(db: Database, tmp_path: Path) -> None:
+    made = await back_up(db, tmp_path / "backup", NOW)
+
+    async def lose_the_keys(tx: Transaction) -> None:
+        await tx.execute("ALTER TABLE data_key RENAME TO elsewhere")
+
+    await db.transaction(lose_the_keys)
+    with pytest.raises(StoreError, match="no such table"):
+        await erase_in_backups(db, made.parent, NOW + 3 * DAY)
+    assert backups(made.parent) == [made]
+
+
+@pytest.fixture
+def no_room(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Whether a backup finds room for its rollback journal: none when told True."""
+    real = Database.between
+
+    async def between(self: Database, work: Callable[[Run], Awaitable[Any]]) -> Any:
+        async def tight(run: Run) -> Any:
+            async def one(sql: str, params: Any) -> Any:
+                if sql.startswith("DELETE FROM copy") and full[0]:
+                    raise DiskFull("the disk is full")
+                return await run(sql, params)
+
+            return await work(one)
+
+        return await real(self, tight)
+
+    full = [True]
+    monkeypatch.setattr(Database, "between", between)
+    return lambda there_is_none: full.__setitem__(0, there_is_none)
+
+
+async def test_a_backup_that_finds_no_room_waits_and_is_erased_in_later(
+    db: Database, tmp_path: Path, no_room: Callable[[bool], None]
+) -> None:
+    no_room(False)
+    made = await back_up(db, tmp_path / "backup", NOW)
+    await erase(db)
+    no_room(True)
+    for hours in (1, 9):
+        (trouble,) = await erase_in_backups(db, made.parent, NOW + hours * 3600.0)
+        assert trouble.startswith(f"{made.name} waits: the disk is full")
+    assert not records(made) <= LEFT
+    no_room(False)
+    assert await erase_in_backups(db, made.parent, NOW + 9.5 * 3600.0) == []
+    assert records(made) == LEFT
+
+
+async def test_a_backup_is_deleted_before_what_was_erased_is_a_day_old(
+    db: Database, tmp_path: Path, no_room: Callable[[bool], None]
+) -> None:
+    """Half a day after collection the database erases; within the other half the backups do, rewritten or not."""
+    assert UNERASED_AT_MOST + PERSONAL_DATA_KEPT + 2 * TIDY_EVERY_SECONDS <= DAY
+    no_room(False)
+    folder = tmp_path / "backup"
+    await back_up(db, folder, NOW)
+    night = NOW + 3 * DAY
+    no_room(True)
+    assert await erase_in_backups(db, folder, night) == [], "nothing in it was erased: it is as good as new"
+    await erase(db)
+    for hours, kept in ((1, 1), (9, 1), (11, 0)):
+        (trouble,) = await erase_in_backups(db, folder, night + hours * 3600.0)
+        assert ("is deleted" in trouble, len(backups(folder))) == (not kept, kept)
+
+
+async def test_the_health_answer_tells_of_a_backup_that_could_not_be_erased_in(
+    db: Database, tmp_path: Path, no_room: Callable[[bool], None]
+) -> None:
+    no_room(False)
+    folder = tmp_path / "backup"
+    await back_up(db, folder, NOW)
+    await erase(db)
+    house = Housekeeping(db, folder, lambda: STAMP, Retention(), lambda: False)
+    for full, told in ((True, True), (False, False)):
+        no_room(full)
+        await house.tidy()
+        assert bool(house.unerased) is told
 
 
 # --- the night

@@ -12,8 +12,7 @@ from lockerd.errors import DeviceError, UnreadableCard
 from lockerd.model.custody import Motion, Place, Result
 from sim.bought_defects import BOUGHT_DEFECTS
 from sim.id_reader import SamvDevice
-from tests.crt_rig import Bench
-from tests.unit.test_crt_mover import in_jumping_time
+from tests.crt_rig import Bench, in_jumping_time
 from tests.unit.test_samv_reader import CARD, MemoryLine, reader_on
 
 READER: dict[str, tuple[type[Exception], str]] = {

@@ -21,7 +21,7 @@ from lockerd.config_reference import reference
 from lockerd.devices.bus import RtuSettings
 from lockerd.drivers import line_settings
 from lockerd.errors import ConfigError
-from sim.harness import Setting, configuration, free_addresses, toml_text
+from sim.harness import Scalar, Setting, configuration, free_addresses, toml_text
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -107,7 +107,7 @@ def test_impossible_options_of_the_line_are_refused(tmp_path: Path, options: dic
     ],
 )
 def test_the_dispenser_is_a_mailbox_unless_said(
-    tmp_path: Path, section: dict[str, str | int] | None, expected: object
+    tmp_path: Path, section: dict[str, Scalar] | None, expected: object
 ) -> None:
     assert _with_dispenser(tmp_path, section).dispenser == expected
 
@@ -122,12 +122,12 @@ def test_the_dispenser_is_a_mailbox_unless_said(
         {"kind": "crt", "port": "/dev/module", "parity": "even"},
     ],
 )
-def test_a_dispenser_that_cannot_be_is_refused(tmp_path: Path, section: dict[str, str | int]) -> None:
+def test_a_dispenser_that_cannot_be_is_refused(tmp_path: Path, section: dict[str, Scalar]) -> None:
     with pytest.raises(ConfigError, match="dispenser"):
         _with_dispenser(tmp_path, section)
 
 
-def _with_dispenser(folder: Path, section: dict[str, str | int] | None) -> Config:
+def _with_dispenser(folder: Path, section: dict[str, Scalar] | None) -> Config:
     document = configuration(Setting(folder, free_addresses()))
     del document["dispenser"]
     if section is not None:

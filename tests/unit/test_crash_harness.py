@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from lockerd.store.verify import Report, verify
+from tests.crash import kills
 from tests.crash.disk import PAGE, SECTOR, Disk, Files
 from tests.crash.history import write
 from tests.crash.recording import Create, Mark, Op, Remove, Rename, Sync, Truncate, Write, parse
@@ -54,7 +57,7 @@ def test_a_later_write_may_be_there_without_the_earlier_one() -> None:
 
 
 def test_two_writes_of_one_place_may_be_swapped_and_a_truncation_lost() -> None:
-    again = [Write("db", 0, b"1"), Write("db", 0, b"2"), Truncate("db", 1)]
+    again: list[Op] = [Write("db", 0, b"1"), Write("db", 0, b"2"), Truncate("db", 1)]
     found = {image["db"] for image in images(*synced("db", b"00"), *again)}
     assert {b"2", b"20", b"1", b"10", b"0", b"00"} <= found
 
@@ -155,3 +158,20 @@ def test_a_written_history_is_one_that_the_daemon_could_have_made(tmp_path: Path
     path = tmp_path / "lockerd.db"
     assert write(path, 1500, NOW) >= 1500
     assert verify(path) == Report((), ())
+
+
+# --- kills
+
+
+async def test_a_run_goes_on_after_the_rounds_that_are_kept(tmp_path: Path) -> None:
+    kept = {7: [1.0, 3.0], 8: [2.0]}
+    for seed, ready in kept.items():
+        tally = kills.Tally(kills=len(ready), rounds=1, ready=ready)
+        (tmp_path / f"result-9-{seed}.json").write_text(json.dumps(asdict(tally)))
+    found = await kills.run(kills.Game(tmp_path, tmp_path / "none.db", rows=9, kills=3, speed=1.0), seed=7, jobs=1)
+    assert (found.kills, found.rounds, found.wrong, sorted(found.ready)) == (3, 2, [], [1.0, 2.0, 3.0])
+
+
+def test_the_99th_percentile_is_one_of_the_values() -> None:
+    tally = kills.Tally(ready=[float(second) for second in range(200)])
+    assert tally.summary(9)["ready_p99"] == 197.0

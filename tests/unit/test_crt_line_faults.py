@@ -1,17 +1,23 @@
 """Two thousand motions of the bought dispenser on a bad line, with bad luck: no conclusion is contrary to the truth."""
 
+from __future__ import annotations
+
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from random import Random
+from typing import Any
 
 from firmware_protocol import crt
 from firmware_protocol.crt import Command, Control, Request
 from firmware_protocol.units import UnitKind
 from lockerd.devices.crt_evidence import Tally
 from lockerd.errors import DeviceError
-from lockerd.model.custody import Motion, Order, Outcome, Place, Result, Unit
+from lockerd.model.custody import Motion, Observation, Order, Outcome, Place, Plan, Result, Unit
 from sim.world import Place as Spot
-from tests.crt_rig import CARDS, SLOTS, Bench, JumpingLoop
+from sim.world import Spot as CardSpot
+from tests.crt_rig import CARDS, SLOTS, Bench, in_jumping_time
 
 SEED = 20261122
 MOTIONS = 2000
@@ -24,13 +30,13 @@ MOVING = {Command.MOVE, Command.INITIALISE}
 class BadLine:
     """Loses, doubles, breaks and adds bytes; now and then so that the check of the frame still holds."""
 
-    def __init__(self, random):
+    def __init__(self, random: Random) -> None:
         self.random = random
         self.share = 0.0
-        self.faults = Counter()
+        self.faults: Counter[str] = Counter()
         self.forged = 0
 
-    def to_module(self, data):
+    def to_module(self, data: bytes) -> bytes:
         """What the module hears. One XOR byte cannot keep a question from becoming a command: those are counted."""
         heard = self(data)
         if heard != data:
@@ -40,70 +46,71 @@ class BadLine:
             )
         return heard
 
-    def __call__(self, data):
+    def __call__(self, data: bytes) -> bytes:
         if self.random.random() >= self.share:
             return data
         kind = self.random.choice(("lost", "cut", "doubled", "flipped", "burst", "unseen", "noise"))
         self.faults[kind] += 1
-        return getattr(self, f"_{kind}")(bytearray(data))
+        spoiled: bytes = getattr(self, f"_{kind}")(bytearray(data))
+        return spoiled
 
-    def _lost(self, data):
+    def _lost(self, data: bytearray) -> bytes:
         return b""
 
-    def _cut(self, data):
+    def _cut(self, data: bytearray) -> bytes:
         return bytes(data[: self.random.randrange(len(data))])
 
-    def _doubled(self, data):
+    def _doubled(self, data: bytearray) -> bytes:
         return bytes(data * 2)
 
-    def _flipped(self, data):
+    def _flipped(self, data: bytearray) -> bytes:
         data[self.random.randrange(len(data))] ^= 1 << self.random.randrange(8)
         return bytes(data)
 
-    def _burst(self, data):
+    def _burst(self, data: bytearray) -> bytes:
         start = self.random.randrange(len(data))
         for index in range(start, min(start + self.random.randrange(1, 5), len(data))):
             data[index] = self.random.randrange(256)
         return bytes(data)
 
-    def _unseen(self, data):
+    def _unseen(self, data: bytearray) -> bytes:
         """Two bytes broken alike: an XOR cannot see it."""
         mask = self.random.randrange(1, 8)
         for index in self.random.sample(range(len(data)), min(2, len(data))):
             data[index] ^= mask
         return bytes(data)
 
-    def _noise(self, data):
+    def _noise(self, data: bytearray) -> bytes:
         return self.random.randbytes(self.random.randrange(1, 6)) + bytes(data)
 
 
 class Memory:
     """A keeper that costs no disk."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.tally = Tally()
 
-    def load(self):
+    def load(self) -> Tally:
         return self.tally
 
-    def save(self, tally):
+    def save(self, tally: Tally) -> None:
         self.tally = tally
 
 
 class Walk:
     """Orders what the daemon would, from what it sees; staff and citizens do the rest."""
 
-    def __init__(self, bench, random):
+    def __init__(self, bench: Bench, random: Random) -> None:
         self.bench = bench
         self.world = bench.world
         self.random = random
         self.line = BadLine(random)
-        self.endings = Counter()
-        self.wrong = []
-        self.beyond = []  # wrong where the line itself had made a command: nobody on this wire could know
+        self.endings: Counter[Result] = Counter()
+        self.wrong: list[str] = []
+        self.beyond: list[str] = []  # wrong where the line itself had made a command: nobody on this wire could know
         self.taken = 0
 
-    async def run(self):
+    async def run(self) -> None:
         bench = self.bench
         bench.device.hear, bench.device.say = self.line.to_module, self.line
         made = 0
@@ -127,7 +134,7 @@ class Walk:
             else:
                 self.beyond += wrong
 
-    async def carried_out(self, order):
+    async def carried_out(self, order: Order) -> Outcome | None:
         """None when the driver could not even plan."""
         bench = self.bench
         try:
@@ -151,14 +158,14 @@ class Walk:
             helper.cancel()
         return outcome
 
-    async def settled(self, plan):
+    async def settled(self, plan: Plan) -> Outcome:
         while True:
             try:
                 return await self.bench.mover.settle(plan)
             except DeviceError:
                 await asyncio.sleep(1)
 
-    def fates(self, order):
+    def fates(self, order: Order) -> Iterator[Coroutine[Any, Any, None]]:
         chance = self.random.random
         if chance() < JAM:
             self.world.armed["dispenser"] = order.motion.value
@@ -170,42 +177,47 @@ class Walk:
             eot = bytes([Control.EOT])
             yield self.after(self.random.uniform(0, 0.02), lambda: self.bench.device.handle(eot, lambda data: None))
 
-    async def after(self, seconds, happens):
+    async def after(self, seconds: float, happens: Callable[[], object]) -> None:
         await asyncio.sleep(seconds)
         happens()
 
-    def take(self):
+    def take(self) -> None:
         if self.world.card_at(Spot.EXIT) and self.world.gate_open:
             self.world.take_new()
             self.taken += 1
 
-    def next_order(self, place):
+    def next_order(self, place: Place | None) -> Order | None:
         """What the daemon would order now; None lets the citizen take the card."""
         if place is Place.EXIT:
             motion = self.random.choice((Motion.RETRACT, None))
-            return motion and Order(Unit.DISPENSER, motion)
+            return Order(Unit.DISPENSER, motion) if motion else None
         if place is Place.TRANSPORT:
             motion = self.random.choice((Motion.PRESENT, Motion.PRESENT, Motion.CAPTURE, Motion.STORE))
             slot = self.random.choice(self.free()) if motion is Motion.STORE else None
             return Order(Unit.DISPENSER, motion, slot)
         return Order(Unit.DISPENSER, Motion.PICK, self.random.choice(self.stocked()))
 
-    def card_of(self, order):
-        origin = {Motion.RETRACT: Spot.EXIT}.get(order.motion, Spot.TRANSPORT)
-        return self.world.card_in_slot(order.slot) if order.motion is Motion.PICK else self.world.card_at(origin)
+    def card_of(self, order: Order) -> str:
+        if order.motion is Motion.PICK:
+            assert order.slot is not None
+            card = self.world.card_in_slot(order.slot)
+        else:
+            card = self.world.card_at(Spot.EXIT if order.motion is Motion.RETRACT else Spot.TRANSPORT)
+        assert card is not None
+        return card
 
-    def stocked(self):
+    def stocked(self) -> list[int]:
         return [slot for slot in range(SLOTS) if self.world.card_in_slot(slot)]
 
-    def free(self):
+    def free(self) -> list[int]:
         return [slot for slot in range(SLOTS) if not self.world.card_in_slot(slot)]
 
-    def judge(self, order, card, outcome):
+    def judge(self, order: Order, card: str, outcome: Outcome) -> list[str]:
         self.endings[outcome.result] += 1
         what = self.bench.contradiction(card, order.motion, outcome)
         return [] if what is None else [what]
 
-    def judge_the_rest(self, order, card, before, outcome):
+    def judge_the_rest(self, order: Order, card: str, before: dict[str, CardSpot], outcome: Outcome) -> list[str]:
         """One motion at most, and of no other card."""
         wrong = []
         moved = self.bench.log.count - self.motions
@@ -216,7 +228,7 @@ class Walk:
             wrong.append(f"{order.motion} {outcome.result}: {others} moved too")
         return wrong
 
-    async def rest(self):
+    async def rest(self) -> Observation:
         """A good line, the mechanics freed, and the machine brought to rest as recovery and staff would."""
         bench, world = self.bench, self.world
         self.line.share = 0.0
@@ -229,17 +241,18 @@ class Walk:
                     bench.put(card, self.free()[0])
         seen = await bench.mover.observe()
         if seen.interrupted or seen.fault or seen.place is Place.IN_DOUBT:
-            outcome: Outcome = await bench.make(Motion.RESET)
-            seen = outcome.observation
+            outcome = await bench.make(Motion.RESET)
             assert outcome.result is Result.DONE, outcome
+            assert outcome.observation is not None
+            seen = outcome.observation
         assert seen.dispensed <= self.taken
         truth = [bench.truth(card) for card in CARDS]
         assert seen.place is None or seen.place in truth, (seen, truth)
         return seen
 
 
-def test_no_conclusion_is_contrary_to_the_truth(tmp_path):
-    async def story():
+def test_no_conclusion_is_contrary_to_the_truth(tmp_path: Path) -> None:
+    async def story() -> None:
         random = Random(SEED)
         async with Bench(tmp_path, seed=SEED, keeper=Memory()).running() as bench:
             walk = Walk(bench, random)
@@ -254,5 +267,4 @@ def test_no_conclusion_is_contrary_to_the_truth(tmp_path):
         assert set(walk.endings) == set(Result)
         assert walk.endings[Result.IN_DOUBT] < MOST_IN_DOUBT * MOTIONS
 
-    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-        runner.run(story())
+    in_jumping_time(story)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,11 @@ from lockerd.pickup.state import Stage
 from sim.scenarios import SCENARIOS
 
 ROOT = Path(__file__).parents[2]
-PAGES = (
-    "README.md",
-    "CONTRIBUTING.md",
-    "CHANGELOG.md",
-    "docs/architecture.md",
-    "docs/configuration.md",
-    "docs/policy.md",
-    "systemd/README.md",
+PAGES = sorted(
+    str(page.relative_to(ROOT)) for pattern in ("*.md", "docs/**/*.md", "systemd/*.md") for page in ROOT.glob(pattern)
 )
+"""Every page of the repository."""
+EXAMPLE = "tests/unit/test_x.py"
 
 
 def text(page: str) -> str:
@@ -39,15 +36,53 @@ def test_a_page_without_markers_is_refused() -> None:
         with_diagram("# nothing")
 
 
+def anchors(page: Path) -> set[str]:
+    """What a link may name after #: the headings in small letters, without punctuation, spaces as hyphens."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_links_between_pages_lead_somewhere(page: str) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", text(page)):
-        if "://" not in target and not target.endswith(".png"):
-            assert ((ROOT / page).parent / target).exists(), target
+def test_links_lead_somewhere(page: str) -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", text(page)):
+        name, _, anchor = link.partition("#")
+        if "://" in link:
+            continue
+        target = (ROOT / page).parent / name if name else ROOT / page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_names_is_there(page: str) -> None:
+    """Targets of make, modules, files of the repository, scenarios."""
+    words = text(page)
+    targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
+    for name in re.findall(r"(?:`|^\s*)make ([a-z-]+)", words, re.MULTILINE):
+        assert name in targets, name
+    for name in re.findall(r"python -m ([\w.]+)", words):
+        assert find_spec(name) is not None, name
+    for name in re.findall(r"(?<![\w/.-])((?:lockerd|sim|tests|docs|firmware_protocol|systemd)/[\w./-]+)", words):
+        path = name.rstrip(".")
+        assert (ROOT / path).exists() or path == EXAMPLE, path
+    for name in re.findall(r"`(test_\w+\.py)`", words):
+        assert list((ROOT / "tests").rglob(name)), name
+    for name in re.findall(r"sim run ([a-z-]+)", words):
+        assert name.startswith("--") or name in SCENARIOS, name
+
+
+def test_every_target_of_make_is_told_and_phony() -> None:
+    makefile = text("Makefile")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    assert set(re.findall(r"^# make ([a-z-]+)", makefile, re.MULTILINE)) == targets
+    assert set(re.findall(r"^\.PHONY: (.*)", makefile, re.MULTILINE)[0].split()) == targets
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    linked = set(re.findall(r"\]\(([^)#]+\.md)\)", text("README.md")))
+    assert linked | {"README.md"} == set(PAGES)
 
 
 def test_the_readme_begins_with_the_two_commands() -> None:
     first = text("README.md").split("\n## ")[0]
     assert re.findall(r"^make (\w+)", first, re.MULTILINE) == ["demo", "test"]
-    for name in re.findall(r"sim run ([a-z-]+)", text("README.md")):
-        assert name.startswith("--") or name in SCENARIOS

@@ -18,6 +18,7 @@ from lockerd.face.chip import as_chip_photo
 from lockerd.face.det import det_curve, det_png, det_svg
 from lockerd.face.evaluate import Gathered, Scores, _Person, compare, evaluate, interval, rates, threshold_at, wilson
 from lockerd.face.pack import load_pack, read_manifest
+from lockerd.model.identity import ReferenceKind
 from sim.faces.measure import PACK, draw_people
 
 
@@ -88,7 +89,7 @@ def test_a_folder_of_drawn_people(tmp_path: Path, capsys: pytest.CaptureFixture[
     pack = load_pack(PACK, production=False)
     fused, _ = evaluate(pack, tmp_path / "people", fuse=2)
     assert fused.genuine <= 24
-    chip, _ = evaluate(pack, tmp_path / "people", reference="chip")
+    chip, _ = evaluate(pack, tmp_path / "people", reference=ReferenceKind.CHIP)
     assert chip.failure_to_enrol < 0.5
     assert chip.reference == "chip"
 

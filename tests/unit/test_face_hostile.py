@@ -135,7 +135,7 @@ def test_whatever_a_detector_gives_ends_in_a_reason_or_a_face_that_is_none(
         load_pack(PACK, production=False).model("detector"), adapter=adapter, input_size=(128, 128)
     )
     with np.errstate(all="ignore"):
-        broken = dataclasses.replace(pipeline, detect=_DETECTORS[adapter](described, _Broken(adapter, seed), Inputs()))  # type: ignore[arg-type]
+        broken = dataclasses.replace(pipeline, detect=_DETECTORS[adapter](described, _Broken(adapter, seed), Inputs()))
         picture = np.random.default_rng(seed).integers(0, 256, (128, 128, 3), np.uint8)
         for near in (None, np.array([20, 20, 100, 100], np.float32)):
             seen = broken.look(picture, broken.gates_live, near=near, live=True)
@@ -152,7 +152,7 @@ def test_a_liveness_model_that_gives_nothing_sees_nobody_live(value: float, coun
     session = SimpleNamespace(
         get_inputs=lambda: [SimpleNamespace(name="input")], run=lambda *_: [np.full((1, count), value, np.float32)]
     )
-    broken = _LIVENESS["minifasnet"](described, session, Inputs())  # type: ignore[arg-type]
+    broken = _LIVENESS["minifasnet"](described, session, Inputs())
     picture, box = np.zeros((128, 128, 3), np.uint8), np.array([20, 20, 100, 100], np.float32)
     if said is None:
         with pytest.raises(ConfigError, match="has not the output"):

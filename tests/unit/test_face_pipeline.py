@@ -261,7 +261,7 @@ def test_pictures_of_nothing_give_no_face(pipeline: Pipeline, kind: str) -> None
         "black": np.zeros((480, 640, 3), np.uint8),
         "white": np.full((480, 640, 3), 255, np.uint8),
         "noise": rng().integers(0, 256, (480, 640, 3), np.uint8),
-        "stripes": np.tile(np.repeat(np.arange(0, 256, 32, np.uint8), 10), (480, 8))[..., None].repeat(3, 2),
+        "stripes": np.tile(np.repeat(np.arange(0, 256, 32).astype(np.uint8), 10), (480, 8))[..., None].repeat(3, 2),
         "tall": np.full((4000, 40, 3), 90, np.uint8),
     }[kind]
     assert isinstance(pipeline.look(made, pipeline.gates_live), FaceReason)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lockerd.devices.fingerprint import SocketMatcher
+from lockerd.errors import DeviceError
 from lockerd.model.identity import FingerResult
 from sim.fingerprint import block_of, matcher
 
@@ -38,6 +39,32 @@ async def test_a_sensor_that_is_gone_is_unavailable(tmp_path: Path) -> None:
     assert await SocketMatcher(tmp_path / "none").verify(OWN, timeout=0.01) is FingerResult.UNAVAILABLE
     async with matcher(tmp_path / "finger", lambda: OWN, lambda: False):
         assert await SocketMatcher(tmp_path / "finger").verify(OWN, timeout=0.01) is FingerResult.UNAVAILABLE
+
+
+async def test_the_last_answer_is_remembered_for_health(tmp_path: Path) -> None:
+    there = False
+    sensor = SocketMatcher(tmp_path / "finger")
+    assert not sensor.last_answer_ok
+    async with matcher(tmp_path / "finger", lambda: None, lambda: there):
+        with pytest.raises(DeviceError, match="fingerprint: does not answer"):
+            await sensor.probe()
+        there = True
+        await sensor.probe()
+        assert sensor.last_answer_ok
+        assert await sensor.verify(OWN, timeout=0.01) is FingerResult.NO_FINGER
+        assert sensor.last_answer_ok
+        there = False
+        assert await sensor.verify(OWN, timeout=0.01) is FingerResult.UNAVAILABLE
+        assert not sensor.last_answer_ok
+
+
+@pytest.mark.parametrize("answer", [b'{"result": "match"}\n', b'{"result": "unavailable"}\n'])
+async def test_a_matcher_that_matches_nothing_with_a_finger_is_not_well(tmp_path: Path, answer: bytes) -> None:
+    sensor = SocketMatcher(tmp_path / "finger")
+    async with answering(tmp_path / "finger", answer):
+        with pytest.raises(DeviceError):
+            await sensor.probe()
+    assert not sensor.last_answer_ok
 
 
 @asynccontextmanager

@@ -49,6 +49,7 @@ def test_addresses_are_free_and_different() -> None:
 
 def test_a_preferred_port_that_is_taken_gives_way_to_the_next_free_one() -> None:
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of before linger
         try:
             taken.bind(("127.0.0.1", int(DEMO_PORTS.kiosk)))
             taken.listen()

@@ -9,17 +9,24 @@ from pathlib import Path
 import pytest
 
 from lockerd.errors import StaffWorkFailed
-from lockerd.issuing import OFFICE, SENT_TO_CITIZEN, IssueResult, Issuing
+from lockerd.issuing import MACHINE, OFFICE, SENT_TO_CITIZEN, IssueResult, Issuing
 from lockerd.maintenance import said
 from lockerd.model import lettercode
 from lockerd.model.custody import Motion, Place
+from lockerd.model.policy import Relation
 from lockerd.stocking import Stocking
 from lockerd.store import claims, codes, ledger, messages
 from lockerd.store.codes import CodeResult
+from lockerd.store.collectors import Named
 from lockerd.store.database import Database, Transaction
-from tests.store_support import NOW, STAMP, carry, issuing, item, opened, vault
+from tests.store_support import NOW, STAMP, carry, issuing, item, opened, stamp, vault
 
 CLAIM, NUMBER, LETTER = "N000001", item().id_number, "0000000000000001"
+GUARDIAN = "99010119850101002X"
+
+
+async def no_pause(_seconds: float) -> None:
+    """Time is the test's."""
 
 
 async def stock(db: Database, desk: Issuing, **changes: str) -> None:
@@ -129,3 +136,112 @@ async def test_what_cannot_be_done_is_said_in_words(db: Database) -> None:
 def test_a_letter_code_has_sixteen_digits_that_fit(text: str) -> None:
     assert not lettercode.is_valid(text)
     assert lettercode.is_valid(LETTER)
+
+
+async def test_codes_of_another_version_are_replaced_once(db: Database) -> None:
+    """As after migration 0006: what is stored of them opens nothing."""
+    await stock(db, issuing(db, "11112222"), letter_code=LETTER)
+    await texts(db)
+    for at in ("UPDATE code SET algorithm = 'of before'", "DELETE FROM code_hash"):
+        await db.transaction(lambda tx, at=at: tx.execute(at))  # type: ignore[misc]
+    assert await tried(db, "11112222") is CodeResult.WRONG
+    await issuing(db, "33334444").replace_outdated()
+    assert [await tried(db, code) for code in ("11112222", "33334444", LETTER)] == [
+        CodeResult.WRONG,
+        CodeResult.MATCH,
+        CodeResult.WRONG,
+    ]
+    assert ["3333 4444" in text for text in await texts(db)] == [True]
+    await issuing(db, "55556666").replace_outdated()
+    assert await texts(db) == []
+    assert await told(db) == [
+        ("expired", {"claim_id": CLAIM, "kind": "letter"}),
+        ("reissued", {"claim_id": CLAIM, "kind": "pickup", "by": MACHINE}),
+    ]
+
+
+async def test_who_is_named_late_types_a_new_code_and_who_was_known_does_too(db: Database) -> None:
+    await stock(db, issuing(db, "11112222"))
+    await texts(db)
+
+    async def name(tx: Transaction) -> None:
+        await claims.put_item(tx, vault(), item(), None, STAMP, [Named(Relation.GUARDIAN, GUARDIAN, None)])
+        await issuing(db, "33334444").named(tx, CLAIM)
+
+    for _ in range(2):  # the office may say it again
+        await db.transaction(name)
+    assert ["3333 4444" in text for text in await texts(db)] == [True]
+    assert await told(db) == [("reissued", {"claim_id": CLAIM, "kind": "pickup", "by": OFFICE})]
+    for number in (NUMBER, GUARDIAN):
+        assert (await codes.check(db, vault(), number, "33334444", STAMP)).result is CodeResult.MATCH
+    assert await tried(db, "11112222") is CodeResult.WRONG
+
+
+async def locks(db: Database) -> list[dict[str, str]]:
+    await issuing(db).tell_locked()
+    rows = await db.transaction(lambda tx: tx.all("SELECT data FROM journal WHERE type = 'lockerd.claim.locked'"))
+    return [json.loads(row["data"]) for row in rows]
+
+
+async def test_the_office_hears_once_of_each_lock_and_whose_codes_still_open(db: Database) -> None:
+    await stock(db, issuing(db, "11112222"))
+
+    async def name(tx: Transaction) -> None:
+        await claims.put_item(tx, vault(), item(), None, STAMP, [Named(Relation.GUARDIAN, GUARDIAN, None)])
+        await codes.issue(tx, vault(), CLAIM, "11112222", NOW + 86400.0 * 7)
+
+    await db.transaction(name)
+
+    async def wrong(number: str, times: int, wall: float = NOW) -> None:
+        for _ in range(times):
+            await codes.check(db, vault(), number, "00000000", stamp(wall), no_pause)
+
+    await wrong("990101199001010026", 6)  # nobody's
+    await wrong(GUARDIAN, 4)
+    assert await locks(db) == []
+    await wrong(GUARDIAN, 1)
+    of_guardian = {"claim_id": CLAIM, "relation": "guardian", "collector_id": f"{CLAIM}.1"}
+    assert await locks(db) == [of_guardian]
+    await wrong(GUARDIAN, 3)
+    assert await locks(db) == [of_guardian]
+    assert await tried(db, "11112222") is CodeResult.MATCH, "the owner's way stays open"
+    await wrong(NUMBER, 5)
+    of_owner = {"claim_id": CLAIM, "relation": "owner"}
+    assert await locks(db) == [of_guardian, of_owner]
+    await wrong(NUMBER, 5, NOW + 86400.0)  # another day, another lock
+
+    async def a_day_later() -> None:
+        later = Issuing(db, vault(), lambda: stamp(NOW + 86400.0), lambda: "", {})
+        await later.tell_locked()
+
+    await a_day_later()
+    assert await locks(db) == [of_guardian, of_owner, of_owner]
+    assert await db.transaction(lambda tx: claims.for_id(tx, vault(), NUMBER)) is not None, (
+        "the ID card alone still finds it"
+    )
+
+
+async def test_a_lock_is_told_after_the_plug_was_pulled_at_the_last_try(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stock(db, issuing(db, "11112222"))
+
+    async def power_fails(*_args: object) -> bytes:
+        raise ConnectionAbortedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(codes, "hashed", power_fails)
+        for _ in range(codes.TRIES):
+            with pytest.raises(ConnectionAbortedError):
+                await codes.check(db, vault(), NUMBER, "11112222", STAMP, no_pause)
+    assert await locks(db) == [{"claim_id": CLAIM, "relation": "owner"}]
+
+
+async def test_too_many_wrong_tries_in_a_row_are_a_lock_too(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codes, "MOST_IN_A_ROW", 3)
+    await stock(db, issuing(db, "11112222"))
+    for _ in range(3):
+        await codes.check(db, vault(), NUMBER, "00000000", STAMP, no_pause)
+    assert await locks(db) == []
+    await codes.check(db, vault(), NUMBER, "00000000", STAMP, no_pause)
+    assert len(await locks(db)) == 1

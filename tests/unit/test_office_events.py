@@ -17,6 +17,8 @@ from lockerd.office.exchange import RETRY_AFTER_LIMIT, retry_after
 from lockerd.office.manifest import (
     MAX_PHOTO,
     Announced,
+    CardFound,
+    CardLost,
     CodeExtension,
     CodeReissue,
     Refusal,
@@ -140,6 +142,22 @@ def test_codes_are_reissued_and_extended_until_a_moment() -> None:
     assert command("code.reissue") == CodeReissue("N1", 9.0)
     assert command("code.reissue", letter_code="1") == Refused("N1", Refusal.LETTER_CODE)
     assert command("code.extend") == CodeExtension("N1", 9.0)
+
+
+def test_a_report_of_a_lost_card_comes_and_goes_and_a_bad_one_is_refused() -> None:
+    number = "990101199003071237"
+    whole: dict[str, object] = {"report_id": "L-7", "id_number": number, "valid_from": "20061101"}
+
+    def reported(kind: str, **more: object) -> object:
+        return decode(json.dumps({"cursor": 5, "type": kind, **whole, **more}).encode())[1]
+
+    lost = reported("card.lost")
+    assert lost == CardLost("L-7", number, "20061101")
+    assert number not in repr(lost)
+    assert reported("card.found") == CardFound("L-7")
+    assert reported("card.lost", report_id="a b") == Refused(None, Refusal.REPORT_ID)
+    assert reported("card.lost", id_number="1") == Refused(None, Refusal.ID_NUMBER)
+    assert reported("card.lost", valid_from="20061301") == Refused(None, Refusal.DATES)
 
 
 @pytest.mark.parametrize("raw", [b"", b"7", b"{}", b'{"cursor":"1"}', b"\xff", b"[" * 100_000])

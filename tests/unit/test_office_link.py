@@ -15,7 +15,7 @@ import pytest
 import structlog
 from aiohttp import web
 
-from lockerd.errors import StoreError
+from lockerd.errors import FaceUnavailable, StoreError
 from lockerd.office.link import LinkSettings, backoff
 from lockerd.office.manifest import Announced, Withdrawn
 from tests.office_parts import Bench, claim, until
@@ -304,6 +304,30 @@ async def test_an_item_that_could_not_be_kept_comes_again(peer: Scripted, bench:
             await until(lambda: bench.cursor == 2)
     assert [found.item.claim_id for found in bench.items if isinstance(found, Announced)] == ["N1", "N2"]
     assert "李" not in str(logs)
+
+
+async def test_what_was_announced_is_caught_up_with_once_all_of_it_was_taken(peer: Scripted, bench: Bench) -> None:
+    first = page(item(1, "N1"), item(2, "N2"), cursor=2)
+    peer.pages = [first] * 3
+    bench.failing, bench.error = 2, FaceUnavailable("no worker yet")
+    catching_up: list[bool] = []
+    async with bench.running(peer.url) as link:
+        assert link.status.catching_up
+
+        def watched() -> bool:
+            catching_up.append(link.status.catching_up)
+            return link.status.caught_up
+
+        await until(watched)
+        assert bench.cursor == 2
+        assert set(catching_up[:-1]) == {True}
+        assert not link.status.catching_up
+
+
+async def test_nothing_is_caught_up_with_while_the_office_is_away(bench: Bench, unused_tcp_port: int) -> None:
+    async with bench.running(f"http://127.0.0.1:{unused_tcp_port}") as link:
+        await until(lambda: link.status.trouble)
+        assert (link.status.caught_up, link.status.catching_up) == (False, False)
 
 
 @pytest.mark.parametrize("bad", [b"{}", page(item(9, "N9"), cursor=0), page(cursor=-1)])

@@ -29,7 +29,8 @@ def test_numbers_are_valid_unique_and_of_regions_that_are_not_issued() -> None:
 def test_cards_belong_to_their_person_and_only_a_replacement_has_no_old_one() -> None:
     people = population(3, 300)
     for one in people:
-        cards = [one.new_card] if one.old_card is None else [one.new_card, one.old_card]
+        cards = [card for card in (one.new_card, one.old_card, one.lost_card) if card is not None]
+        assert len(cards) == 2
         assert {(card.person_id, card.name, card.id_number) for card in cards} == {
             (one.person_id, one.name, one.id_number)
         }

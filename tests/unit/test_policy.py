@@ -122,3 +122,19 @@ def test_a_row_may_be_empty_and_then_the_counter_hands_out() -> None:
     policy = msgspec.structs.replace(Policy(), authorised=AuthorisedRows(renewal=(), replacement=(), damaged=()))
     assert list(unsafe(policy)) == []
     assert policy.opens(Relation.AUTHORISED, ClaimKind.RENEWAL) == ()
+
+
+def test_what_nobody_can_collect_without() -> None:
+    fingered = ((E.CODE, E.ID_CARD, E.FACE, E.FINGERPRINT),)
+    assert not Policy().some_need(E.FINGERPRINT)
+    some = table(Relation.OWNER, ClaimKind.REPLACEMENT, *fingered)
+    assert (some.some_need(E.FINGERPRINT), some.all_need(E.FINGERPRINT)) == (True, False)
+    another_way = table(Relation.OWNER, ClaimKind.REPLACEMENT, *fingered, (E.CODE, E.ID_CARD, E.FACE))
+    assert not another_way.some_need(E.FINGERPRINT)
+    closed = {kind.value: () for kind in ClaimKind}  # the counter only: a row that nobody misses the finger for
+    every = Policy(
+        owner=OwnerRows(**{**closed, "replacement": fingered}),
+        guardian=GuardianRows(**closed),
+        authorised=AuthorisedRows(**closed),
+    )
+    assert every.all_need(E.FINGERPRINT)

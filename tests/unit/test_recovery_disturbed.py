@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from lockerd.errors import DeviceError
 from lockerd.model.custody import Fault, Observation, Order, Outcome, Place, Result, Sensor, Unit
 from lockerd.motions import Made
 from lockerd.recovery import Recovery
@@ -20,15 +21,17 @@ class Units:
     """Both units as they were last heard; a RESET clears the dispenser's fault unless it is `jammed`."""
 
     dispenser: Observation | None = HOMED
+    recycler: Observation | None = field(default_factory=lambda: replace(HOMED, unit=Unit.RECYCLER))
     jammed: bool = False
     made: list[str] = field(default_factory=list)
 
     def last(self, unit: Unit) -> Observation | None:
-        return self.dispenser if unit is Unit.DISPENSER else replace(HOMED, unit=Unit.RECYCLER)
+        return self.dispenser if unit is Unit.DISPENSER else self.recycler
 
     async def observe(self, unit: Unit) -> Observation:
         seen = self.last(unit)
-        assert seen is not None
+        if seen is None:
+            raise DeviceError(unit, "silent")
         return seen
 
     async def make(self, order: Order, **_: object) -> Made:
@@ -46,7 +49,7 @@ class NoCards:
 
 
 def recovery(units: Units) -> Recovery:
-    parts: dict[str, Any] = dict.fromkeys(("vault", "units", "readers", "stamp", "new_journey_id", "stocking"))
+    parts: dict[str, Any] = dict.fromkeys(("vault", "units", "readers", "stamp", "resuming", "stocking"))
     return Recovery(db=cast(Any, NoCards()), motions=cast(Any, units), **parts)
 
 
@@ -86,3 +89,27 @@ async def test_a_jam_is_tried_once_and_then_waits_for_staff_or_a_new_boot() -> N
     assert not one.disturbed(), "the same jam is not tried again by itself"
     units.dispenser = replace(DISTURBED["fault"], boot_id=2)
     assert one.disturbed()
+
+
+async def test_a_silent_recycler_is_left_alone_and_settled_when_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lockerd.recovery.BOOT_SECONDS", 0.0)
+    units = Units(recycler=None)
+    one = recovery(units)
+    await one.bring_to_rest()
+    assert one.fit, "cards can be handed out without it"
+    assert one.unsettled == {Unit.RECYCLER}
+    assert not one.disturbed(), "it is still silent"
+    units.recycler = replace(HOMED, unit=Unit.RECYCLER)
+    assert one.disturbed(), "at rest as it is, nobody knows yet what became of its cards"
+    await one.bring_to_rest()
+    assert not one.unsettled
+    assert not one.disturbed()
+
+
+async def test_a_recycler_that_never_ends_its_motion_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lockerd.recovery.BUSY_SECONDS", 0.0)
+    units = Units(recycler=replace(HOMED, unit=Unit.RECYCLER, busy=True))
+    one = recovery(units)
+    await one.bring_to_rest()
+    assert one.fit
+    assert one.unsettled == {Unit.RECYCLER}

@@ -10,12 +10,18 @@ import pytest
 
 from lockerd.errors import StoreError
 from lockerd.model.custody import Motion, Place
-from lockerd.store import claims, journal, ledger
-from lockerd.store.backup import back_up
+from lockerd.model.identity import FaceTemplate
+from lockerd.model.policy import Relation
+from lockerd.store import claims, codes, housekeeping, journal, ledger, messages
+from lockerd.store.backup import back_up, erase_in_backups
+from lockerd.store.collectors import Named
 from lockerd.store.database import Transaction
 from lockerd.store.restore import restore
 from lockerd.store.verify import verify
 from tests.store_support import NOW, STAMP, carry, item, opened, vault
+
+DAY = 86400.0
+TEMPLATE = FaceTemplate("model", bytes(16))
 
 
 async def _stock(tx: Transaction) -> None:
@@ -55,6 +61,61 @@ async def test_a_backup_takes_the_place_of_a_damaged_database(tmp_path: Path, ba
         assert await db.transaction(journal.epoch) != former
         assert await db.transaction(lambda tx: ledger.place_of(tx, "N000001")) == (Place.SLOT, 2)
     assert verify(path).wrong == ()
+
+
+async def test_what_was_erased_since_the_backup_stays_erased(tmp_path: Path) -> None:
+    """One card collected and erased since, one message sent since, one card that still waits."""
+    path, number, waiting = tmp_path / "lockerd.db", "990101199001010018", "990101199001010026"
+
+    async def before(tx: Transaction) -> None:
+        await ledger.configure_slots(tx, 4)
+        guardian = Named(Relation.GUARDIAN, "99010119850101002X", TEMPLATE)
+        for slot, (claim_id, owner) in enumerate((("N000001", number), ("N000002", waiting))):
+            announced = item(claim_id, id_number=owner)
+            await claims.put_item(tx, vault(slot), announced, TEMPLATE, STAMP, [guardian])
+            await ledger.move(tx, claim_id, Place.TRANSPORT, STAMP, "read")
+            await carry(tx, Motion.STORE, claim_id, slot)
+            await claims.stocked(tx, claim_id, slot, STAMP)
+            await codes.issue(tx, vault(), claim_id, "12345678", NOW + DAY)
+            await messages.queue(tx, vault(), f"{claim_id}-1", "+8619900000001", "text")
+
+    async def collected(tx: Transaction) -> None:
+        await messages.sent(tx, "N000001-1", NOW)
+        await carry(tx, Motion.PICK, "N000001", 0)
+        await carry(tx, Motion.PRESENT, "N000001")
+        await ledger.move(tx, "N000001", Place.TAKEN, STAMP, "exit sensor")
+        await claims.collected(tx, "N000001", STAMP)
+
+    async with opened(path) as db:
+        await db.transaction(before)
+        await codes.check(db, vault(), number, "00000000", STAMP)
+        backup = await back_up(db, tmp_path / "backup", NOW)
+        await db.transaction(collected)
+        assert await housekeeping.tidy(db, NOW + DAY) == 1
+        await erase_in_backups(db, tmp_path / "backup", NOW + DAY)
+    assert verify(backup).wrong == ()
+
+    done = restore(backup, path, NOW + DAY)
+    assert done.count == (
+        "a card in each of these slots, and in no other: 1",
+        "slot 0: claim N000001 is over and erased since the backup was made; the slot is empty, or take the card out",
+    )
+    assert verify(path).wrong == ()
+    async with opened(path, seed=99) as db:
+
+        async def look(tx: Transaction) -> None:
+            assert await claims.for_id(tx, vault(), number) is None
+            assert await claims.for_id(tx, vault(), waiting) is not None
+            message = await messages.next_due(tx, vault(), NOW + DAY)
+            assert message is not None
+            assert message.message_id == "N000002-1", "what was sent is not sent again"
+            assert await tx.all("SELECT 1 FROM attempt UNION ALL SELECT 1 FROM wrong_in_a_row") == []
+            hashes = await tx.all("SELECT DISTINCT claim_id FROM code_hash")
+            assert [row["claim_id"] for row in hashes] == ["N000002"]
+
+        await db.transaction(look)
+        assert vault().blind(number) not in path.read_bytes()
+    assert verify(path).wrong == (), "also as a database with an epoch"
 
 
 async def test_nothing_changes_while_a_lockerd_runs(tmp_path: Path, backup: Path) -> None:

@@ -15,7 +15,7 @@ from aiohttp import ClientSession, web
 
 from lockerd.errors import FaceUnavailable, LinkError
 from lockerd.model.cards import Claim, ClaimKind, ClaimState, Person
-from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate
+from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, ReferenceKind
 from lockerd.model.policy import Collector, Relation
 from lockerd.model.review import Review, ReviewDecision, ReviewRequest
 from lockerd.office.exchange import Exchange, http_transport
@@ -39,12 +39,15 @@ class Face:
     picture: bytes | None = STILL
     closed: bool = False
 
-    async def enrol(self, picture: bytes) -> Enrolment:
+    async def enrol(self, picture: bytes, kind: ReferenceKind = ReferenceKind.PHOTO) -> Enrolment:
         raise FaceUnavailable("not asked for here")
 
     async def verify(
         self, template: FaceTemplate, *, timeout: float, on_prompt: Callable[[FaceReason], None]
     ) -> FaceResult:
+        raise FaceUnavailable("not asked for here")
+
+    def admit(self, template: FaceTemplate) -> Enrolment:
         raise FaceUnavailable("not asked for here")
 
     async def previews(self) -> AsyncGenerator[bytes, None]:

@@ -1,5 +1,7 @@
 """The simulated reader against the bytes of the reference, without a wire."""
 
+from __future__ import annotations
+
 import pytest
 
 from firmware_protocol import cardtext, samv
@@ -22,7 +24,7 @@ class Field:
         return samv.decode_reply(self.device.feed(request.to_bytes()))
 
 
-def test_find_select_read():
+def test_find_select_read() -> None:
     field = Field(CARD)
     assert field.device.feed(bytes.fromhex("AAAAAA96690003200122")) == bytes.fromhex("AAAAAA9669000800009F0000000097")
     assert field.device.feed(bytes.fromhex("AAAAAA96690003200221"))[-1] == 0x9C
@@ -31,7 +33,7 @@ def test_find_select_read():
     assert cardtext.decode(wire[14:270]) == CARD.text
 
 
-def test_no_card():
+def test_no_card() -> None:
     field = Field(None)
     assert field.device.feed(FIND.to_bytes()) == bytes.fromhex("AAAAAA9669000400008084")
     assert field.device.feed(SELECT.to_bytes()) == bytes.fromhex("AAAAAA9669000400008185")
@@ -39,7 +41,7 @@ def test_no_card():
 
 
 @pytest.mark.parametrize("then", [None, OTHER])
-def test_a_card_that_left_must_be_found_again(then):
+def test_a_card_that_left_must_be_found_again(then: ChipData | None) -> None:
     field = Field(CARD)
     field.ask(FIND)
     field.card = then
@@ -54,7 +56,7 @@ def test_a_card_that_left_must_be_found_again(then):
 
 
 @pytest.mark.parametrize("length", samv.FINGERPRINT_LENGTHS)
-def test_fingerprint_and_added_address(length):
+def test_fingerprint_and_added_address(length: int) -> None:
     field = Field(ChipData(CARD.text, fingerprint=bytes(length), added_address="虚构省测试市新路3号"))
     field.ask(FIND)
     field.ask(SELECT)
@@ -65,7 +67,7 @@ def test_fingerprint_and_added_address(length):
     assert address.decode("utf-16-le").rstrip() == "虚构省测试市新路3号"
 
 
-def test_other_commands_and_garbage():
+def test_other_commands_and_garbage() -> None:
     field = Field(CARD)
     assert field.ask(Request(Command.SAM_STATUS)).status == Status.OK
     assert len(field.ask(Request(Command.SAM_ID)).data) == 16

@@ -37,7 +37,7 @@ async def interrupted_store(db: Database) -> Intent:
 
 def recovery(db: Database) -> Recovery:
     stocking = Stocking(issuing(db, CODE))
-    parts: dict[str, Any] = dict.fromkeys(("motions", "readers", "new_journey_id"))
+    parts: dict[str, Any] = dict.fromkeys(("motions", "readers", "resuming"))
     units = cast(Any, {Unit.DISPENSER: StoredIt()})
     return Recovery(db=db, vault=vault(), units=units, stamp=lambda: STAMP, stocking=stocking, **parts)
 

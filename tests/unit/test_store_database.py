@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lockerd.errors import StoreError
-from lockerd.store import journal, opening
+from lockerd.store import codes, journal, opening
 from lockerd.store.database import Database, News, Transaction
 from tests.store_support import opened
 
@@ -337,7 +337,9 @@ async def test_a_failing_migration_leaves_nothing(tmp_path: Path, monkeypatch: p
         assert "halfway" not in await db.transaction(tables)
 
 
-async def test_codes_of_the_first_schema_are_pickup_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_codes_of_the_first_schema_become_pickup_codes_that_are_to_be_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "lockerd.db"
     first = opening._migrations()[:1]
     with monkeypatch.context() as patched:
@@ -353,8 +355,11 @@ async def test_codes_of_the_first_schema_are_pickup_codes(tmp_path: Path, monkey
             await db.transaction(before)
     async with opened(path) as db:
         row = await db.transaction(lambda tx: tx.one("SELECT * FROM code"))
-    assert row is not None
-    assert tuple(row) == ("C1", "pickup", "a", b"\x01", b"\x02", 9.0, None, 0)
+        assert row is not None
+        assert tuple(row) == ("C1", "pickup", "a", 9.0, None, 0)
+        assert await db.transaction(lambda tx: tx.all("SELECT * FROM code_hash")) == []
+        assert await db.transaction(codes.outdated) == [("C1", codes.CodeKind.PICKUP)]
+        assert await db.transaction(codes.outdated) == []
 
 
 async def test_every_table_is_strict(tmp_path: Path) -> None:

@@ -2,18 +2,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from lockerd.errors import StoreError
-from lockerd.model.custody import Fault, Intent, Motion, Observation, Outcome, Place, Result, Sensor, SlotState, Unit
+from lockerd.model.custody import (
+    Fault,
+    Intent,
+    Motion,
+    Observation,
+    Outcome,
+    Place,
+    Plan,
+    Result,
+    Sensor,
+    SlotState,
+    Unit,
+)
 from lockerd.store import claims, emptying, ledger, lookups
 from lockerd.store.database import Database, Transaction
 from lockerd.store.ledger import Totals
 from tests.store_support import DONE, NOW, STAMP, carry, item, opened, plan, vault
 
 CARD, OTHER = "N000001", "N000002"
+
+
+async def open_intent(tx: Transaction, ordered: Plan, card: str | None) -> None:
+    await ledger.open_intent(tx, ordered, card, "j", STAMP)
 
 
 @pytest.fixture
@@ -131,7 +148,7 @@ async def test_one_open_intent_for_each_unit(db: Database) -> None:
     await db.transaction(first)
     for motion in (Motion.ALIGN, Motion.CLOSE):
         with pytest.raises(StoreError, match="still open"):
-            await db.transaction(lambda tx, motion=motion: ledger.open_intent(tx, plan(motion, 0), None, "j", STAMP))
+            await db.transaction(partial(open_intent, ordered=plan(motion, 0), card=None))
     intents = await db.transaction(ledger.open_intents)
     assert [intent.plan for intent in intents] == [plan(Motion.PICK, 0), plan(Motion.OPEN)]
     assert [intent.card_id for intent in intents] == [CARD, None]
@@ -145,9 +162,7 @@ async def test_store_needs_a_free_slot_and_a_free_path(db: Database) -> None:
     await db.transaction(work)
     for slot, words in ((0, "stocked, not free"), (2, "blocked, not free")):
         with pytest.raises(StoreError, match=words):
-            await db.transaction(
-                lambda tx, slot=slot: ledger.open_intent(tx, plan(Motion.STORE, slot), OTHER, "j", STAMP)
-            )
+            await db.transaction(partial(open_intent, ordered=plan(Motion.STORE, slot), card=OTHER))
     with pytest.raises(StoreError, match=f"card {OTHER} is recorded at transport already"):
         await db.transaction(lambda tx: ledger.open_intent(tx, plan(Motion.PICK, 0), CARD, "j", STAMP))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -62,7 +62,7 @@ class Face:
     ) -> FaceResult:
         raise NotImplementedError
 
-    def previews(self) -> AsyncIterator[bytes]:
+    def previews(self) -> AsyncGenerator[bytes, None]:
         raise NotImplementedError
 
 
@@ -164,6 +164,10 @@ async def test_a_template_of_another_model_is_refused_and_the_photo_used_or_the_
     found = await template_of(db)
     assert found is not None
     assert (found.model_id, found.vector[-5:]) == (NEW, b"photo")
+    refused = await db.transaction(
+        lambda tx: tx.all("SELECT data FROM journal WHERE type = 'lockerd.template.refused'")
+    )
+    assert [json.loads(row["data"]) for row in refused] == [{"claim_id": "N000001", "reason": "wrong_model"}]
     await intake(db, NEW).take(Announced(msgspec.structs.replace(item(), photo=b"", template=foreign)))
     assert await template_of(db) is None
     told = await db.transaction(lambda tx: tx.all("SELECT data FROM journal WHERE type = 'lockerd.reference.unusable'"))

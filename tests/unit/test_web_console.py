@@ -169,6 +169,7 @@ async def test_load_report_names_slot_or_reason_of_each_card(inside: Console) ->
             {"n": 2, "result": "rejected", "slot": None, "reason": "unreadable"},
         ],
         "total": 2,
+        "waiting": False,
         "fault": None,
     }
 

@@ -15,6 +15,7 @@ from lockerd.model.staffing import (
     DoubtfulCard,
     LoadLine,
     LoadReport,
+    LostCard,
     OpenMatters,
     RejectReason,
 )
@@ -77,12 +78,16 @@ def test_every_place_a_card_can_be_has_its_word(language: str, role: str) -> Non
         for whose in ("staff:li", "session:j", "machine:b", "office")
     )
     matters = OpenMatters(
-        (DoubtfulCard("N000001", role, 7, 0.0, "wang.min"),), (BlockedSlot(7, "not_as_recorded", "N000001", 0.0),)
+        (DoubtfulCard("N000001", role, 7, 0.0, "wang.min"),),
+        (BlockedSlot(7, "not_as_recorded", "N000001", 0.0),),
+        (LostCard("old-000003", Place.BIN, 0.0, "L-7"),),
     )
-    card = CardFile("N000001", role, Place.IN_DOUBT, 7, "staff:li", chain)
+    card = CardFile("N000001", role, Place.IN_DOUBT, 7, "staff:li", chain, "L-8")
     html = render_custody(language, "li.wei", wanted="7", card=card, matters=matters)
     assert f'lang="{language}"' in html
-    assert html.count("<time") == len(chain) + 2
+    assert html.count("<time") == len(chain) + 3
+    assert "old-000003" in html
+    assert catalogue(language, "console")("lost.flag", report="L-8") in html
     assert "wang.min" in html
 
 
@@ -107,6 +112,13 @@ def test_every_reason_in_the_ledger_is_said_in_chinese() -> None:
 def test_every_rejected_card_has_its_reason(language: str, reason: RejectReason) -> None:
     html = part(Page.LOAD, language, report=LoadReport(False, (LoadLine(1, reason=reason),)))
     assert catalogue(language, "console")(f"reason.{reason}") in html
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_tray_that_waits_for_the_manifest_says_so(language: str) -> None:
+    waiting = catalogue(language, "console")("load.waiting")
+    assert waiting in part(Page.LOAD, language, report=LoadReport(running=True, waiting=True))
+    assert waiting not in part(Page.LOAD, language, report=LoadReport(running=True))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry, Counter
 
@@ -16,7 +17,9 @@ BUS = Check("bus", Status.FAIL, "dispenser silent", "check power and RS-485 line
 
 
 @asynccontextmanager
-async def client(report: HealthReport, registry: CollectorRegistry | None = None) -> AsyncIterator[TestClient]:
+async def client(
+    report: HealthReport, registry: CollectorRegistry | None = None
+) -> AsyncIterator[TestClient[web.Request, web.Application]]:
     app = health_app(report=lambda: report, registry=registry or CollectorRegistry())
     async with TestClient(TestServer(app)) as session:
         yield session

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_asyncio
-from aiohttp import ClientResponse
+from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from lockerd.errors import FaceUnavailable
@@ -30,7 +30,7 @@ class Kiosk:
         self.looking = 0
         self.unplugged = False
         self.frame = asyncio.Event()
-        self.http: TestClient = TestClient(
+        self.http: TestClient[web.Request, web.Application] = TestClient(
             TestServer(
                 kiosk_app(
                     boot=BOOT,
@@ -103,7 +103,9 @@ async def test_stream_begins_at_once_and_follows_each_change(kiosk: Kiosk) -> No
 
 
 async def test_heartbeat_goes_down_an_idle_stream(kiosk: Kiosk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(common.send_events.__kwdefaults__, "heartbeat", 0.01)
+    defaults = common.send_events.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "heartbeat", 0.01)
     async with kiosk.http.get("/events") as stream:
         await message(stream)
         assert await stream.content.readline() == b"\n"

@@ -24,6 +24,8 @@ def every_view() -> list[View]:
         views += [
             base,
             replace(base, renewal=True),
+            replace(base, damaged=True),
+            replace(base, another_way=True),
             replace(base, warn=True, seconds_left=20),
             replace(base, warn=True),
             replace(base, seconds_left=45),
@@ -35,6 +37,8 @@ def every_view() -> list[View]:
             replace(base, for_other=True),
             replace(base, wanted=tuple(Evidence)),
             replace(base, renewal_available=False),
+            replace(base, finger_available=False),
+            replace(base, hand_in=True),
             replace(base, ticket="4821-7730", attempts_left=2),
         ]
         views += [replace(base, progress=progress) for progress in Progress]
@@ -203,3 +207,28 @@ def test_pages_load_nothing_from_elsewhere() -> None:
         parser.feed(render(view, "zh").html)
     assert parser.found
     assert all(address.startswith("/static/") for address in parser.found)
+
+
+@pytest.mark.parametrize(
+    ("language", "screen", "name"),
+    [
+        ("en", Screen.FACE, "Face"),
+        ("en", Screen.FINGERPRINT, "Finger"),
+        ("en", Screen.REVIEW, "Review"),
+        ("zh", Screen.FACE, "人脸"),
+        ("zh", Screen.FINGERPRINT, "指纹"),
+        ("zh", Screen.REVIEW, "远程核对"),
+    ],
+)
+def test_the_third_step_is_named_by_what_is_asked(language: str, screen: Screen, name: str) -> None:
+    steps = re.findall(
+        r'<li class="step (\w+)".*?<span class="(?:name|unseen)">(.*?)</span>', html(screen, language), re.S
+    )
+    assert steps[2] == ("now", name)
+    neutral = {"en": "Check", "zh": "核验"}[language]
+    for other in (Screen.CODE, Screen.CONFIRM):
+        assert f'<span class="unseen">{neutral}</span>' in html(other, language)
+
+
+def html(screen: Screen, language: str) -> str:
+    return render(View(screen), language).html

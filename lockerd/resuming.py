@@ -1,0 +1,130 @@
+"""An old card that stands in the recycler after a restart or a fault: whose it is, by evidence, and how its journey goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+from lockerd.doing import Readers, read_chip
+from lockerd.model.cards import HANDED_IN, Chip, Claim, ClaimState, LostReport
+from lockerd.model.custody import Motion, Place
+from lockerd.model.view import FaultKind
+from lockerd.pickup.guards import chip_is_predecessor
+from lockerd.pickup.state import Effect, IssueTicket, Journey, Move, Record, Stage
+from lockerd.store import claims, journeys, ledger, lookups, lost
+from lockerd.store.database import Database, Transaction
+from lockerd.store.journal import Stamp
+from lockerd.store.ledger import CardAt
+from lockerd.store.vault import Vault
+
+_RECORDED = (Place.THROAT, Place.ESCROW)
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A journey to go on with, and what to do first: an old card still inside waits for its owner or the bin."""
+
+    journey: Journey
+    effects: tuple[Effect, ...]
+
+
+def which_card(cards: Sequence[CardAt], seen: Place, by_chip: Collection[str], moved_last: str | None) -> str | None:
+    """Which of the old cards in the path or in doubt is the one that the sensors see at `seen`; None where nothing tells.
+
+    In this order: the chip (`by_chip` are the cards that it fits; entries of one person's visits are told apart by the record
+    only), the record of a card in the path, and, where one card only is in doubt, that the recycler was ordered to move it
+    last. Pure.
+    """
+    evident = [card for card in cards if card.card_id in by_chip] or list(cards)
+    recorded = sorted((card for card in evident if card.place in _RECORDED), key=lambda card: card.place is not seen)
+    if recorded:
+        return recorded[0].card_id
+    only = evident[0].card_id if len(evident) == 1 else None
+    return only if only in by_chip or only == moved_last else None
+
+
+@dataclass(frozen=True, slots=True)
+class Resuming:
+    """Names the card that stands in the recycler and makes the journey that brings it to its owner or into the bin."""
+
+    db: Database
+    vault: Vault
+    readers: Readers
+    stamp: Callable[[], Stamp]
+    new_journey_id: Callable[[], str]
+
+    async def of_card_at(self, place: Place) -> Resume:
+        """Record the card that stands at THROAT or ESCROW, and give its journey.
+
+        It goes back to its owner, unless it was reported lost or the new card is already in their hand. A card that nothing
+        names gets a name of its own, and those in doubt stay so.
+        """
+        chip = await read_chip(self.readers.throat) if place is Place.ESCROW else None
+        journey_id = self.new_journey_id()
+
+        async def begin(tx: Transaction) -> tuple[str, Claim | None]:
+            card_id, claim = await self._name(tx, place, chip, journey_id)
+            await journeys.begin(tx, journey_id, self.stamp())
+            claim_id = await ledger.claim_of(tx, card_id)
+            if claim_id is not None:
+                await journeys.attach(tx, journey_id, claim_id)
+            return card_id, claim
+
+        card_id, claim = await self.db.transaction(begin)
+        collected = claim is not None and claim.state is ClaimState.COLLECTED
+        journey = Journey(
+            journey_id=journey_id,
+            stage=Stage.GIVING_BACK,
+            claim=claim,
+            old_card_id=card_id,
+            old_place=place,
+            old_accepted=chip_is_predecessor(chip, claim),
+            new_place=Place.TAKEN if collected else None,
+            fault=FaultKind.POWER,
+        )
+        if place is Place.THROAT:
+            return Resume(replace(journey, stage=Stage.AWAIT_GIVEN_BACK), (IssueTicket(),))
+        keep = Move(Motion.RETAIN, (Record.OLD_KEPT,))
+        reported = await self.db.read(lambda tx: self._lost(tx, chip, card_id))
+        if reported is not None:
+            kept = replace(journey, stage=Stage.KEEPING_LOST, lost=reported)
+            return Resume(replace(kept, fault=None), (keep,)) if collected else Resume(kept, (IssueTicket(), keep))
+        if collected and claim is not None and claim.kind in HANDED_IN:
+            return Resume(replace(journey, stage=Stage.KEEPING_OLD, fault=None), (keep,))
+        return Resume(journey, (IssueTicket(), Move(Motion.RETURN)))
+
+    async def record(self, place: Place, journey_id: str) -> str:
+        """In a journey: record the card that stands at THROAT or ESCROW, and give its name."""
+        chip = await read_chip(self.readers.throat) if place is Place.ESCROW else None
+        return (await self.db.transaction(lambda tx: self._name(tx, place, chip, journey_id)))[0]
+
+    async def _lost(self, tx: Transaction, chip: Chip | None, card_id: str) -> LostReport | None:
+        """What says that a card is lost: its chip now, or, when it was read before, the flag."""
+        return await lost.report_of(tx, self.vault, chip) or await lost.flagged(tx, card_id)
+
+    async def _name(
+        self, tx: Transaction, place: Place, chip: Chip | None, journey_id: str
+    ) -> tuple[str, Claim | None]:
+        cards = [card for card in await ledger.cards_at(tx, *_RECORDED, Place.IN_DOUBT) if card.role == "old"]
+        claim_of = {
+            card.card_id: await claims.by_id(tx, self.vault, card.claim_id)
+            for card in cards
+            if card.claim_id is not None
+        }
+        by_chip = {card_id for card_id, claim in claim_of.items() if chip_is_predecessor(chip, claim)}
+        card_id = which_card(cards, place, by_chip, await lookups.last_in_recycler(tx))
+        if card_id is None:
+            claim = (
+                await claims.replacing(tx, self.vault, chip.id_number, chip.valid_from) if chip is not None else None
+            )
+            card_id = await ledger.add_old_card(tx, claim.claim_id if claim else None, journey_id, self.stamp(), place)
+        else:
+            claim = claim_of.get(card_id)
+        for card in cards:
+            if card.place in _RECORDED and card.card_id != card_id:
+                await ledger.move(tx, card.card_id, Place.IN_DOUBT, self.stamp(), "another card stands in the recycler")
+        if (await ledger.place_of(tx, card_id))[0] is not place:
+            await ledger.move(
+                tx, card_id, place, self.stamp(), "chip and sensor" if chip else "sensor after an interruption"
+            )
+        return card_id, claim

@@ -1,0 +1,53 @@
+"""What ends one seed of a soak ends no other, and is told as that seed's failure."""
+
+from __future__ import annotations
+
+import os
+import signal
+from argparse import ArgumentParser
+
+import pytest
+
+from lockerd import session
+from sim.soak import command, worker
+from sim.soak.fire import Fire
+from sim.soak.year import Setting, play
+
+SMALL = Setting(0.1, slots=6, visits=100.0, faults=200.0)
+
+
+def test_an_exception_of_the_simulation_is_the_failure_of_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def torn(self: Fire, kind: str, what: str, *, told: str = "") -> None:
+        if self._seed == 2:
+            raise LookupError("no such fault")
+
+    monkeypatch.setattr(Fire, "_note", torn)
+    report = play(2, SMALL)
+    assert report.violation is not None
+    assert report.violation[1] == "the simulation broke off: LookupError: no such fault"
+    assert any("no such fault" in line for line in report.story)
+    assert play(3, SMALL).violation is None
+    assert report.script
+
+
+def test_an_exception_of_the_daemon_that_no_daemon_may_raise_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "step", lambda _journey, _event: dict[str, str]()["stage"])
+    violation = play(1, SMALL).violation
+    assert violation is not None
+    assert violation[1] == "the daemon broke off: KeyError: 'stage'"
+
+
+def dies(*_orders: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_process_that_dies_is_told_and_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(worker, "_work", dies)
+    parser = ArgumentParser()
+    command.add_arguments(parser)
+    assert command.run(parser.parse_args(["--days", "0.1", "--seeds", "4..5", "--json"])) == 1
+    told = capsys.readouterr()
+    assert '"violations": 2' in told.out
+    assert "seed 5, minute 0: its process ended with status -9 and no report" in told.err

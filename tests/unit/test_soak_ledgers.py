@@ -1,0 +1,182 @@
+"""The soak's own books of what the office was told and of what staff said: each difference is a violation."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from typing import Any
+
+import pytest
+
+from sim.soak.decisions import Decisions, Where
+from sim.soak.item import CUSTODY, FAULT, VISIT, Item
+from sim.soak.lies import Lies
+from sim.soak.office_ledger import OfficeLedger
+from sim.soak.script import Script
+from sim.world import Place, World
+
+CHAIN = [("N000001", "tray", None, "office"), ("N000001", "slot", 3, "staff:li"), ("old-000001", "throat", None, "s:1")]
+
+
+class Books:
+    """A daemon's ledger of these links, and what the office was told of each."""
+
+    def __init__(self) -> None:
+        self.wrong: list[str] = []
+        self.office = OfficeLedger(self.wrong.append)
+        self.database = sqlite3.connect(":memory:")
+        self.database.row_factory = sqlite3.Row
+        self.database.executescript(
+            "CREATE TABLE card (card_id TEXT PRIMARY KEY, place TEXT);"
+            "CREATE TABLE card_move (move_id INTEGER PRIMARY KEY, card_id TEXT, target TEXT, slot INT, responsible TEXT,"
+            " reason TEXT DEFAULT 'store')"
+        )
+
+    async def fetch(self, sql: str, *parameters: object) -> list[Any]:
+        return self.database.execute(sql, parameters).fetchall()
+
+    def moved(self, link: tuple[str, str, int | None, str], **told: object) -> None:
+        card, place, slot, responsible = link
+        self.database.execute(
+            "INSERT INTO card_move (card_id, target, slot, responsible) VALUES (?, ?, ?, ?)",
+            (card, place, slot, responsible),
+        )
+        self.database.execute("INSERT OR REPLACE INTO card VALUES (?, ?)", (card, place))
+        data = {"card_id": card, "place": place, "slot": slot, "responsible": responsible, **told}
+        self.office.told("lockerd.card.moved", data)
+
+    def compared(self) -> list[str]:
+        asyncio.run(self._compare())
+        return self.wrong
+
+    async def _compare(self) -> None:
+        await self.office.compare(self.fetch)
+        await self.office.compare_all(self.fetch)
+
+
+def test_what_the_office_was_told_makes_the_daemons_own_ledger() -> None:
+    books = Books()
+    for link in CHAIN:
+        books.moved(link)
+    assert books.office.news
+    assert books.compared() == []
+    books.moved(("N000001", "taken", None, "session:2"))
+    books.office.told("lockerd.card.taken", {"card_id": "N000001"})
+    assert books.compared() == []
+    assert set(books.office.inside) == {"old-000001"}
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ({"place": "bin"}, "the office was told old-000001 at bin"),
+        ({"responsible": "office"}, "responsible office"),
+        ({"responsible": ""}, "of nobody who is responsible"),
+        ({"slot": 7}, "at throat 7"),
+        ({"card_id": "old-000002"}, "was told old-000002"),
+    ],
+)
+def test_an_event_that_tells_something_else_is_noticed(told: dict[str, object], says: str) -> None:
+    books = Books()
+    for link in CHAIN[:2]:
+        books.moved(link)
+    books.moved(CHAIN[2], **told)
+    assert says in books.compared()[0]
+
+
+def test_a_card_that_left_is_compared_too() -> None:
+    books = Books()
+    books.moved(CHAIN[0])
+    books.moved(("N000001", "taken", None, "session:2"), responsible="machine:1")
+    assert "responsible machine:1" in books.compared()[0]
+
+
+def test_cards_counted_out_of_the_bin_are_those_that_were_told_by_name() -> None:
+    books = Books()
+    books.moved(("old-000001", "removed", None, "staff:li"), reason="bin_emptied")
+    books.office.told("lockerd.bin.emptied", {"expected": 2})
+    assert "with 2 cards, and 1 of them by name" in books.compared()[0]
+
+
+class Staff:
+    """What people say about one card, and what is recorded of it."""
+
+    def __init__(self) -> None:
+        self.wrong: list[str] = []
+        self.judged: list[tuple[str, Where]] = []
+        self.decisions = Decisions(self.wrong.append, lambda card, where: self.judged.append((card, where)))
+
+    def says(self, person: str, place: str, *then: str, staff: tuple[str, ...] = ("li", "wang")) -> None:
+        self.decisions.says(person, "N1", (place, None))
+        found = ("lockerd.doubt.found", {"card_id": "N1", "staff": person, "found": place, "slot": None})
+        after = [(f"lockerd.doubt.{ruling}", {"card_id": "N1", "staff": list(staff)}) for ruling in then]
+        self.decisions.events([found, *after])
+
+    def moved(self, target: str, reason: str) -> None:
+        row = {"card_id": "N1", "origin": "in_doubt", "target": target, "slot": None, "reason": reason}
+        self.decisions.moved({**row, "intent_id": None})
+        self.decisions.recorded()
+
+
+def test_two_people_who_say_the_same_end_a_doubt_and_two_who_differ_are_void() -> None:
+    staff = Staff()
+    staff.says("li", "taken")
+    staff.says("wang", "removed", "disputed")
+    staff.says("wang", "removed")
+    staff.says("li", "removed", "decided", staff=("wang", "li"))
+    staff.moved("removed", "found by two people")
+    assert staff.wrong == []
+    assert staff.judged == [("N1", ("removed", None))]
+    staff.moved("slot", "slot sensor")
+    assert staff.wrong == []
+
+
+def test_a_doubt_ends_in_no_other_way() -> None:
+    alone, void, elsewhere, nothing, unrecorded = (Staff() for _ in range(5))
+    alone.says("li", "taken")
+    alone.says("li", "taken", "decided", staff=("li", "li"))
+    assert "it is undecided" in alone.wrong[0]
+    void.says("li", "taken")
+    void.says("wang", "removed", "disputed")
+    void.says("li", "removed", "decided")
+    assert "it is undecided" in void.wrong[0]
+    elsewhere.says("li", "taken")
+    elsewhere.says("wang", "taken", "decided")
+    elsewhere.moved("retract", "found by two people")
+    assert "recorded at retract; two people said taken" in elsewhere.wrong[0]
+    nothing.moved("slot", "unblocked")
+    assert nothing.wrong == ["the doubt about N1 ended without evidence: unblocked"]
+    unrecorded.says("li", "taken")
+    unrecorded.says("wang", "taken")
+    assert "it is not decided" in unrecorded.wrong[0]
+
+
+def test_a_record_that_changed_in_between_voids_what_was_said() -> None:
+    staff = Staff()
+    staff.says("li", "taken")
+    staff.moved("escrow", "chip and sensor")
+    staff.says("wang", "taken", "decided")
+    assert "it is undecided" in staff.wrong[0]
+
+
+def test_a_lie_excuses_records_of_its_own_unit_until_the_card_is_seen() -> None:
+    world = World(3, {"N1": Place.TRAY})
+    lies = Lies(world)
+    world.stuck["throat"] = True
+    lies.recorded("N1", "dispenser", "slot")
+    assert not lies.about("N1")
+    world.stuck["slot"] = False
+    lies.recorded("N1", "dispenser", "slot")
+    world.stuck.clear()
+    lies.recorded("N1", "dispenser", "taken")
+    assert lies.about("N1")
+    lies.recorded("N1", "dispenser", "transport")
+    assert not lies.about("N1")
+
+
+def test_a_kept_story_has_visits_faults_and_staff_each_for_its_own_source() -> None:
+    items = [Item(3.0, "jam", 1), Item(2.0, CUSTODY, 0), Item(1.0, VISIT, 0, "p1", "honest")]
+    script = Script(items)
+    assert [script.kept(source) for source in (VISIT, CUSTODY, FAULT)] == [[items[2]], [items[1]], [items[0]]]
+    assert len({item.random(1).random() for item in items}) == 3
+    assert "two of the staff come" in items[1].told()
