@@ -12,6 +12,7 @@ from lockerd.face.pack import LivenessLimits
 from lockerd.face.pipeline import Glimpse, Sighting
 from lockerd.face.transaction import (
     Agreement,
+    Aim,
     Challenge,
     Decision,
     Transaction,
@@ -218,7 +219,7 @@ def glimpse(at: float = 0.0) -> Glimpse:
 @pytest.mark.parametrize("rate", [5, 12, 15, 30])
 def test_frames_are_compared_over_the_span_and_all_others_glanced_at(transaction: Transaction, rate: int) -> None:
     transaction.frames, transaction.span = 5, 1.0
-    aims = []
+    aims: list[Aim] = []
     decision = None
     while decision is None:
         now = len(aims) / rate
