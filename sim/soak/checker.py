@@ -249,6 +249,7 @@ class Checker(Witness):
         assert self.machine is not None
         if row["origin"] is None and target in _BEGINS:
             self._bound[card] = self.machine.world.card_at(_BEGINS[target])
+            self._lies.lost.discard(str(self._bound[card]))
         self._lies.recorded(card, self._unit_of(card), target)
         self.decisions.moved(row)
         if not self._moving(card):
@@ -256,7 +257,9 @@ class Checker(Witness):
         self._ended.keep(card, target if target in LEFT else "")
         if target in LEFT:
             del self._recorded[card]
-            self._bound.pop(card, None)
+            physical = self._bound.pop(card, None)
+            if physical is not None and self._lies.about(card):
+                self._lies.lost.add(physical)
 
     def physical(self, card: str) -> str | None:
         """The physical card that the ledger means by `card`; None for one that never was."""
@@ -353,7 +356,7 @@ class Checker(Witness):
             if physical is not None and place not in {"tray", "taken", "removed"}:
                 known.add(physical)
         for card, spot in self.machine.world.spots.items():
-            if spot.place in OUTSIDE or card in known or spot.place in UNLOADED or spot.place is Place.THROAT:
+            if spot.place in OUTSIDE | UNLOADED | {Place.THROAT} or card in known or card in self._lies.lost:
                 continue
             self.wrong(f"{card} is really at {where(spot)}, and the ledger does not know")
         for row in await fetch("SELECT slot FROM slot WHERE state = 'free'"):

@@ -36,11 +36,13 @@ RULES: dict[str, tuple[str, ...]] = {
     "lockerd.recovery": (
         *VALUES,
         "lockerd.motions",
+        "lockerd.pickup",
         "lockerd.store",
         "lockerd.doing",
         "lockerd.resuming",
         "lockerd.stocking",
     ),
+    "lockerd.clearing": (*VALUES, "lockerd.pickup", "lockerd.store", "lockerd.recovery"),
     "lockerd.session": (
         *VALUES,
         "lockerd.pickup",
