@@ -25,8 +25,8 @@ class Clearing:
 
     async def clear(self, unit: Unit, journey: Journey) -> Cleared:
         """Make one try, journal it and tell the office (lockerd.jam.tried). Raises StoreError."""
-        at_rest = await self.recovery.clear(unit, journey)
         claim_id, old_card_id = journey.claim.claim_id if journey.claim else None, journey.old_card_id
+        at_rest = await self.recovery.clear(unit, journey.journey_id, old_card_id)
         tried: dict[str, JSON] = {
             "journey_id": journey.journey_id,
             "unit": unit.value,

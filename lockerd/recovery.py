@@ -17,7 +17,6 @@ from lockerd.errors import DeviceError, StoreError
 from lockerd.model.cards import Chip, Claim, ClaimState
 from lockerd.model.custody import Fault, Intent, Motion, Observation, Order, Outcome, Place, Result, Sensor, Unit
 from lockerd.motions import Motions, settle
-from lockerd.pickup.state import Journey
 from lockerd.ports import Mover
 from lockerd.resuming import Resume, Resuming
 from lockerd.stocking import STOCKED, Stocking
@@ -137,7 +136,7 @@ class Recovery:
             self._left.pop(Unit.DISPENSER, None)
         return resume
 
-    async def clear(self, unit: Unit, journey: Journey) -> bool:
+    async def clear(self, unit: Unit, journey_id: str, old_card_id: str | None) -> bool:
         """In a journey: reset a unit that is stuck and bring its path to rest, an old card to where the journey goes on with it.
 
         True when the unit is without fault and the ledger has what its sensors, totals and readers say; an old card that is not
@@ -149,7 +148,7 @@ class Recovery:
                 if unit is Unit.DISPENSER:
                     self.fit = at_rest = await self._rest_dispenser()
                 else:
-                    at_rest = await self._clear_recycler(journey)
+                    at_rest = await self._clear_recycler(journey_id, old_card_id)
         except (DeviceError, StoreError, TimeoutError) as error:
             log.warning("jam not cleared", unit=unit, error=str(error))
             return False
@@ -158,13 +157,13 @@ class Recovery:
             self._left[unit] = _state(seen)
         return at_rest
 
-    async def _clear_recycler(self, journey: Journey) -> bool:
+    async def _clear_recycler(self, journey_id: str, old_card_id: str | None) -> bool:
         seen = await self._reset_if_needed(Unit.RECYCLER)
         if seen.fault is not None or seen.interrupted or seen.place is Place.IN_DOUBT:
             return False
 
         if seen.place is not None:
-            return await self._resuming.record(seen.place, journey.journey_id) == journey.old_card_id
+            return await self._resuming.record(seen.place, journey_id) == old_card_id
         await self._db.transaction(lambda tx: self._settle_old_places(tx, seen))
         return True
 

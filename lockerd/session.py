@@ -164,7 +164,7 @@ class Session:
         """Settle what a restart left open, then serve journeys until cancelled."""
         self._busy_since = asyncio.get_running_loop().time()
         self.publish()
-        self._resume = await self._settled()
+        self._resume = await self._recovery.after_restart()
         self._fit = self._recovery.fit
         self._recovering = False
         self.publish()
@@ -197,14 +197,6 @@ class Session:
             finally:
                 await _stop(watch)
                 await _stop(lights)
-
-    async def _settled(self) -> Resume | None:
-        """Settle what a restart left open, from the beginning again when a unit falls silent meanwhile."""
-        while True:
-            try:
-                return await self._recovery.after_restart()
-            except DeviceError as error:
-                log.warning("recovery begins again", error=str(error))
 
     # --- deciding and doing ------------------------------------------------------------------------------------------
 
@@ -360,7 +352,7 @@ class Session:
 
     async def _watch_face(self, post: Callable[[Event], None]) -> None:
         template = await self._doing.template_of(self._journey)
-        await self._watching.face_of(template, post, again=self._journey.face_tries > 0)
+        await self._watching.face_of(self._journey, template, post)
 
     def _wake(self) -> None:
         with suppress(asyncio.QueueFull):

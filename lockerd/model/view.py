@@ -56,6 +56,7 @@ class Notice(StrEnum):
     CARD_UNREADABLE = "card_unreadable"
     READER_DOWN = "reader_down"
     FACE_RETRY = "face_retry"
+    FACE_WAIT = "face_wait"  # after many tries that failed
     FACE_NO_FACE = "face_no_face"
     FACE_SEVERAL = "face_several"
     FACE_CLOSER = "face_closer"

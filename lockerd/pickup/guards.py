@@ -261,6 +261,7 @@ _PROMPTS = {
     FaceReason.TURNED_AWAY: Notice.FACE_TURN,
     FaceReason.MASKED: Notice.FACE_MASK,
     FaceReason.MOVE_CLOSER: Notice.FACE_CLOSER,
+    FaceReason.TOO_MANY_TRIES: Notice.FACE_WAIT,
     FaceReason.TURN_LEFT: Notice.FACE_TURN_LEFT,
     FaceReason.TURN_RIGHT: Notice.FACE_TURN_RIGHT,
 }

@@ -27,7 +27,8 @@ RULES: dict[str, tuple[str, ...]] = {
     "lockerd.office": (*VALUES, "firmware_protocol.idnumber"),
     "lockerd.web": (*VALUES, "firmware_protocol.idnumber"),
     "lockerd.motions": (*VALUES, "lockerd.store"),
-    "lockerd.watching": (*VALUES, "lockerd.motions", "lockerd.pickup"),
+    "lockerd.watching": (*VALUES, "lockerd.motions", "lockerd.pickup", "lockerd.face_tries"),
+    "lockerd.face_tries": (*VALUES, "lockerd.pickup", "lockerd.store"),
     "lockerd.tries": (*VALUES, "lockerd.pickup", "lockerd.store"),
     "lockerd.issuing": (*VALUES, "lockerd.store", "lockerd.office.sms"),
     "lockerd.reviewing": (*VALUES, "lockerd.pickup", "lockerd.store"),
@@ -36,11 +37,13 @@ RULES: dict[str, tuple[str, ...]] = {
     "lockerd.recovery": (
         *VALUES,
         "lockerd.motions",
+        "lockerd.pickup",
         "lockerd.store",
         "lockerd.doing",
         "lockerd.resuming",
         "lockerd.stocking",
     ),
+    "lockerd.clearing": (*VALUES, "lockerd.pickup", "lockerd.store", "lockerd.recovery"),
     "lockerd.session": (
         *VALUES,
         "lockerd.pickup",
