@@ -120,11 +120,20 @@ async def _fingerprint(scene: Scene) -> Expectation:
     await scene.harness.world.act("silence", unit="fingerprint", seconds=3600.0)
     await scene.comes(visit, ends="fault", faults=["finger_down"])
     await scene.harness.world.act("silence", unit="fingerprint", seconds=0.0)
+    with scene.body.own_time():  # the next citizen comes when the machine has noticed
+        await eventually("the sensor well again", OFFICE_SECONDS, lambda: _sensor_well(scene))
     await scene.comes(visit, ends="done")
     opened = await event(scene, "lockerd.claim.opened")
     if opened["evidence"] != sorted(_FINGER):
         raise Surprise(f"the office was told of this evidence: {opened['evidence']}")
     return scene.ends(person)
+
+
+async def _sensor_well(scene: Scene) -> bool | None:
+    url = f"http://{scene.harness.setting.addresses.health}/readyz?verbose"
+    async with scene.harness.session.get(url) as answer:
+        told = await answer.json(content_type=None)
+    return True if told["checks"]["fingerprint"][0]["status"] == "pass" else None
 
 
 async def _chip_photo(scene: Scene) -> Expectation:
