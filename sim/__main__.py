@@ -1,14 +1,10 @@
-"""`python -m sim COMMAND …`: one module per command, imported only when it runs.
-
-A command's module offers `add_arguments(parser)` and `run(arguments) -> int`, the exit status.
-"""
+"""`python -m sim COMMAND …`."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
-from importlib import import_module
+
+from firmware_protocol.commands import run_command
 
 COMMANDS = {
     "machine": ("sim.machine", "the simulated machine: bus, card readers, camera, control interface"),
@@ -25,16 +21,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and run the command; returns the exit status."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog="python -m sim", description="the simulated world around lockerd")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (module, summary) in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary)
-        if given[:1] == [name]:
-            import_module(module).add_arguments(command)
-    arguments = parser.parse_args(given)
-    status: int = import_module(COMMANDS[arguments.command][0]).run(arguments)
-    return status
+    return run_command("python -m sim", "the simulated world around lockerd", COMMANDS, argv)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from firmware_protocol.crt import (
     Request,
     Stacker,
 )
-from lockerd.devices.serial_line import Line, OpenLine
+from lockerd.devices.serial_line import Line, OpenLine, Reopened
 from lockerd.errors import DeviceError
 
 _log = structlog.get_logger()
@@ -75,13 +75,10 @@ class CrtModule:
 
     def __init__(self, name: str, open_line: OpenLine, timing: Timing | None = None, *, address: int = 0) -> None:
         self._name = name
-        self._open_line = open_line
-        self._timing = timing or Timing()
+        self._timing = timing = timing or Timing()
+        self._wire = Reopened(name, open_line, first_pause=timing.first_pause, longest_pause=timing.longest_pause)
         self._address = address
         self._parser = crt.reply_parser()
-        self._line: Line | None = None
-        self._open_after = 0.0  # loop time
-        self._pause = 0.0
 
     @property
     def name(self) -> str:
@@ -138,14 +135,12 @@ class CrtModule:
 
     async def let_finish(self) -> None:
         """Wait until a motion that somebody else began is surely over: its response, or its time. Raises DeviceError."""
-        line = await self._connected()
+        line = await self._wire.line()
         await self._response(line, None, self._timing.motion)
 
     def close(self) -> None:
         """Release the line; the next call opens it again."""
-        if self._line is not None:
-            self._line.close()
-            self._line = None
+        self._wire.close()
 
     async def _round(self) -> Look:
         """Status, sensors and counter, each asked once. Raises DeviceError, CrtError."""
@@ -173,12 +168,12 @@ class CrtModule:
             if reply is not None:
                 return reply
             await self._clear()
-        self._lose_line()
+        self._wire.lose()
         raise DeviceError(self._name, "does not answer")
 
     async def _ask(self, request: Request, timeout: float) -> Reply | None:
         """Send one request once and wait for the reply to it; None when none came. Raises DeviceError for the line."""
-        line = await self._connected()
+        line = await self._wire.line()
         try:
             await self._drain(line)
             await line.write(
@@ -186,10 +181,10 @@ class CrtModule:
             )
             reply = await self._response(line, request, timeout)
         except DeviceError:
-            self._lose_line()
+            self._wire.lose()
             raise
         if reply is not None:
-            self._pause = 0.0
+            self._wire.answered()
         return reply
 
     async def _response(self, line: Line, request: Request | None, timeout: float) -> Reply | None:
@@ -211,13 +206,13 @@ class CrtModule:
 
     async def _clear(self) -> None:
         """Clear the line with EOT; whether it was heard, the next answer tells. Raises DeviceError for the line."""
-        line = await self._connected()
+        line = await self._wire.line()
         try:
             await line.write(bytes([Control.EOT]), self._timing.answer)
             await line.read(_CHUNK, self._timing.quiet)
             await self._drain(line)
         except DeviceError:
-            self._lose_line()
+            self._wire.lose()
             raise
 
     async def _drain(self, line: Line) -> None:
@@ -228,20 +223,3 @@ class CrtModule:
                 break
             self._parser.feed(chunk)
         self._parser.flush()
-
-    async def _connected(self) -> Line:
-        if self._line is None:
-            if asyncio.get_running_loop().time() < self._open_after:
-                raise DeviceError(self._name, "is not connected")
-            try:
-                self._line = await self._open_line()
-            except DeviceError:
-                self._lose_line()
-                raise
-        return self._line
-
-    def _lose_line(self) -> None:
-        """Close the line; the next try comes at once the first time, then after pauses that double until an answer came."""
-        self.close()
-        self._open_after = asyncio.get_running_loop().time() + self._pause
-        self._pause = min(max(2 * self._pause, self._timing.first_pause), self._timing.longest_pause)

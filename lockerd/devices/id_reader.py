@@ -10,7 +10,7 @@ import structlog
 from firmware_protocol import cardtext, samv
 from firmware_protocol.cardtext import CardTextError
 from firmware_protocol.samv import CardBlocks, Command, Reply, SamvError, Status
-from lockerd.devices.serial_line import Line, OpenLine
+from lockerd.devices.serial_line import Line, OpenLine, Reopened
 from lockerd.errors import DeviceError, UnreadableCard
 from lockerd.model.cards import Chip
 
@@ -92,16 +92,12 @@ class SamvReader:
     def __init__(self, name: str, open_line: OpenLine, timing: Timing = Timing(), *, fingerprint: bool = False) -> None:
         self._read = Command.READ_TEXT_PHOTO_FINGERPRINT if fingerprint else Command.READ_TEXT_PHOTO
         self._name = name
-        self._open_line = open_line
+        self._wire = Reopened(name, open_line, first_pause=timing.first_pause, longest_pause=timing.longest_pause)
         self._timing = timing
         self._turn = asyncio.Lock()
         self._parser = samv.reply_parser()
-        self._line: Line | None = None
-        self._open_after = 0.0  # loop time
-        self._pause = 0.0
         self._stale_frames = 0
         self._time_outs = 0
-        self._connections = 0
         self._well: bool | None = None  # not asked yet
 
     @property
@@ -113,7 +109,7 @@ class SamvReader:
             dropped_bytes=self._parser.dropped_bytes,
             stale_frames=self._stale_frames,
             time_outs=self._time_outs,
-            connections=self._connections,
+            connections=self._wire.connections,
         )
 
     @property
@@ -138,9 +134,7 @@ class SamvReader:
 
     def close(self) -> None:
         """Release the line; the next call opens it again."""
-        if self._line is not None:
-            self._line.close()
-            self._line = None
+        self._wire.close()
 
     async def _read_card(self) -> CardBlocks | None:
         for _ in range(2):
@@ -183,16 +177,16 @@ class SamvReader:
 
     async def _answer(self, command: Command, timeout: float) -> Reply:
         """A reply that speaks of the card, good or bad; raises DeviceError for silence, garbage and the module's own faults."""
-        line = await self._connected()
+        line = await self._wire.line()
         for _ in range(_TRIES):
             noise = self._noise()
             try:
                 reply = await self._exchange(line, command, timeout)
             except DeviceError:
-                self._lose_line()
+                self._wire.lose()
                 raise
             if reply is not None and reply.status not in _GARBLED:
-                self._pause = 0.0
+                self._wire.answered()
                 if not _speaks_of_card(command, reply.status):
                     raise DeviceError(self._name, f"answers {_status_name(reply.status)} to {command.name}")
                 return reply
@@ -225,24 +219,6 @@ class SamvReader:
                 break
             self._stale_frames += len(self._parser.feed(chunk))
         self._stale_frames += len(self._parser.flush())
-
-    async def _connected(self) -> Line:
-        if self._line is None:
-            if asyncio.get_running_loop().time() < self._open_after:
-                raise DeviceError(self._name, "is not connected")
-            try:
-                self._line = await self._open_line()
-            except DeviceError:
-                self._lose_line()
-                raise
-            self._connections += 1
-        return self._line
-
-    def _lose_line(self) -> None:
-        """Close the line; the next try comes at once the first time, then after pauses that double until an answer came."""
-        self.close()
-        self._open_after = asyncio.get_running_loop().time() + self._pause
-        self._pause = min(max(2 * self._pause, self._timing.first_pause), self._timing.longest_pause)
 
     def _noise(self) -> int:
         return self._parser.bad_frames + self._parser.dropped_bytes

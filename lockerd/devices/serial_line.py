@@ -33,6 +33,52 @@ OpenLine = Callable[[], Awaitable[Line]]
 """Opens a driver's line anew; raises DeviceError."""
 
 
+class Reopened:
+    """A driver's line: opened when it is first needed, and again after it was lost.
+
+    The first try after a loss comes at once, the next after pauses (seconds) that double until an answer came.
+    """
+
+    def __init__(self, device: str, open_line: OpenLine, *, first_pause: float, longest_pause: float) -> None:
+        self._device = device
+        self._open_line = open_line
+        self._first_pause = first_pause
+        self._longest_pause = longest_pause
+        self._line: Line | None = None
+        self._open_after = 0.0  # loop time
+        self._pause = 0.0
+        self.connections = 0
+
+    async def line(self) -> Line:
+        """The open line. Raises DeviceError where it cannot be opened, or not yet again."""
+        if self._line is None:
+            if asyncio.get_running_loop().time() < self._open_after:
+                raise DeviceError(self._device, "is not connected")
+            try:
+                self._line = await self._open_line()
+            except DeviceError:
+                self.lose()
+                raise
+            self.connections += 1
+        return self._line
+
+    def answered(self) -> None:
+        """The part behind the line lives: after the next loss it is opened at once."""
+        self._pause = 0.0
+
+    def lose(self) -> None:
+        """Close the line because it or what is behind it failed."""
+        self.close()
+        self._open_after = asyncio.get_running_loop().time() + self._pause
+        self._pause = min(max(2 * self._pause, self._first_pause), self._longest_pause)
+
+    def close(self) -> None:
+        """Release the line; the next call opens it again."""
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+
 async def open_serial(port: str, baudrate: int, *, device: str) -> SerialLine:
     """Open `port` for this process alone, 8N1 without flow control; `device` names the part in errors.
 

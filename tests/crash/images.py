@@ -62,7 +62,7 @@ def run(ops: Sequence[Op], folder: Path, *, images: int, seed: int, daemon_every
     digests = [op.said["digest"] for op in ops if isinstance(op, Mark) and "commit" in op.said]
     tally = Tally(operations=len(story), commits=len(digests))
     parts = max(1, min(PARTS, images // 1000))
-    work = partial(_part, story, digests, folder, seed, daemon_every, -(-images * 101 // (parts * 100)), parts)
+    work = partial(_part, story, digests, folder, seed, daemon_every, -(-images * 105 // (parts * 100)), parts)
     began = time.monotonic()
     if parts == 1:
         tally.add(work(0))
