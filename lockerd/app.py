@@ -28,6 +28,7 @@ from lockerd.devices.units import MailboxCabinet, MailboxMover
 from lockerd.doing import Doing, Readers
 from lockerd.drivers import MODULE, READERS, Drivers
 from lockerd.errors import DatabaseDamaged, DiskFull, StartFailed, StoreError
+from lockerd.face_tries import FaceTries
 from lockerd.intake import Intake, keep_templates, send_messages
 from lockerd.issuing import Issuing
 from lockerd.listening import Listener
@@ -284,6 +285,7 @@ def assemble(
             readers["counter"],
             face,
             config.patience.face,
+            FaceTries(db, vault, stamp),
             drivers.pace.watched,
             drivers.finger,
             finger_seconds,

@@ -15,7 +15,7 @@ from lockerd.model.custody import Fault, Motion, Order, Outcome, Place, Result, 
 from lockerd.model.identity import FaceTemplate
 from lockerd.model.policy import THE_OWNER, Collector, Evidence, Policy
 from lockerd.motions import Motions
-from lockerd.pickup.guards import RECYCLER_MOTIONS, chip_is_predecessor
+from lockerd.pickup.guards import RECYCLER_MOTIONS, passes_for_predecessor
 from lockerd.pickup.state import (
     CheckCode,
     ChipRead,
@@ -324,10 +324,10 @@ class Doing:
         """Of a card in escrow that is kept though nobody wanted it: what says that it is lost, and whose new card replaces it."""
         if journey.lost is not None:
             return journey.lost, journey.lost.claim_id
-        chip = await read_chip(self._readers.throat)
-        reported, owner = await self._db.read(lambda tx: lost.whose(tx, self._vault, chip))
+        read = await look_at_chip(self._readers.throat)
+        reported, owner = await self._db.read(lambda tx: lost.whose(tx, self._vault, read.chip))
         claim = journey.claim
-        return reported, claim.claim_id if claim is not None and chip_is_predecessor(chip, claim) else owner
+        return reported, claim.claim_id if claim is not None and passes_for_predecessor(read, claim) else owner
 
     async def _register_old(self, journey: Journey) -> str:
         """The ledger learns of the card in the throat before anything moves it."""

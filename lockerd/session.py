@@ -352,7 +352,7 @@ class Session:
 
     async def _watch_face(self, post: Callable[[Event], None]) -> None:
         template = await self._doing.template_of(self._journey)
-        await self._watching.face_of(template, post, again=self._journey.face_tries > 0)
+        await self._watching.face_of(self._journey, template, post)
 
     def _wake(self) -> None:
         with suppress(asyncio.QueueFull):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from lockerd.errors import DeviceError, UnreadableCard
+from lockerd.face_tries import FaceTries
 from lockerd.model.custody import Observation, Place, Sensor, Unit
 from lockerd.model.identity import FaceReason, FaceResult, FaceTemplate, FaceVerdict, FingerResult
 from lockerd.model.polling import SILENT_SECONDS, WATCHED_SECONDS
@@ -21,6 +22,7 @@ from lockerd.pickup.state import (
     FaceDecided,
     FacePrompted,
     FingerDecided,
+    Journey,
     ThroatCleared,
     ThroatFilled,
 )
@@ -41,6 +43,7 @@ class Watching:
     counter_reader: IdReader
     face: FaceVerifier
     face_seconds: float
+    face_tries: FaceTries
     watched: float = WATCHED_SECONDS
     finger: FingerVerifier | None = None
     finger_seconds: float = 20.0
@@ -68,10 +71,17 @@ class Watching:
                 told = None
             await asyncio.sleep(self.watched)
 
-    async def face_of(self, template: FaceTemplate | None, post: Post, *, again: bool) -> None:
-        """Post prompts while the camera cannot use what it sees, then one FaceDecided; `again` gives time to read first."""
-        if again:
+    async def face_of(self, journey: Journey, template: FaceTemplate | None, post: Post) -> None:
+        """Post prompts while the camera cannot use what it sees, then one FaceDecided; another try gives time to read first.
+
+        After many tries that failed it waits. Raises StoreError.
+        """
+        if journey.face_tries > 0:
             await asyncio.sleep(RETRY_SECONDS)
+        seconds = await self.face_tries.seconds_to_wait(journey)
+        if seconds > 0:
+            post(FacePrompted(FaceReason.TOO_MANY_TRIES))
+            await asyncio.sleep(seconds)
         if template is None:
             post(FaceDecided(FaceResult(FaceVerdict.UNAVAILABLE, FaceReason.WRONG_MODEL, "", "")))
             return
@@ -79,6 +89,7 @@ class Watching:
             template, timeout=self.face_seconds, on_prompt=lambda reason: post(FacePrompted(reason))
         )
         log.info("face decided", verdict=result.verdict, reason=result.reason, bucket=result.bucket)
+        await self.face_tries.count(journey, result)  # durable before anybody learns of it
         post(FaceDecided(result))
 
     async def finger_of(self, block: bytes, post: Post, *, again: bool) -> None:

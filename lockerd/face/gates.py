@@ -15,7 +15,7 @@ from lockerd.face.picture import Picture
 from lockerd.model.identity import FaceReason, ReferenceKind
 
 _LEAST_CHROMA = 10.0  # skin that is greyer tells nothing
-PASSER_BY = 0.5  # a face narrower than this share of the nearest one is somebody in the street
+_PASSER_BY = 0.5  # a face narrower than this share of the nearest one is somebody in the street
 
 
 def reference_gates(gates: Gates, kind: ReferenceKind) -> Gates:
@@ -27,8 +27,8 @@ def one_face(_picture: Picture, faces: Sequence[Face]) -> Face | FaceReason:
     """The face that stands before the machine: the widest, if no other is nearly as wide."""
     if not faces:
         return FaceReason.NO_FACE
-    ordered = sorted(faces, key=width, reverse=True)
-    if len(ordered) > 1 and width(ordered[1]) >= PASSER_BY * width(ordered[0]):
+    ordered = sorted(faces, key=_width, reverse=True)
+    if len(ordered) > 1 and _width(ordered[1]) >= _PASSER_BY * _width(ordered[0]):
         return FaceReason.SEVERAL_FACES
     return ordered[0]
 
@@ -38,13 +38,12 @@ def middle_face(picture: Picture, faces: Sequence[Face]) -> Face | FaceReason:
     if not faces:
         return FaceReason.NO_FACE
     middle = np.array([picture.shape[1], picture.shape[0]]) / 2
-    widest = max(width(face) for face in faces)
-    large = [face for face in faces if width(face) >= PASSER_BY * widest]
+    widest = max(_width(face) for face in faces)
+    large = [face for face in faces if _width(face) >= _PASSER_BY * widest]
     return min(large, key=lambda face: float(np.hypot(*((face.box[:2] + face.box[2:]) / 2 - middle))))
 
 
-def width(face: Face) -> float:
-    """Pixels across a face's box."""
+def _width(face: Face) -> float:
     return float(face.box[2] - face.box[0])
 
 

@@ -53,8 +53,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `input_size` is (width, height) in pixels. An input value is (pixel - mean) / deviation. `template` holds the
     five landmarks in an embedder's crop; `dimension` is the length of its embedding; `mirrored` adds the embedding of
-    the mirrored crop. `crop_scale` is how many times the face's box a liveness model sees. `least_face` is the width in
-    pixels of a detector's input from which it finds nearly every face. `adapter` names the code
+    the mirrored crop. `crop_scale` is how many times the face's box a liveness model sees. `adapter` names the code
     that reads its outputs (lockerd.face.adapters). `address` is where the very file that has this sha256 can be
     downloaded; empty where there is no such place.
     """
@@ -74,7 +73,6 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dimension: int = 0
     mirrored: bool = False
     crop_scale: float = 0.0
-    least_face: float = 32.0
     address: str = ""
 
 
@@ -258,8 +256,6 @@ def _check(file: Path, manifest: Manifest) -> None:
             raise _wrong(file, f"{key}.deviation", "is not greater than 0", "correct it")
         if model.role == "embedder" and (len(model.template) != 5 or model.dimension < 1):
             raise _wrong(file, key, "needs template (five points) and dimension", "add them")
-        if not model.least_face >= 1:
-            raise _wrong(file, f"{key}.least_face", "is not at least 1", "correct it")
         if model.role == "liveness" and not 0 < model.crop_scale <= 10:
             raise _wrong(file, f"{key}.crop_scale", "is not above 0 and at most 10", "add it")
     for index, threshold in enumerate(manifest.thresholds):

@@ -25,16 +25,7 @@ from lockerd.face.adapters import (
     open_models,
     surroundings,
 )
-from lockerd.face.gates import (
-    PASSER_BY,
-    eye_distance,
-    gate_crop,
-    gate_geometry,
-    one_face,
-    reference_gates,
-    turn,
-    width,
-)
+from lockerd.face.gates import eye_distance, gate_crop, gate_geometry, one_face, reference_gates, turn
 from lockerd.face.pack import Gates, Pack
 from lockerd.face.picture import Picture, checked, decode
 from lockerd.model.identity import Enrolment, FaceReason, FaceTemplate, ReferenceKind
@@ -42,7 +33,7 @@ from lockerd.model.identity import Enrolment, FaceReason, FaceTemplate, Referenc
 WARM_UP = 8
 _GOLDEN_COSINE = 0.98
 _NEAR = 1.5  # times a face's box, where it is looked for in the next frame
-_NEAR_SIZE = (128, 128)  # pixels of the detector's input for that
+_NEAR_SIZE = (160, 160)  # pixels of the detector's input for that
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +51,13 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Glimpse:
+    """One picture in which one face stands before the machine, and where (a box in pixels); it was not compared."""
+
+    box: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Pipeline:
     """A pack's models, ready to run; `choose` takes the face that is meant out of all that were found."""
 
@@ -72,8 +70,6 @@ class Pipeline:
     gates_live: Gates
     gates_reference: Gates
     inputs: Inputs
-    search_size: tuple[int, int]
-    least_face: float
     choose: Callable[[Picture, Sequence[Face]], Face | FaceReason] = one_face
 
     def look(
@@ -82,15 +78,13 @@ class Pipeline:
         """The one face in a picture, or why it cannot be compared; never raises for any picture.
 
         With `live` the pack's liveness models, where it has them, look too. With `near`, the face's box in the frame
-        before, it is looked for around there first, and other faces in the rest of the picture, shrunk; only if it is not
-        there is the picture searched whole as without.
+        before, it is looked for around there first, and in the whole picture only if it is not there.
         """
         usable = checked(picture)
         if isinstance(usable, FaceReason):
             return usable
         faces = self.around(usable, near) if near is not None else []
-        faces = faces + self.beside(usable, faces) if faces else self.detect(usable)
-        face = self.choose(usable, faces)
+        face = self.choose(usable, faces or self.detect(usable))
         if isinstance(face, FaceReason):
             return face
         reason = gate_geometry(face, gates)
@@ -106,6 +100,17 @@ class Pipeline:
         score = self.liveness(usable, face.box) if live and self.liveness is not None else None
         return Sighting(face.box, vector, score, eye_distance(face), turn(face))
 
+    def glance(self, picture: object) -> Glimpse | FaceReason:
+        """The one face in a whole picture, or why there is not one; never raises for any picture.
+
+        Costs the detector only: what is between two looks of a transaction, where nobody else may come in.
+        """
+        usable = checked(picture)
+        if isinstance(usable, FaceReason):
+            return usable
+        face = self.choose(usable, self.detect(usable))
+        return face if isinstance(face, FaceReason) else Glimpse(face.box)
+
     def around(self, picture: Picture, box: Floats) -> list[Face]:
         """The faces near a box, in the whole picture's pixels; it shows a small face larger, for less time."""
         left, top, right, bottom = surroundings(picture.shape[1], picture.shape[0], box, _NEAR)
@@ -114,22 +119,6 @@ class Pipeline:
             Face(face.box + np.tile(corner, 2), face.landmarks + corner, face.score)
             for face in self.detect(picture[top:bottom, left:right], _NEAR_SIZE)
         ]
-
-    def beside(self, picture: Picture, faces: Sequence[Face]) -> list[Face]:
-        """The other faces in a picture that are wide enough to count beside `faces`, with landmarks that are coarse.
-
-        The picture is shrunk as far as the detector still finds a face of `PASSER_BY` times the widest's width.
-        """
-        wanted = self.least_face / (PASSER_BY * max(1.0, *(width(face) for face in faces)))
-        most = min(self.search_size[0] / picture.shape[1], self.search_size[1] / picture.shape[0])
-        scale = min(wanted, most)
-        size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-        shrunk: Picture = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]  # uint8 in, uint8 out
-        found = (
-            Face(face.box / np.float32(scale), face.landmarks / np.float32(scale), face.score)
-            for face in self.detect(shrunk, size)
-        )
-        return [other for other in found if not any(_covers(face.box, other.box) for face in faces)]
 
     def enrol(self, data: bytes, kind: ReferenceKind = ReferenceKind.PHOTO) -> Enrolment:
         """The template of the one face in a JPEG or PNG file, or why there is none; never raises."""
@@ -143,12 +132,6 @@ class Pipeline:
         template = FaceTemplate(self.model_id, seen.vector.astype("<f4").tobytes(), kind)
         seen.vector.fill(0.0)
         return Enrolment(template, FaceReason.MATCH)
-
-
-def _covers(box: Floats, other: Floats) -> bool:
-    """Whether the middle of another box lies in a box."""
-    middle = (other[:2] + other[2:]) / 2
-    return bool((box[:2] <= middle).all() and (middle <= box[2:]).all())
 
 
 def open_pipeline(pack: Pack, threads: int = 1) -> Pipeline:
@@ -166,8 +149,6 @@ def open_pipeline(pack: Pack, threads: int = 1) -> Pipeline:
         gates_live=pack.manifest.gates_live,
         gates_reference=pack.manifest.gates_reference,
         inputs=inputs,
-        search_size=pack.model("detector").input_size,
-        least_face=pack.model("detector").least_face,
     )
 
 

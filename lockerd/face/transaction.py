@@ -10,7 +10,7 @@ from statistics import median
 
 from lockerd.face.adapters import Floats, overlap
 from lockerd.face.pack import LivenessLimits
-from lockerd.face.pipeline import Sighting, cosine, fused
+from lockerd.face.pipeline import Glimpse, Sighting, cosine, fused
 from lockerd.model.identity import FaceReason, FaceVerdict, Presence
 
 _SAME_TRACK = 0.2  # least overlap of a face's boxes in neighbouring frames
@@ -68,6 +68,14 @@ class Decision:
     presence: Presence = Presence.NOT_CHECKED
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Aim:
+    """How a frame is to be looked at: compared or only glanced at; around `near` (a box) or, where that is None, whole."""
+
+    compared: bool
+    near: Floats | None = None
+
+
 @dataclass(slots=True)
 class Transaction:
     """Collects sightings until `frames` of one track over `span` seconds are there, or `deadline` has passed.
@@ -88,29 +96,50 @@ class Transaction:
     _box: Floats | None = None
     _began: float = 0.0
     _missed: int = 0
+    _latest: float = 0.0
+    _followed: bool = False
 
-    def near(self, now: float) -> Floats | None:
-        """Where to look in the next frame: around the track's last face; None where the whole frame is due.
+    def aim(self, now: float) -> Aim:
+        """How to look at the next frame.
 
-        The frame that completes a track is searched whole, at the size at which a track begins. A challenge is measured
-        by frames that are looked at alike.
+        Compared are as many frames of a track as are wanted, evenly over its span; all others are glanced at, whole. A frame
+        that is compared is looked at around the track's last face only, unless so was the one before or it completes
+        the track: whoever comes in beside the face is seen in this frame or the next. A challenge is measured by frames
+        that are looked at alike.
         """
-        enough = len(self._sightings) + 1 >= self.frames and now - self._began >= self.span
-        return None if enough and not self.asking else self._box
+        followed, self._followed = self._followed, False
+        if self._box is None:
+            return Aim(compared=True)
+        if self.asking:
+            if followed:
+                return Aim(compared=False)
+        else:
+            if len(self._sightings) + 1 >= self.frames and now - self._began >= self.span:
+                return Aim(compared=True)
+            if now - self._latest < self.span / (self.frames + 1):
+                return Aim(compared=False)
+            if followed:
+                return Aim(compared=True)
+        self._followed = True
+        return Aim(compared=True, near=self._box)
 
-    def add(self, seen: Sighting | FaceReason, now: float) -> Decision | None:
+    def add(self, seen: Sighting | Glimpse | FaceReason, now: float) -> Decision | None:
         """Take the newest frame's outcome; the decision once there is enough."""
         if isinstance(seen, FaceReason):
             self._missed += 1
             if seen is FaceReason.SEVERAL_FACES or self._missed > _MISSES:
                 self.forget()
             return None
-        self._missed = 0
         if self._box is not None and overlap(self._box, seen.box) < _SAME_TRACK:
             self.forget()  # somebody else may have stepped in
+        if isinstance(seen, Glimpse):
+            self._box = seen.box if self._box is not None else None
+            return None
+        self._missed = 0
         self._box = seen.box
         if not self._sightings:
             self._began = now
+        self._latest = now
         if self.asking and self.challenge is not None:
             if not self.challenge.met(self._sightings, seen):
                 seen.vector.fill(0.0)
@@ -163,7 +192,7 @@ class Agreement:
     parts: tuple[Transaction, ...]
     _verified: dict[int, Decision] = field(default_factory=dict)
 
-    def add(self, source: int, seen: Sighting | FaceReason, now: float) -> Decision | None:
+    def add(self, source: int, seen: Sighting | Glimpse | FaceReason, now: float) -> Decision | None:
         """Take the newest frame's outcome of one source; the decision once all agree or one does not."""
         if source in self._verified:
             return None

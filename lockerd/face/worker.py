@@ -45,7 +45,7 @@ from lockerd.face.messages import (
 )
 from lockerd.face.pack import Pack, Threshold, load_pack
 from lockerd.face.picture import Picture
-from lockerd.face.pipeline import Pipeline, open_pipeline, self_test, stored_vector
+from lockerd.face.pipeline import Glimpse, Pipeline, Sighting, open_pipeline, self_test, stored_vector
 from lockerd.face.source import FrameSource, open_source
 from lockerd.face.transaction import Agreement, Decision, Transaction, draw_challenge
 from lockerd.model.identity import FaceReason, FaceVerdict, ReferenceKind
@@ -211,8 +211,12 @@ class Worker:
                     decision = Decision(FaceVerdict.UNAVAILABLE, FaceReason.CAMERA_DOWN)
                 continue
             self._looked += 1
-            near = agreement.parts[index].near(now)
-            seen = self._pipeline.look(frame, self._pipeline.gates_live, live=index == 0, near=near)
+            aim = agreement.parts[index].aim(now)
+            seen: Sighting | Glimpse | FaceReason
+            if aim.compared:
+                seen = self._pipeline.look(frame, self._pipeline.gates_live, live=index == 0, near=aim.near)
+            else:
+                seen = self._pipeline.glance(frame)
             now = time.monotonic()
             decision = agreement.add(index, seen, now)
             reason = seen if isinstance(seen, FaceReason) else agreement.prompt()

@@ -38,6 +38,7 @@ class FaceReason(StrEnum):
     TIMED_OUT = "timed_out"
     WORKER_DOWN = "worker_down"
     CAMERA_DOWN = "camera_down"
+    TOO_MANY_TRIES = "too_many_tries"  # a prompt: the next verification waits
 
 
 class FingerResult(StrEnum):

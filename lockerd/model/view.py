@@ -56,6 +56,7 @@ class Notice(StrEnum):
     CARD_UNREADABLE = "card_unreadable"
     READER_DOWN = "reader_down"
     FACE_RETRY = "face_retry"
+    FACE_WAIT = "face_wait"  # after many tries that failed
     FACE_NO_FACE = "face_no_face"
     FACE_SEVERAL = "face_several"
     FACE_CLOSER = "face_closer"
@@ -68,6 +69,7 @@ class Notice(StrEnum):
     FINGER_RETRY = "finger_retry"
     FINGER_NONE = "finger_none"
     OLD_CARD_NOT_YOURS = "old_card_not_yours"
+    OLD_CARD_NOT_THEIRS = "old_card_not_theirs"  # of whom the card is collected for
     OLD_CARD_UNREADABLE = "old_card_unreadable"
     OLD_CARD_LOST = "old_card_lost"  # reported lost by somebody: kept, and another is wanted
     LOST_CARD_KEPT = "lost_card_kept"  # the own one that was found

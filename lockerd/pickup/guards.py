@@ -9,6 +9,7 @@ from firmware_protocol.idnumber import is_valid
 from lockerd.model.cards import Chip, Claim, ClaimKind
 from lockerd.model.custody import Fault, Motion, Place, Result
 from lockerd.model.identity import FaceReason, FaceVerdict
+from lockerd.model.policy import Relation
 from lockerd.model.view import Action, FaultKind, Notice
 from lockerd.pickup.state import (
     CardSeen,
@@ -260,6 +261,7 @@ _PROMPTS = {
     FaceReason.TURNED_AWAY: Notice.FACE_TURN,
     FaceReason.MASKED: Notice.FACE_MASK,
     FaceReason.MOVE_CLOSER: Notice.FACE_CLOSER,
+    FaceReason.TOO_MANY_TRIES: Notice.FACE_WAIT,
     FaceReason.TURN_LEFT: Notice.FACE_TURN_LEFT,
     FaceReason.TURN_RIGHT: Notice.FACE_TURN_RIGHT,
 }
@@ -277,15 +279,18 @@ def count_face(journey: Journey, _event: Event) -> Journey:
     return replace(journey, face_tries=tries, notice=Notice.FACE_RETRY, attempts_left=FACE_TRIES - tries)
 
 
-def is_predecessor(journey: Journey, event: Event) -> bool:
-    """The card in escrow is the claim's predecessor: by its chip, or, where it was damaged, one whose chip no longer tells.
+def passes_for_predecessor(read: ChipRead, claim: Claim | None) -> bool:
+    """Whether a card is taken as a claim's predecessor: by its chip, or, where it was damaged, one whose chip no longer tells.
 
     A reader that does not answer knows of no card that it is damaged.
     """
-    if not isinstance(event, ChipRead):
-        return False
-    damaged = journey.claim is not None and journey.claim.kind is ClaimKind.DAMAGED
-    return chip_is_predecessor(event.chip, journey.claim) or (damaged and event.chip is None and not event.silent)
+    damaged = claim is not None and claim.kind is ClaimKind.DAMAGED
+    return chip_is_predecessor(read.chip, claim) or (damaged and read.chip is None and not read.silent)
+
+
+def is_predecessor(journey: Journey, event: Event) -> bool:
+    """The card in escrow is taken as the claim's predecessor."""
+    return isinstance(event, ChipRead) and passes_for_predecessor(event, journey.claim)
 
 
 def is_new_card(journey: Journey, event: Event) -> bool:
@@ -344,7 +349,9 @@ def was_accepted(journey: Journey, _event: Event) -> bool:
 def refused(journey: Journey, event: Event) -> Journey:
     """Count a card that is not the predecessor, and say why."""
     unreadable = isinstance(event, ChipRead) and event.chip is None
-    notice = Notice.OLD_CARD_UNREADABLE if unreadable else Notice.OLD_CARD_NOT_YOURS
+    own = journey.collector.relation is Relation.OWNER
+    another = Notice.OLD_CARD_NOT_YOURS if own else Notice.OLD_CARD_NOT_THEIRS
+    notice = Notice.OLD_CARD_UNREADABLE if unreadable else another
     return replace(journey, old_tries=journey.old_tries + 1, old_accepted=False, lost=None, notice=notice)
 
 

@@ -59,6 +59,12 @@ async def in_a_row(tx: Transaction, subject: bytes, now: float) -> int:
     return int(row["tries"])
 
 
+async def row(tx: Transaction, subject: bytes) -> tuple[int, float] | None:
+    """Wrong tries in a row of a subject, and the time of the latest (effective UTC seconds); None where there is none."""
+    found = await tx.one("SELECT tries, latest FROM wrong_in_a_row WHERE subject = ?", (subject,))
+    return None if found is None else (int(found["tries"]), float(found["latest"]))
+
+
 async def newly_closed(tx: Transaction, now: float, *, limit: int, window: float, most: int) -> list[bytes]:
     """Subjects whose tries are used up at `now` (an effective time), each once for the wrong try that did it.
 

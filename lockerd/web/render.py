@@ -165,6 +165,8 @@ def _say_page(view: View, text: Catalogue) -> str:
         return text("say.found")
     if view.screen is Screen.IDENTIFY and not view.number_allowed:
         return text("say.identify_card")
+    if view.screen is Screen.OLD_CARD and view.for_other:
+        return text("say.old_card_other")
     said = text(f"say.{view.screen}")
     if view.screen is Screen.FACE or view.screen in _STEP_OF:
         return f"{said} {text('say.another_way' if view.another_way else 'say.counter')}"

@@ -24,11 +24,13 @@ def main(arguments: list[str] | None = None) -> int:
     attacks = commands.add_parser("attacks", help="write presentations: people, prints and replays of drawn faces")
     attacks.add_argument("folder", type=Path)
     attacks.add_argument("--people", type=int, default=20)
-    trainer = commands.add_parser("train", help='train both models and calibrate (needs the extra "train")')
+    trainer = commands.add_parser("train", help='train all three models and calibrate (needs the extra "train")')
     trainer.add_argument("--seed", type=int, default=1)
     trainer.add_argument("--detector-steps", type=int, default=1500)
     trainer.add_argument("--embedder-steps", type=int, default=2500)
     trainer.add_argument("--people", type=int, default=3000)
+    trainer.add_argument("--liveness-samples", type=int, default=4400)
+    trainer.add_argument("--liveness-steps", type=int, default=1200)
     for name, help_ in (
         ("calibrate", "set the threshold for application photos again"),
         ("calibrate-chip", "set the threshold for chip-like photos again"),
@@ -45,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
             write_samples(options.folder, options.people)
         case "train":
             from sim.faces.train import train
+            from sim.faces.train_liveness import train_liveness
 
             began = time.monotonic()
             train(
@@ -54,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
                 embedder_steps=options.embedder_steps,
                 people=options.people,
             )
+            train_liveness(options.out, options.seed, samples=options.liveness_samples, steps=options.liveness_steps)
             print(f"trained in {time.monotonic() - began:.0f} s")
             print(json.dumps(calibrate(options.out, VERSION), indent=2))
             print(json.dumps(calibrate_chip(options.out), indent=2))

@@ -1,8 +1,8 @@
-"""The two networks of the synthetic pack, small enough to train on a CPU in minutes.
+"""The three networks of the synthetic pack, small enough to train on a CPU in minutes.
 
-Detector: SCRFD's shape (InsightFace): strides 8, 16, 32, two anchors a cell, distances in strides; outputs
-are
-scores, then boxes, then landmarks, finest stride first. Embedder: 112 x 112 to an embedding of 128 numbers.
+Detector: SCRFD's shape (InsightFace): strides 8, 16, 32, two anchors a cell, distances in strides; outputs are
+scores, then boxes, then landmarks, finest stride first. Embedder: 112 x 112 to an embedding of 128 numbers. Liveness: 96 x 96
+to three shares as MiniFASNet's, the second that of a person.
 Inputs are RGB, float32, NCHW.
 """
 
@@ -93,6 +93,29 @@ class Embedder(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Embeddings."""
         return self.last(self.pool(self.body(x)).flatten(1))
+
+
+class Liveness(nn.Module):
+    """Faces with their surroundings (B, 3, 96, 96) to logits (B, 3): a print, a person, a replay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            Block(3, 12, stride=2),
+            Block(12, 20, stride=2),
+            Block(20, 28, stride=2),
+            Block(28, 40, stride=2),
+            Block(40, 48, stride=2),
+        )
+        self.last = nn.Linear(48 * 9, 3)
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """What is trained."""
+        return self.last(self.body(x).flatten(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The shares that the ONNX file gives."""
+        return functional.softmax(self.logits(x), dim=1)
 
 
 def export(net: nn.Module, example: torch.Tensor, path: str, outputs: list[str], *, dynamic: bool) -> None:

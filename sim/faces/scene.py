@@ -78,7 +78,7 @@ def draw_photo(person: Person, rng: np.random.Generator, size: tuple[int, int] =
         clothes=_clothes(rng),
     )
     truth = Head(person, pose, picture).draw()
-    return _expose(picture, Nuisance(blur=0.4, noise=1.5), rng), truth
+    return expose(picture, Nuisance(blur=0.4, noise=1.5), rng), truth
 
 
 def draw_frame(
@@ -105,7 +105,7 @@ def draw_scene(
 ) -> tuple[Picture, list[Truth]]:
     """A camera picture of these people (at most two) and where their faces are."""
     width, height = size
-    picture = _background(rng, width, height)
+    picture = draw_background(rng, width, height)
     seen = nuisance or Nuisance.camera(rng, hard=0.3)
     truths = []
     for index, person in enumerate(people):
@@ -127,7 +127,7 @@ def draw_scene(
             clothes=_clothes(rng),
         )
         truths.append(Head(person, pose, picture).draw())
-    return _expose(picture, seen, rng), truths
+    return expose(picture, seen, rng), truths
 
 
 def _clothes(rng: np.random.Generator) -> Bgr:
@@ -135,7 +135,7 @@ def _clothes(rng: np.random.Generator) -> Bgr:
     return blue, green, red
 
 
-def _background(rng: np.random.Generator, width: int, height: int) -> Picture:
+def draw_background(rng: np.random.Generator, width: int, height: int) -> Picture:
     """A street as a camera sees it out of focus: coarse patches, lamps and edges."""
     cells = rng.uniform(30, 200, (int(rng.integers(2, 7)), int(rng.integers(2, 9)), 3))
     cells = cells * 0.35 + cells.mean(axis=2, keepdims=True) * 0.65
@@ -154,7 +154,7 @@ def _background(rng: np.random.Generator, width: int, height: int) -> Picture:
     return blurred
 
 
-def _expose(picture: Picture, seen: Nuisance, rng: np.random.Generator) -> Picture:
+def expose(picture: Picture, seen: Nuisance, rng: np.random.Generator) -> Picture:
     """Light and camera: slope and colour of the light, blur, noise."""
     height, width = picture.shape[:2]
     blur = seen.blur * height / 480

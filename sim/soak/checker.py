@@ -60,13 +60,14 @@ class Checker(Witness):
         self._last_move = 0
         self._last_event = 0
         self._last_intent = 0
-        self._recorded: dict[str, tuple[str, int | None]] = {}
+        self.recorded: dict[str, tuple[str, int | None]] = {}
         self._ended = Ended()  # cards whose chain led out of the machine
         self._bound: dict[str, str | None] = {}  # old card of the ledger -> the physical one
         self._untold: dict[int, tuple[str, dict[str, Any]]] = {}
         self._collected = Ended()
         self._tampered: set[str] = set()
         self._taken_out: set[str] = set()  # by hand, and not seen since
+        self._lost_by_lie: set[str] = set()  # recorded as gone because a sensor lied, and not seen since
         self.in_hands: set[str] = set()  # cards that staff hold and have not told of yet
         self.office = OfficeLedger(self.wrong)
         self.decisions = Decisions(self.wrong, self._judged)
@@ -106,8 +107,7 @@ class Checker(Witness):
     def broke(self, what: str, lines: list[str]) -> None:
         """The run cannot go on: an exception that nobody expected, with the last `lines` of its traceback."""
         at = self.violations[-1][0] if self.violations else self._seen_at
-        for line in lines:
-            self.story.append(line)
+        self.story.extend(lines)
         self.violations.append((at, what))
         self.violated.set()
 
@@ -243,23 +243,25 @@ class Checker(Witness):
         before = self.place_of(card)
         if before != row["origin"]:
             self.wrong(f"{card} was recorded at {before}, its chain goes on from {row['origin']}")
-        self._recorded[card] = (target, slot)
+        self.recorded[card] = (target, slot)
         if not row["responsible"]:
             self.wrong(f"nobody is responsible for {card} at {target}")
         assert self.machine is not None
         if row["origin"] is None and target in _BEGINS:
             self._bound[card] = self.machine.world.card_at(_BEGINS[target])
-            self._lies.lost.discard(str(self._bound[card]))
         self._lies.recorded(card, self._unit_of(card), target)
         self.decisions.moved(row)
         if not self._moving(card):
             self._compare(card, target, slot, strict=False)
         self._ended.keep(card, target if target in LEFT else "")
+        physical = str(self.physical(card))
+        self._lost_by_lie.discard(physical)
         if target in LEFT:
-            del self._recorded[card]
-            physical = self._bound.pop(card, None)
-            if physical is not None and self._lies.about(card):
-                self._lies.lost.add(physical)
+            if self._lies.about(card) and not self._fits(card, target, slot):
+                self._lost_by_lie.add(physical)
+            if self._bound.pop(card, None) is not None:
+                self._lies.forget(card)
+            del self.recorded[card]
 
     def physical(self, card: str) -> str | None:
         """The physical card that the ledger means by `card`; None for one that never was."""
@@ -267,11 +269,7 @@ class Checker(Witness):
 
     def place_of(self, card: str) -> str | None:
         """Where the chain of a card has led; None for one that has none."""
-        return self._recorded[card][0] if card in self._recorded else self._ended.of(card)
-
-    def slot_of(self, card: str) -> int | None:
-        """The slot that a card's record names."""
-        return self._recorded[card][1] if card in self._recorded else None
+        return self.recorded[card][0] if card in self.recorded else self._ended.of(card)
 
     def _unit_of(self, card: str) -> str:
         return "recycler" if card in self._bound else "dispenser"
@@ -293,7 +291,7 @@ class Checker(Witness):
         told = await self.office.compare(fetch)
         if self._still() and not (await fetch(_OPEN_INTENTS))[0]["n"]:
             for card, (place, slot, _responsible) in told:
-                if (place, slot) == self._recorded.get(card):
+                if (place, slot) == self.recorded.get(card):
                     self._compare(card, str(place), slot, strict=False, whose="at the office")
 
     def _compare(self, card: str, place: str, slot: Any, *, strict: bool, whose: str = "recorded") -> None:
@@ -355,13 +353,14 @@ class Checker(Witness):
             physical = self._bound.get(card, card)
             if physical is not None and place not in {"tray", "taken", "removed"}:
                 known.add(physical)
+        known |= self._lost_by_lie  # the machine finds them later; that it does, `Remedies` holds
         for card, spot in self.machine.world.spots.items():
-            if spot.place in OUTSIDE | UNLOADED | {Place.THROAT} or card in known or card in self._lies.lost:
+            if spot.place in OUTSIDE or spot.place in UNLOADED or card in known or spot.place is Place.THROAT:
                 continue
             self.wrong(f"{card} is really at {where(spot)}, and the ledger does not know")
         for row in await fetch("SELECT slot FROM slot WHERE state = 'free'"):
             card = self.machine.world.card_in_slot(row["slot"])
-            if card is not None and card not in self._tampered:
+            if card is not None and card not in self._tampered | self._lost_by_lie and not self._lies.about(card):
                 self.wrong(f"slot {row['slot']} is recorded as free and really holds {card}")
         await self._claims(fetch)
 
@@ -395,4 +394,5 @@ class Checker(Witness):
             self._lies.forget(card)
             self.decisions.forget(card)
             self._taken_out.discard(card)
+            self._lost_by_lie.discard(card)
             self._tampered.discard(card)

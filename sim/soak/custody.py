@@ -220,7 +220,7 @@ class Custody:
 
     def _put_back(self, card: str) -> None:
         """Into the slot where it is recorded, if that is empty; else it waits for its own doubt."""
-        slot = self._checker.slot_of(card)
+        _place, slot = self._checker.recorded[card]
         if slot is not None and self._world.card_in_slot(slot) is None and not self._motors_run():
             self._world.spots[card] = Spot(Place.SLOT, slot)
             self._stage.machine.changed()

@@ -21,9 +21,6 @@ class Lies:
         self._world = world
         self._about: set[str] = set()
         self.misjudged: set[str] = set()  # cards that two people said to be where they are not
-        self.lost: set[str] = (
-            set()
-        )  # old cards whose record left the machine on a lie: inside, until a reader or sensor finds them
         self.since_totals: set[str] = set()  # units that may have counted what never was
 
     def told_by(self, unit: str) -> bool:

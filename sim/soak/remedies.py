@@ -22,6 +22,12 @@ _UNDER_WAY = {
     Place.THROAT: "recycler",
 }
 
+_TICKET_OF_LAST = (
+    "SELECT 1 FROM journey WHERE ticket IS NOT NULL AND journey_id ="
+    " (SELECT journey_id FROM card_move WHERE target IN ('escrow', 'bin') ORDER BY move_id DESC LIMIT 1)"
+)
+"""Whether the session in which the last old card was drawn in has a ticket: it was put in during somebody else's."""
+
 
 class Remedies:
     """`wrong` is told of each breach; `physical` gives the real card that the ledger means by a name, None where none is known."""
@@ -76,18 +82,8 @@ class Remedies:
         """The daemon made something durable."""
         binned, self._binned = self._binned, []
         for old, new in binned:
-            if not await self._ticket(fetch, new) and not await self._refused_and_kept(fetch, new):
+            if not await self._ticket(fetch, new) and not await fetch(_TICKET_OF_LAST):
                 self._wrong(f"{old} is in the bin, its bearer has neither {new} nor a ticket")
-
-    @staticmethod
-    async def _refused_and_kept(fetch: Fetch, claim: str) -> bool:
-        """Whether the old card was put into another's journey, refused, left behind, and now counts as handed in."""
-        return bool(
-            await fetch(
-                "SELECT 1 FROM journey, claim WHERE ticket IS NOT NULL AND ended IS NULL"  # noqa: S608  # the simulator's id
-                f" AND claim.claim_id = '{claim}' AND old_card_kept AND journey.claim_id <> claim.claim_id"
-            )
-        )
 
     async def check(self, fetch: Fetch, *, lying: bool) -> None:
         """While nothing moves and no intent is open."""

@@ -36,7 +36,7 @@ CLOSING_LOOKS, CLOSING_SECONDS = 12, 600.0
 CUSTODY_SECONDS = 4 * 3600.0  # on average
 OUT_OF_SERVICE_SECONDS = 1800.0
 AGAIN_SECONDS = 4 * 3600.0
-_FULL_EVERY = 8  # visits; each move and each event is compared when it is written
+_FULL_EVERY = 4  # visits; each move and each event is compared when it is written
 CROWDS = {
     "town": {
         "honest": 43,

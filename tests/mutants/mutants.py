@@ -335,18 +335,6 @@ MUTANTS: tuple[Mutant, ...] = (
         STORM,
     ),
     Mutant(
-        "doubt-ended-by-unblocking",
-        "One person who wants the slot back ends the doubt about its card, which nobody has found.",
-        (
-            Edit(
-                "lockerd.custody_desk",
-                '            return "its card is in doubt; two of you have to say where it is"\n',
-                '            await ledger.move(tx, card_id, Place.SLOT, stamp, "unblocked", slot=slot)\n',
-            ),
-        ),
-        STORM,
-    ),
-    Mutant(
         "office-told-of-somebody-else",
         "A card that left the machine is on another name in the office's ledger: a complaint goes to the wrong person.",
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,23 @@ def test_another_face_gets_no_card(tmp_path: Path) -> None:
         assert (scene.new(RENEWAL), scene.old(RENEWAL)) == (Place.SLOT, Place.PERSON)
         assert scene.resident(RENEWAL).ticket
         assert await scene.visit(RENEWAL)
+
+    play(tmp_path, story)
+
+
+def test_many_faces_that_are_not_recognised_wait_for_each_other(tmp_path: Path) -> None:
+    """NIST SP 800-63B-4, 3.2.3: half a minute before each look after the fifth, also on another visit."""
+
+    async def story(scene: Scene) -> None:
+        for _ in range(2):
+            assert not await scene.visit(RENEWAL, replace(HONEST, face=OTHER))
+        looks = [
+            float(line.split()[0]) for line in scene.checker.story if '"evidence":"face"' in line and "no_match" in line
+        ]
+        gaps = [after - before for before, after in pairwise(looks)]
+        assert len(looks) == 6
+        assert max(gaps[:2]) < 30 <= gaps[-1]
+        assert await scene.visit(RENEWAL), "the owner's way stays open"
 
     play(tmp_path, story)
 

@@ -318,7 +318,7 @@ async def test_a_second_camera_must_agree(settings: FaceSettings, scene: Scene, 
         reference = await template(client, ALICE)
         scene.pictures, infrared.pictures = shots(ALICE), shots(ALICE)
         both = await client.verify(reference, timeout=10.0, on_prompt=ignore)
-        assert (both.verdict, both.presence) == (FaceVerdict.VERIFIED, Presence.NOT_CHECKED)
+        assert (both.verdict, both.presence) == (FaceVerdict.VERIFIED, Presence.LIVE)
 
         infrared.pictures = shots(None)  # a screen shows nothing in infrared
         await until(lambda: infrared.file.read_bytes() in infrared.pictures)

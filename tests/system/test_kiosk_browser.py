@@ -57,6 +57,7 @@ VIEWS: dict[str, View] = {
         Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_RETRY, attempts_left=2, another_way=True
     ),
     "3-fingerprint": View(Screen.FINGERPRINT, another_way=True),
+    "3-face-wait": View(Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_WAIT),
     "3-fingerprint-retry": View(Screen.FINGERPRINT, notice=Notice.FINGER_RETRY, attempts_left=2),
     "3-review": View(Screen.REVIEW, another_way=True),
     "3-review-asked": View(Screen.REVIEW, progress=Progress.REVIEWING),
@@ -66,6 +67,7 @@ VIEWS: dict[str, View] = {
     "5-old-card-damaged": View(Screen.OLD_CARD, renewal=True, damaged=True),
     "5-old-card-not-yours": View(Screen.OLD_CARD, Progress.RETURNING_OLD_CARD, Notice.OLD_CARD_NOT_YOURS, renewal=True),
     "5-old-card-again": View(Screen.OLD_CARD, notice=Notice.OLD_CARD_NOT_YOURS, renewal=True),
+    "5-old-card-others": View(Screen.OLD_CARD, notice=Notice.OLD_CARD_NOT_THEIRS, renewal=True, for_other=True),
     "5-old-card-lost": View(Screen.OLD_CARD, notice=Notice.OLD_CARD_LOST, renewal=True),
     "5-old-card-found": View(Screen.OLD_CARD, hand_in=True),
     "5-old-card-reading": View(Screen.OLD_CARD, renewal=True, progress=Progress.READING_OLD_CARD),

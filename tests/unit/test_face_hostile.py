@@ -22,7 +22,7 @@ from onnx import TensorProto, helper
 from lockerd.errors import ConfigError
 from lockerd.face.adapters import _DETECTORS, _LIVENESS, Inputs
 from lockerd.face.pack import load_pack
-from lockerd.face.pipeline import Pipeline, Sighting, open_pipeline, self_test, stored_vector
+from lockerd.face.pipeline import Glimpse, Pipeline, Sighting, open_pipeline, self_test, stored_vector
 from lockerd.face.transaction import Decision, Transaction
 from lockerd.model.identity import FaceReason, FaceVerdict
 from sim.faces import Person, draw_frame, draw_portrait, encode
@@ -210,10 +210,10 @@ def test_no_row_of_bad_frames_is_ever_verified(pipeline: Pipeline, frames: dict[
         # One good frame is among them: alone it is no track.
         for number, name in enumerate([*row, "alice", "both", *row]):
             now = number / 10
-            near = transaction.near(now)
-            seen = pipeline.look(frames[name], pipeline.gates_live, near=near)
-            if near is None:
-                assert isinstance(seen, Sighting) <= (name in {"alice", "bob"}), name
+            aim, frame = transaction.aim(now), frames[name]
+            seen = pipeline.look(frame, pipeline.gates_live, near=aim.near) if aim.compared else pipeline.glance(frame)
+            if aim.near is None:
+                assert isinstance(seen, Sighting | Glimpse) <= (name in {"alice", "bob"}), name
             decision = transaction.add(seen, now)
             assert decision is None or decision.verdict is not FaceVerdict.VERIFIED
         assert transaction.overdue(100.0) == Decision(FaceVerdict.NOT_VERIFIED, FaceReason.TIMED_OUT)

@@ -17,6 +17,7 @@ from lockerd.face.messages import MAX_PICTURE_BYTES
 from lockerd.face.pack import Gates, load_pack
 from lockerd.face.picture import decode, header_size
 from lockerd.face.pipeline import (
+    Glimpse,
     Pipeline,
     Sighting,
     align,
@@ -27,8 +28,10 @@ from lockerd.face.pipeline import (
     similarity,
     stored_vector,
 )
+from lockerd.face.transaction import Transaction
 from lockerd.model.identity import FaceReason
 from sim.faces import Nuisance, Person, draw_frame, draw_portrait, draw_scene, encode
+from sim.faces.attacks import draw_attack
 from sim.faces.measure import PACK
 
 GOOD = Nuisance(eye_distance=0.19)
@@ -292,21 +295,17 @@ def test_a_face_is_followed_from_frame_to_frame(pipeline: Pipeline) -> None:
     assert looked[-1] == (720, 1280)
 
 
-@pytest.mark.parametrize("at", [0.12, 0.88])
-def test_somebody_beside_a_followed_face_is_seen_in_one_frame(pipeline: Pipeline, at: float) -> None:
-    nuisance = dataclasses.replace(GOOD, eye_distance=0.13)
+def test_a_glance_sees_where_one_face_is_and_whether_somebody_is_beside(pipeline: Pipeline) -> None:
     for seed in range(5):
-        picture, (truth,) = draw_scene([Person.from_seed(seed)], rng(seed), (1280, 720), nuisance=nuisance)
-        alone = pipeline.look(picture, pipeline.gates_live, near=truth.box.astype(np.float32))
-        assert isinstance(alone, Sighting)
-        for eyes, counts in ((0.1, True), (0.03, False)):
-            other = Nuisance(eye_distance=eyes, at=(at, 0.4))
-            second, (there,) = draw_scene([Person.from_seed(seed + 50)], rng(seed), (1280, 720), nuisance=other)
-            left, top, right, bottom = (int(v) for v in there.box)
-            both = picture.copy()
-            both[top:bottom, left:right] = second[top:bottom, left:right]
-            reason = pipeline.look(both, pipeline.gates_live, near=alone.box)
-            assert (reason is FaceReason.SEVERAL_FACES) is counts, (seed, eyes)
+        frame = draw_frame(Person.from_seed(seed), rng(seed), nuisance=GOOD)
+        glimpse, seen = pipeline.glance(frame), pipeline.look(frame, pipeline.gates_live)
+        assert isinstance(glimpse, Glimpse)
+        assert isinstance(seen, Sighting)
+        assert np.array_equal(glimpse.box, seen.box)
+        both = draw_frame(Person.from_seed(seed), rng(seed), second=Person.from_seed(seed + 50))
+        assert pipeline.glance(both) is FaceReason.SEVERAL_FACES
+    assert pipeline.glance(draw_frame(None, rng())) is FaceReason.NO_FACE
+    assert pipeline.glance(None) is FaceReason.UNREADABLE_PICTURE
 
 
 def test_what_the_models_looked_at_can_be_overwritten(pipeline: Pipeline) -> None:
@@ -315,3 +314,25 @@ def test_what_the_models_looked_at_can_be_overwritten(pipeline: Pipeline) -> Non
     assert any(array.any() for array in held)
     pipeline.inputs.wipe()
     assert not any(array.any() for array in held)
+
+
+@pytest.mark.parametrize(
+    ("species", "reason"),
+    [("live", FaceReason.MATCH), ("print", FaceReason.NOT_LIVE), ("replay", FaceReason.NOT_LIVE)],
+)
+def test_a_picture_of_the_right_face_is_not_verified(pipeline: Pipeline, species: str, reason: FaceReason) -> None:
+    limits = load_pack(PACK, production=False).manifest.liveness
+    assert limits is not None
+    for seed in range(4):
+        person, draw = Person.from_seed(seed), rng(seed)
+        template = pipeline.enrol(encode(draw_portrait(person, draw))).template
+        assert template is not None
+        reference = stored_vector(template.vector)
+        assert reference is not None
+        transaction = Transaction(reference, THRESHOLD, frames=4, span=0.0, deadline=9.0, limits=limits)
+        decision = None
+        for number in range(8):
+            frame = draw_frame(person, draw) if species == "live" else draw_attack(person, species, draw, hard=0.1)[0]
+            decision = decision or transaction.add(pipeline.look(frame, pipeline.gates_live, live=True), number / 10)
+        assert decision is not None, seed
+        assert decision.reason is reason, seed

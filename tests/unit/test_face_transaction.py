@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 import numpy as np
 import pytest
 
 from lockerd.face.pack import LivenessLimits
-from lockerd.face.pipeline import Sighting
+from lockerd.face.pipeline import Glimpse, Sighting
 from lockerd.face.transaction import (
     Agreement,
+    Aim,
     Challenge,
     Decision,
     Transaction,
@@ -210,18 +212,47 @@ def test_one_source_that_sees_nobody_lets_time_run_out(both: Agreement) -> None:
     assert both.overdue(10.0) == Decision(FaceVerdict.NOT_VERIFIED, FaceReason.TIMED_OUT)
 
 
-def test_a_face_is_followed_until_the_frame_that_decides_which_is_searched_whole(transaction: Transaction) -> None:
-    assert transaction.near(0.0) is None
+def glimpse(at: float = 0.0) -> Glimpse:
+    return Glimpse(seen(1).box + np.float32(at))
+
+
+@pytest.mark.parametrize("rate", [5, 12, 15, 30])
+def test_frames_are_compared_over_the_span_and_all_others_glanced_at(transaction: Transaction, rate: int) -> None:
+    transaction.frames, transaction.span = 5, 1.0
+    aims: list[Aim] = []
+    decision = None
+    while decision is None:
+        now = len(aims) / rate
+        aims.append(transaction.aim(now))
+        decision = transaction.add(seen(1) if aims[-1].compared else glimpse(), now)
+    assert 1.0 <= (len(aims) - 1) / rate < 1.0 + 1.5 / rate
+    assert aims[0].near is None
+    assert (aims[-1].compared, aims[-1].near) == (True, None), "the frame that decides is searched whole"
+    assert 5 <= sum(aim.compared for aim in aims) <= 8
+    assert not any(a.near is not None and b.near is not None for a, b in pairwise(aims)), (
+        "every second at least is whole"
+    )
+
+
+def test_a_challenge_is_measured_by_frames_that_are_looked_at_alike(transaction: Transaction) -> None:
+    transaction.challenge, transaction.frames, transaction.span = Challenge.CLOSER, 1, 0.0
     transaction.add(seen(1), 0.0)
-    for now, whole in ((0.1, False), (0.31, False), (0.49, False), (0.5, True)):
-        assert (transaction.near(now) is None) is whole, now
-        decision = transaction.add(seen(1), now)
-    assert decision is not None
+    assert transaction.asking
+    aims = [transaction.aim(0.1 * number) for number in range(1, 7)]
+    assert [aim.compared for aim in aims] == [True, False] * 3
+    assert all((aim.near is not None) is aim.compared for aim in aims)
 
 
-def test_somebody_else_for_one_frame_ends_the_track(transaction: Transaction) -> None:
-    for now in (0.0, 0.1, 0.2):
-        transaction.add(seen(1), now)
-    transaction.add(FaceReason.SEVERAL_FACES, 0.3)
-    assert transaction.near(0.31) is None, "a track that ended is not followed"
-    assert transaction.add(seen(1), 0.6) is None, "what was seen before counts no more"
+def test_somebody_else_in_a_glimpse_ends_the_track(transaction: Transaction) -> None:
+    for other in (FaceReason.SEVERAL_FACES, glimpse(500.0)):
+        transaction.add(seen(1), 0.0)
+        assert transaction.add(other, 0.3) is None
+        aim = transaction.aim(0.31)
+        assert (aim.compared, aim.near) == (True, None), "a track that ended is not followed"
+        assert transaction.add(seen(1), 0.6) is None, "what was seen before counts no more"
+        transaction.forget()
+
+
+def test_a_glimpse_alone_decides_nothing(transaction: Transaction) -> None:
+    for number in range(40):
+        assert transaction.add(glimpse(), number / 10) is None

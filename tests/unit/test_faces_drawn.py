@@ -9,6 +9,7 @@ import pytest
 
 from sim.faces import Nuisance, Person, draw_frame, draw_portrait, draw_scene
 from sim.faces.__main__ import main
+from sim.faces.attacks import SPECIES, draw_attack
 from sim.faces.people import CALIBRATED, EVALUATED, GOLDEN, TRAINED
 
 
@@ -41,6 +42,19 @@ def test_landmarks_lie_in_the_box_in_their_order(seed: int) -> None:
     assert left[0] < right[0]
     assert mouth_left[0] < mouth_right[0]
     assert max(left[1], right[1]) < nose[1] < min(mouth_left[1], mouth_right[1])
+
+
+@pytest.mark.parametrize("species", SPECIES)
+def test_a_picture_of_a_face_is_drawn_by_its_seed_and_has_its_truth(species: str) -> None:
+    person = Person.from_seed(6)
+    picture, truth = draw_attack(person, species, rng(2))
+    again, _ = draw_attack(person, species, rng(2))
+    assert np.array_equal(picture, again)
+    assert picture.shape == (480, 640, 3)
+    assert (truth.landmarks >= truth.box[:2]).all()
+    assert (truth.landmarks <= truth.box[2:]).all()
+    own = picture[tuple(slice(int(a), int(b)) for a, b in zip(truth.box[1::-1], truth.box[:1:-1], strict=True))]
+    assert own.std() > 10.0, "there is a face where the truth says so"
 
 
 def test_people_at_the_edge_of_the_frame_can_be_drawn() -> None:

@@ -90,7 +90,8 @@ def test_a_guardian_shows_the_own_card_and_hands_in_the_minors() -> None:
     assert (view.for_other, view.masked_number[-4:]) == (True, NUMBER[-4:])
     to_escrow = (tap(Action.CONFIRM), ended(Motion.OPEN, None), ThroatFilled(), ended(Motion.ACCEPT, Place.ESCROW))
     journey, _ = walk(*to_escrow, start=journey)
-    assert walk(ChipRead(FOREIGN_CHIP), start=journey)[0].stage is Stage.REFUSING_OLD
+    refused, _ = walk(ChipRead(FOREIGN_CHIP), start=journey)
+    assert (refused.stage, refused.notice) == (Stage.REFUSING_OLD, Notice.OLD_CARD_NOT_THEIRS)
     assert walk(ChipRead(OLD_CHIP), start=journey)[0].stage is Stage.PICKING
 
 

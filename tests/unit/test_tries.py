@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from firmware_protocol.idnumber import check_digit
 from lockerd.errors import StoreError
+from lockerd.face_tries import FaceTries
 from lockerd.model.cards import Chip, Claim, ClaimKind, ClaimState, Person
 from lockerd.model.identity import FaceReason, FaceResult, FaceVerdict, FingerResult
 from lockerd.model.review import ReviewDecision
@@ -33,7 +34,7 @@ from lockerd.pickup.state import (
 from lockerd.pickup.tries import try_of
 from lockerd.store.identity_report import identity_report, in_words, report_of, share
 from lockerd.tries import TRIED, Tries
-from tests.store_support import STAMP, opened
+from tests.store_support import NOW, STAMP, opened, stamp, vault
 
 NUMBER = "99010119900307123" + check_digit("99010119900307123")
 CLAIM = Claim(
@@ -114,6 +115,35 @@ async def test_tries_are_counted_and_journalled_without_a_person(tmp_path: Path)
     report = identity_report(tmp_path / "lockerd.db")
     assert report.evidence["code"].reasons == {"retry no_match": 2}
     assert "face" in in_words(report)
+
+
+async def test_five_faces_that_were_not_recognised_make_the_next_wait_also_after_a_restart(tmp_path: Path) -> None:
+    now = [NOW]
+
+    async def waits() -> float:
+        async with opened(tmp_path / "lockerd.db") as db:
+            return await FaceTries(db, vault(), lambda: stamp(now[0])).seconds_to_wait(LOOKING)
+
+    async def decided(*events: FaceDecided) -> None:
+        async with opened(tmp_path / "lockerd.db") as db:
+            for one in events:
+                await FaceTries(db, vault(), lambda: stamp(now[0])).count(LOOKING, one.result)
+
+    no_match = face(FaceVerdict.NOT_VERIFIED, FaceReason.NO_MATCH)
+    await decided(*[no_match] * 4, face(FaceVerdict.NOT_VERIFIED, FaceReason.TOO_DARK))
+    assert await waits() == 0
+    await decided(face(FaceVerdict.NOT_VERIFIED, FaceReason.NOT_LIVE))
+    assert await waits() == 30
+    now[0] += 20
+    assert await waits() == 10
+    now[0] -= 3600  # a clock set back gains nothing, and costs nobody an hour
+    assert await waits() == 10
+    now[0] += 3620
+    assert await waits() == 0
+    await decided(no_match)
+    assert await waits() == 30
+    await decided(face(FaceVerdict.VERIFIED, FaceReason.MATCH))
+    assert await waits() == 0
 
 
 def told(journey: str, words: str, claim: str = "", wall: float = 0.0) -> tuple[str, str, float]:
