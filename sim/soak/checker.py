@@ -211,10 +211,11 @@ class Checker(Witness):
 
     async def _on_intents(self, fetch: Fetch) -> None:
         assert self._orders is not None
-        sql = "SELECT intent_id, unit, token FROM intent WHERE intent_id > ? ORDER BY intent_id"
+        sql = "SELECT intent_id, unit, token, card_id FROM intent WHERE intent_id > ? ORDER BY intent_id"
         for row in await fetch(sql, self._last_intent):
             self._last_intent = row["intent_id"]
             self._orders.intended(row["unit"], row["token"])
+            self._lies.carries(row["unit"], row["card_id"])
 
     async def _on_moves(self, fetch: Fetch, told: list[tuple[str, dict[str, Any]]]) -> None:
         sql = (

@@ -20,6 +20,7 @@ class Lies:
     def __init__(self, world: World) -> None:
         self._world = world
         self._about: set[str] = set()
+        self._carried: dict[str, str] = {}  # by unit, the card of its latest motion
         self.misjudged: set[str] = set()  # cards that two people said to be where they are not
         self.since_totals: set[str] = set()  # units that may have counted what never was
 
@@ -31,7 +32,14 @@ class Lies:
     def look(self) -> None:
         """Something moved or was recorded: who lies now may have been believed."""
         if self._world.stuck:
-            self.since_totals.update(unit for unit in PATH_SENSORS if self.told_by(unit))
+            lying = [unit for unit in PATH_SENSORS if self.told_by(unit)]
+            self.since_totals.update(lying)
+            self._about.update(self._carried[unit] for unit in lying if unit in self._carried)
+
+    def carries(self, unit: str, card: str | None) -> None:
+        """A motion of the unit is intended, for a card or none: a lie at its end may leave the record as it was."""
+        if card is not None:
+            self._carried[unit] = card
 
     def recorded(self, card: str, unit: str, place: str) -> None:
         """A card of the unit is recorded at another place."""

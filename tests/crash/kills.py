@@ -215,7 +215,7 @@ class Round:
         await harness.stop_lockerd()
         office = await harness.office.ledger()
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
-            found = contradictions(truth, db) + hands(truth) + miscounted(truth)
+            found = contradictions(truth, db) + hands(truth, self._people) + miscounted(truth)
             self._tally.quarantined += doubts(db)
         found += verify(path).wrong
         for person in self._people:

@@ -77,4 +77,4 @@ async def _recover(folder: Path, state: dict[str, Any], town: Sequence[Citizen],
         if told != list(range(1, last + 1)):
             wrong.append(f"the office has {len(told)} events of {last}")
         truth = machine.truth()
-        return Recovered(wrong + contradictions(truth, db) + hands(truth), doubts(db))
+        return Recovered(wrong + contradictions(truth, db) + hands(truth, town), doubts(db))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from sim.people import Citizen
 
 _NEW = {
     "tray": {"tray", "load", "reject_lane"},
@@ -88,10 +90,13 @@ def miscounted(truth: Mapping[str, Any]) -> list[str]:
     return [] if counted == (given, kept) else [f"the units count {counted} given out and kept, really {given, kept}"]
 
 
-def hands(truth: Mapping[str, Any]) -> list[str]:
-    """Who has both cards, or has none although nothing of theirs is in the machine."""
+def hands(truth: Mapping[str, Any], town: Iterable[Citizen]) -> list[str]:
+    """Who has both cards. One that was reported lost is void, and may be found again outside."""
+    lost = {one.lost_card.card_id for one in town if one.lost_card is not None}
     places: dict[str, dict[str, str]] = {}
     for card in truth["cards"]:
+        if card["card_id"] in lost:
+            continue
         places.setdefault(card["person"], {})[card["role"]] = card["place"]
     return [
         f"{person} holds the old card and the new one"

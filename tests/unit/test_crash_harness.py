@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from lockerd.store.verify import Report, verify
+from sim.people import population
 from tests.crash import kills
 from tests.crash.disk import PAGE, SECTOR, Disk, Files
 from tests.crash.history import write
@@ -150,8 +151,13 @@ def test_the_judge_sees_every_contradiction() -> None:
     again.executemany("INSERT INTO card VALUES (?, 'old', 'N1', ?, 1.0)", [("old-1", "taken"), ("old-2", "bin")])
     assert contradictions(truth("slot", "bin", 1), again) == []
     assert contradictions(truth("slot", "person", 1), again) != []
-    assert hands(truth("person", "person")) != []
-    assert hands(truth("person", "bin")) == hands(truth("slot", "person", 1)) == []
+    both = truth("person", "person")
+    assert hands(both, ()) != []
+    assert hands(truth("person", "bin"), ()) == hands(truth("slot", "person", 1), ()) == []
+    finder = next(one for one in population(1, 9) if one.lost_card is not None)
+    assert finder.lost_card is not None
+    old = next(card["card_id"] for card in both["cards"] if card["role"] == "old")
+    assert hands(both, [replace(finder, lost_card=replace(finder.lost_card, card_id=old))]) == []
 
 
 def test_a_written_history_is_one_that_the_daemon_could_have_made(tmp_path: Path) -> None:

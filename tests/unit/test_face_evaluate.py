@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 from pathlib import Path
@@ -108,6 +109,12 @@ def test_what_cannot_be_measured(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["face", "evaluate", "--pack", str(PACK), "--images", str(tmp_path / "none")]) == 78
     assert main(["face", "evaluate", "--pack", str(tmp_path), "--images", str(tmp_path)]) == 78
     assert main(["face", "attack", "--pack", str(PACK), "--samples", str(tmp_path)]) == 78
+    pack = Path(shutil.copytree(PACK, tmp_path / "pack"))
+    manifest = json.loads((pack / "manifest.json").read_text()) | {"liveness": None}
+    manifest["models"] = [model for model in manifest["models"] if model["role"] != "liveness"]
+    (pack / "manifest.json").write_text(json.dumps(manifest))
+    capsys.readouterr()
+    assert main(["face", "attack", "--pack", str(pack), "--samples", str(tmp_path)]) == 78
     assert "liveness" in capsys.readouterr().err
 
 
