@@ -90,8 +90,9 @@ class Session:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody is at the machine."""
-        return self._journey.stage is Stage.IDLE and not self._staff and not self._resting and not self._recovering
+        """Whether nobody is at the machine, and no old card in it waits for its journey."""
+        busy = self._staff or self._resting or self._recovering or self._resume is not None
+        return self._journey.stage is Stage.IDLE and not busy
 
     @property
     def recovered(self) -> bool:
@@ -127,7 +128,7 @@ class Session:
     @asynccontextmanager
     async def staff_at_work(self) -> AsyncIterator[None]:
         """Keep citizens off while staff work. Raises FloorTaken while a journey or other staff work runs."""
-        if self._staff or self._recovering or self._resting or self._journey.stage is not Stage.IDLE:
+        if not self.idle:
             raise FloorTaken("the machine is in use; wait until the screen shows its first page")
         self._staff = True
         self.publish()
