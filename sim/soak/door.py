@@ -23,6 +23,7 @@ class Page:
     ticket: str = ""
     warn: bool = False
     renewal: bool = False
+    renewals_open: bool = True
 
 
 @dataclass(frozen=True, slots=True)

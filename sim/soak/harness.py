@@ -394,4 +394,5 @@ def _page(view: View) -> Page:
         ticket=view.ticket or "",
         warn=view.warn,
         renewal=view.renewal,
+        renewals_open=view.renewal_available,
     )

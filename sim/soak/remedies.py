@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from sim.soak.door import Page
 from sim.soak.seams import Fetch
 from sim.soak.stage import Stage
 from sim.world import Place
@@ -93,14 +94,21 @@ class Remedies:
         open_journeys = (await fetch("SELECT count(*) AS n FROM journey WHERE ended IS NULL"))[0]["n"]
         if open_journeys > 1:
             self._wrong(f"{open_journeys} journeys are under way at once")
-        self._check_standing()
+        self._check_standing(page)
         await self._check_empty_handed(fetch)
 
-    def _check_standing(self) -> None:
+    def _check_standing(self, page: Page) -> None:
+        """Of two old cards in one path none can move before staff come; that no third is asked for, the page has to say."""
         machine, now = self._stage.machine, self._now()
+        waits_for_staff = (
+            not page.renewals_open
+            and sum(len(machine.world.spots.at(place)) for place, unit in _UNDER_WAY.items() if unit == "recycler") > 1
+        )
         standing: dict[str, tuple[int, float]] = {}
         for place, unit in _UNDER_WAY.items():
             if machine.silenced(unit) or machine.units[unit].kind in machine.world.jammed:
+                continue
+            if waits_for_staff and unit == "recycler":
                 continue
             for card, spot in machine.world.spots.at(place).items():
                 since, seen = self._standing.get(card, (spot.since, now))

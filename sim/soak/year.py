@@ -367,6 +367,7 @@ def play(
     one = _Run(seed, setting, Script(kept), echo)
     folder = Path(tempfile.mkdtemp(prefix="soak-", dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None))
     thresholds = gc.get_threshold()
+    gc.collect()  # else what the last seed left is frozen with the rest
     gc.freeze()  # what was imported is not looked through again and again
     gc.set_threshold(20_000, *thresholds[1:])
     try:
