@@ -96,7 +96,6 @@ class Transaction:
     _box: Floats | None = None
     _began: float = 0.0
     _missed: int = 0
-    _latest: float = 0.0
     _followed: bool = False
 
     def aim(self, now: float) -> Aim:
@@ -116,7 +115,7 @@ class Transaction:
         else:
             if len(self._sightings) + 1 >= self.frames and now - self._began >= self.span:
                 return Aim(compared=True)
-            if now - self._latest < self.span / (self.frames + 1):
+            if now < self._began + self.span * len(self._sightings) / max(1, self.frames - 1):
                 return Aim(compared=False)
             if followed:
                 return Aim(compared=True)
@@ -139,7 +138,6 @@ class Transaction:
         self._box = seen.box
         if not self._sightings:
             self._began = now
-        self._latest = now
         if self.asking and self.challenge is not None:
             if not self.challenge.met(self._sightings, seen):
                 seen.vector.fill(0.0)
