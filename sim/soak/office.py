@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 Json = dict[str, Any]
 
+_CALL_SECONDS = 86_400.0  # after which a code that was asked for by telephone is not sent any more
+
 
 class Office:
     """Answers requests; `on_event` is told of each event once, in order; a breach of order is kept in `wrong`."""
@@ -28,6 +30,7 @@ class Office:
         self.duplicates = 0
         self.status: Json = {}
         self.wrong: list[str] = []
+        self.ended: set[str] = set()  # claims of which the machine told that their code has ended
 
     def announce(self, item: Json) -> None:
         """Put one manifest item on the down channel."""
@@ -36,6 +39,12 @@ class Office:
     def withdraw(self, claim_id: str) -> None:
         """Call a claim back."""
         self._send({"type": "manifest.withdraw", "claim_id": claim_id})
+
+    def asked_for_code(self, claim_id: str) -> None:
+        """Somebody calls whose code does not open: where it has ended, another one is sent for."""
+        if claim_id in self.ended:
+            self.ended.discard(claim_id)
+            self._send({"type": "code.reissue", "claim_id": claim_id, "not_after": self._now() + _CALL_SECONDS})
 
     def report_lost(self, report_id: str, id_number: str, valid_from: str) -> None:
         """Tell of a card that was reported lost."""
@@ -99,6 +108,8 @@ class Office:
             expected = int(seq)
             fresh.append((expected, event))
         for number, event in fresh:
+            if event["type"] == "lockerd.code.expired":
+                self.ended.add(event["data"]["claim_id"])
             self._on_event(number, event["type"], event["data"])
         self.acked = expected
         return 200, {"acked": self.acked}

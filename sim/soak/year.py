@@ -239,6 +239,8 @@ class Year:
         await visit.run()
         self._came[item.who] = asyncio.get_running_loop().time()
         self.pickups += visit.took
+        if not visit.took:
+            self._stage.office.asked_for_code(resident.who.new_card.card_id)
         self._visited += 1
         if self._visited % _FULL_EVERY == 0:
             self._checker.full_wanted = True
