@@ -34,6 +34,9 @@ WARM_UP = 8
 _GOLDEN_COSINE = 0.98
 _NEAR = 1.5  # times a face's box, where it is looked for in the next frame
 _NEAR_SIZE = (160, 160)  # pixels of the detector's input for that
+_GLANCE = (
+    8 / 9
+)  # of the input's sides, to see who is there: a frame of 16:9 is 160 rows then, and needs no padding to 192
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +73,7 @@ class Pipeline:
     gates_live: Gates
     gates_reference: Gates
     inputs: Inputs
+    glance_size: tuple[int, int]
     choose: Callable[[Picture, Sequence[Face]], Face | FaceReason] = one_face
 
     def look(
@@ -108,7 +112,7 @@ class Pipeline:
         usable = checked(picture)
         if isinstance(usable, FaceReason):
             return usable
-        face = self.choose(usable, self.detect(usable))
+        face = self.choose(usable, self.detect(usable, self.glance_size))
         return face if isinstance(face, FaceReason) else Glimpse(face.box)
 
     def around(self, picture: Picture, box: Floats) -> list[Face]:
@@ -136,7 +140,7 @@ class Pipeline:
 
 def open_pipeline(pack: Pack, threads: int = 1) -> Pipeline:
     """Load a pack's models (about 0.2 s). Raises ConfigError."""
-    embedder = pack.model("embedder")
+    embedder, (width, height) = pack.model("embedder"), pack.model("detector").input_size
     inputs = Inputs()
     detect, embed = open_models(pack, threads, inputs)
     return Pipeline(
@@ -149,6 +153,7 @@ def open_pipeline(pack: Pack, threads: int = 1) -> Pipeline:
         gates_live=pack.manifest.gates_live,
         gates_reference=pack.manifest.gates_reference,
         inputs=inputs,
+        glance_size=(int(_GLANCE * width), int(_GLANCE * height)),
     )
 
 

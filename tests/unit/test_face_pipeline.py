@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lockerd.face.adapters import Face
+from lockerd.face.adapters import Face, overlap
 from lockerd.face.gates import gate_crop, gate_geometry, one_face
 from lockerd.face.messages import MAX_PICTURE_BYTES
 from lockerd.face.pack import Gates, load_pack
@@ -301,7 +301,7 @@ def test_a_glance_sees_where_one_face_is_and_whether_somebody_is_beside(pipeline
         glimpse, seen = pipeline.glance(frame), pipeline.look(frame, pipeline.gates_live)
         assert isinstance(glimpse, Glimpse)
         assert isinstance(seen, Sighting)
-        assert np.array_equal(glimpse.box, seen.box)
+        assert overlap(glimpse.box, seen.box) > 0.8, "the glance is a little coarser"
         both = draw_frame(Person.from_seed(seed), rng(seed), second=Person.from_seed(seed + 50))
         assert pipeline.glance(both) is FaceReason.SEVERAL_FACES
     assert pipeline.glance(draw_frame(None, rng())) is FaceReason.NO_FACE
