@@ -49,6 +49,12 @@ async def _nothing_goes_out(tx: Transaction) -> bool:
     return not under_way and not await ledger.cards_at(tx, Place.TRANSPORT, Place.EXIT)
 
 
+async def _may_be_in_a_hand(tx: Transaction) -> bool:
+    """Whether the new card that was last presented may be, or come, into a hand: nothing tells yet what became of it."""
+    presented = await lookups.last_presented(tx)
+    return presented is not None and (await ledger.place_of(tx, presented))[0] in (Place.EXIT, Place.IN_DOUBT)
+
+
 class Recovery:
     """Brings the two card paths to rest.
 
@@ -105,8 +111,8 @@ class Recovery:
     async def bring_to_rest(self) -> Resume | None:
         """Settle, clear faults, identify and store a card in the dispenser's path; say what the recycler's card wants.
 
-        A unit that stays silent is left as it is, `unsettled`: without the recycler cards can be handed out, without the
-        dispenser an old card can go back to its owner, if no new one may be on its way to them.
+        A unit that stays silent is left as it is, `unsettled`: without the recycler cards can be handed out, without a fit
+        dispenser an old card can go back to its owner, if no new one may be in their hand or on its way there.
         """
         self.fit = False
         resume = None
@@ -126,7 +132,7 @@ class Recovery:
                 await self._answering(Unit.RECYCLER)
                 await self._settle_open(Unit.RECYCLER)
             self.unsettled |= {Unit.RECYCLER}
-            if Unit.DISPENSER not in self.unsettled or await self._db.transaction(_nothing_goes_out):
+            if not await self._may_go_out():
                 resume = await self._rest_recycler()
                 self.unsettled -= {Unit.RECYCLER}
         except DeviceError as error:
@@ -135,6 +141,15 @@ class Recovery:
         if self._awaits_reader:
             self._left.pop(Unit.DISPENSER, None)
         return resume
+
+    async def _may_go_out(self) -> bool:
+        """Whether whoever got their old card back might hold the new one, too, now or soon."""
+        if self.fit:
+            return False
+        silent = Unit.DISPENSER in self.unsettled
+        if silent and not await self._db.transaction(_nothing_goes_out):
+            return True
+        return await self._db.transaction(_may_be_in_a_hand)
 
     async def clear(self, unit: Unit, journey_id: str, old_card_id: str | None) -> bool:
         """In a journey: reset a unit that is stuck and bring its path to rest, an old card to where the journey goes on with it.
@@ -298,15 +313,17 @@ class Recovery:
             await ledger.move(tx, card_id, Place.TRANSPORT, self._stamp(), reason)
 
     async def _settle_places(self, seen: Observation) -> None:
-        """Cards recorded in an empty path: taken if the unit's total says so, else looked for in their slots."""
+        """Cards of an empty path, and the one last presented: taken if the unit's total says so, else looked for in their slots."""
 
         async def look(tx: Transaction) -> list[ledger.CardAt]:
             known = await ledger.totals(tx, Unit.DISPENSER)
             taken = known is not None and seen.dispensed > known.dispensed
-            for card in await ledger.cards_at(tx, Place.TRANSPORT, Place.EXIT):
-                if taken and card.place is Place.EXIT and card.claim_id is not None:
+            presented = await lookups.last_presented(tx)
+            for card in await ledger.cards_at(tx, Place.TRANSPORT, Place.EXIT, Place.IN_DOUBT):
+                at_the_gate = card.place is Place.EXIT or (card.place is Place.IN_DOUBT and card.card_id == presented)
+                if taken and at_the_gate and card.claim_id is not None:
                     await record_taken(tx, card.claim_id, "", self._stamp(), "the unit counted a taken card")
-                else:
+                elif card.place is not Place.IN_DOUBT:
                     await ledger.move(tx, card.card_id, Place.IN_DOUBT, self._stamp(), "the path is empty")
             await ledger.note_totals(tx, seen)
             return [card for card in await ledger.cards_at(tx, Place.IN_DOUBT) if card.role == "new"]

@@ -112,9 +112,10 @@ def _lost(journey: Journey, _event: Event) -> bool:
 
 
 def _goes_back(journey: Journey, _event: Event) -> bool:
-    """An accepted old card is in escrow, and its unit is not what is stuck."""
-    by_dispenser = journey.jam is None or journey.jam.unit is Unit.DISPENSER
-    return journey.old_place is Place.ESCROW and journey.old_accepted and journey.lost is None and by_dispenser
+    """An accepted old card is in escrow, its unit is not what is stuck, and the new card did not get stuck at the gate."""
+    jam = journey.jam
+    away = jam is None or (jam.unit is Unit.DISPENSER and jam.stage not in (_S.PRESENTING, _S.RETRACTING))
+    return journey.old_place is Place.ESCROW and journey.old_accepted and journey.lost is None and away
 
 
 def _given_up(journey: Journey, _event: Event) -> Journey:

@@ -38,6 +38,14 @@ async def last_carried(tx: Transaction, unit: Unit) -> Motion | None:
     return None if row is None else Motion(row["motion"])
 
 
+async def last_presented(tx: Transaction) -> str | None:
+    """The card that the dispenser was last ordered to present; None before the first."""
+    row = await tx.one(
+        "SELECT card_id FROM intent WHERE unit = 'dispenser' AND motion = 'present' ORDER BY intent_id DESC LIMIT 1"
+    )
+    return None if row is None else row["card_id"]
+
+
 async def last_in_recycler(tx: Transaction) -> str | None:
     """The old card that the recycler was last ordered to move; None before the first, and where it was opened since."""
     row = await tx.one(

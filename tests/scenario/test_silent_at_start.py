@@ -123,3 +123,29 @@ def test_a_new_card_waits_for_the_exit_reader_and_is_not_thrown_into_the_box(tmp
         assert await scene.visit(RENEWAL)
 
     play(tmp_path, story)
+
+
+@pytest.mark.parametrize("where", ["at the exit", "on its way to the exit"])
+def test_no_old_card_goes_back_while_a_silent_dispenser_may_have_handed_out_the_new_one(
+    tmp_path: Path, where: str
+) -> None:
+    """No power cut here: the unit is silent while the citizen takes the card, longer than it is waited for."""
+
+    async def story(scene: Scene) -> None:
+        world = scene.stage.machine.world
+        visit = Visit(scene.stage, scene.resident(RENEWAL), HONEST, scene.random, scene.checker)
+        coming = asyncio.ensure_future(visit.run())
+        while world.card_at(Place.TRANSPORT) is None:
+            await asyncio.sleep(0.05)
+        while (world.card_at(Place.EXIT) is None) if where == "at the exit" else not world.gate_open:
+            await asyncio.sleep(0.01)
+        scene.stage.machine.silence("dispenser", 150.0)
+        await coming
+        assert visit.took
+        assert scene.old(RENEWAL) is not Place.PERSON
+        await asyncio.sleep(600.0)
+        assert scene.old(RENEWAL) is Place.BIN
+        assert "card.taken" in scene.told(RENEWAL)
+        assert await scene.visit(REPLACEMENT)
+
+    play(tmp_path, story)
