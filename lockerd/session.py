@@ -157,8 +157,11 @@ class Session:
     async def _settle_in_journey(self) -> bool:
         """A citizen waits: try once more in their journey; whether the path is at rest."""
         if self._staff_waits is None:
+            try:
+                self._answers.put_nowait(_Answer(Settled(), None))
+            except asyncio.QueueFull:
+                raise FloorTaken("the machine is busy with the citizen's taps; try again") from None
             self._staff_waits = asyncio.get_running_loop().create_future()
-            self._answers.put_nowait(_Answer(Settled(), None))
         return await asyncio.shield(self._staff_waits)
 
     async def run(self) -> None:
@@ -219,10 +222,8 @@ class Session:
         answers: list[Event] = []
         for effect in effects:
             answer = await self._doing.perform(effect, self._journey, group)
-            if answer is None:
-                continue
-            # A ticket belongs on the page at once; everything else is decided in order.
-            answers.append(answer)
+            if answer is not None:
+                answers.append(answer)
         return answers
 
     async def _next_event(self) -> Event | None:
