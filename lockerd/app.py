@@ -14,7 +14,6 @@ from msgspec.structs import asdict
 from prometheus_client import CollectorRegistry
 
 from firmware_protocol.units import UnitKind
-from lockerd.clearing import Clearing
 from lockerd.climate import keep_climate
 from lockerd.condition import Condition, Parts, standing
 from lockerd.config import Config, CrtDispenser
@@ -25,12 +24,22 @@ from lockerd.devices.crt_tally import TallyFile
 from lockerd.devices.id_reader import SamvReader
 from lockerd.devices.mailbox import MailboxUnit
 from lockerd.devices.units import MailboxCabinet, MailboxMover
-from lockerd.doing import Doing, Readers
 from lockerd.drivers import MODULE, READERS, Drivers
 from lockerd.errors import DatabaseDamaged, DiskFull, StartFailed, StoreError
-from lockerd.face_tries import FaceTries
 from lockerd.intake import Intake, keep_templates, send_messages
 from lockerd.issuing import Issuing
+from lockerd.journey.checking import Checking
+from lockerd.journey.clearing import Clearing
+from lockerd.journey.doing import Doing
+from lockerd.journey.face_tries import FaceTries
+from lockerd.journey.moving import Moving
+from lockerd.journey.reading import Readers
+from lockerd.journey.recovery import Recovery
+from lockerd.journey.resuming import Resuming
+from lockerd.journey.reviewing import Reviewing
+from lockerd.journey.session import Session
+from lockerd.journey.tries import Tries
+from lockerd.journey.watching import Watching
 from lockerd.listening import Listener
 from lockerd.loading import Loading
 from lockerd.maintenance import Maintenance
@@ -40,11 +49,7 @@ from lockerd.model.view import Progress, Screen, View, Ways
 from lockerd.motions import Motions
 from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
 from lockerd.ports import Mover
-from lockerd.recovery import Recovery
 from lockerd.referencing import References
-from lockerd.resuming import Resuming
-from lockerd.reviewing import Reviewing
-from lockerd.session import Session
 from lockerd.stocking import Stocking
 from lockerd.store import codes, journal
 from lockerd.store.ballast import Ballast
@@ -55,8 +60,6 @@ from lockerd.store.retention import DAY, Retention
 from lockerd.store.vault import Sealing, Vault
 from lockerd.supervise import Standing
 from lockerd.telling import envelope, office_status, wake_link
-from lockerd.tries import Tries
-from lockerd.watching import Watching
 from lockerd.web.console import console_app
 from lockerd.web.health import health_app
 from lockerd.web.kiosk import Views, kiosk_app
@@ -222,19 +225,17 @@ def assemble(
         resuming=Resuming(db, vault, by_place, stamp, new_journey_id),
         stocking=stocking,
     )
-    doing = Doing(
+    checking = Checking(
         db=db,
         vault=vault,
-        motions=motions,
-        readers=by_place,
         stamp=stamp,
         policy=config.policy,
         chip_template=references.of_chip,
         send_codes=issuing.to_holder,
-        clear=Clearing(db, vault, recovery, stamp).clear,
-        finger=drivers.finger,
         tell_locked=issuing.tell_locked,
+        finger=drivers.finger,
     )
+    moving = Moving(db=db, vault=vault, motions=motions, readers=by_place, stamp=stamp)
     views = Views(View(Screen.OUT_OF_SERVICE, Progress.RECOVERING))
     housekeeping = Housekeeping(
         db,
@@ -279,9 +280,12 @@ def assemble(
     finger_seconds = config.fingerprint.seconds if config.fingerprint else 0.0
     tries = Tries(db, stamp)
     session = Session(
-        doing=doing,
+        doing=Doing(db, vault, stamp, by_place, checking, moving, Clearing(db, vault, recovery, stamp).clear),
         watching=Watching(
             motions,
+            Reviewing(face, link, db, stamp, config.review.seconds),
+            checking.template_of,
+            lambda: moving.dispensed_before,
             readers["counter"],
             face,
             config.patience.face,
@@ -290,7 +294,6 @@ def assemble(
             drivers.finger,
             finger_seconds,
         ),
-        reviewing=Reviewing(face, link, db, stamp, config.review.seconds),
         recovery=recovery,
         cabinet=cabinet,
         show=views.publish,

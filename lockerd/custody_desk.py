@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lockerd.errors import StaffWorkFailed
+from lockerd.journey.session import Session
 from lockerd.model.custody import Motion, Order, Place, Result, Sensor, Unit
 from lockerd.model.staffing import BinReport, CardFile, Finding, OpenMatters, Ruling
 from lockerd.motions import Motions
-from lockerd.session import Session
 from lockerd.stocking import Stocking
 from lockerd.store import emptying, findings, ledger, lookups
 from lockerd.store.database import Database, Transaction

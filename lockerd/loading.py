@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from lockerd.doing import EVENTS, Readers, read_chip
+from lockerd.journey.reading import Readers, read_chip
+from lockerd.journey.records import EVENTS
 from lockerd.model.cards import Chip, Claim, ClaimState
 from lockerd.model.custody import Motion, Order, Outcome, Place, Result, Sensor, Unit
 from lockerd.model.staffing import LoadLine, LoadReport, RejectReason

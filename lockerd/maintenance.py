@@ -9,11 +9,11 @@ import structlog
 
 from lockerd.errors import DeviceError, FloorTaken, StaffWorkFailed
 from lockerd.issuing import IssueResult, Issuing
+from lockerd.journey.session import Session
 from lockerd.loading import Loading
 from lockerd.model.custody import Motion, Order, Outcome, Place, Result, SlotRecord, Unit
 from lockerd.model.staffing import BinReport, LoadReport
 from lockerd.motions import Motions
-from lockerd.session import Session
 from lockerd.store import emptying, journal, ledger, lookups, staff
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp

@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from lockerd.doing import EVENTS, record_taken
+from lockerd.journey.records import EVENTS, record_taken
 from lockerd.model.cards import ClaimKind, ManifestItem
 from lockerd.model.custody import Motion, Order, Outcome, Place, Plan, Result, Unit
 from lockerd.motions import settle

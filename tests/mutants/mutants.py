@@ -224,7 +224,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "A wrong card goes into the box under the claimant's name, and the stranger's own is lost.",
         (
             Edit(
-                "lockerd.doing",
+                "lockerd.journey.moving",
                 "            card_id = await self._identify_stranger(journey, claim_id)\n",
                 "            card_id = claim_id\n",
             ),
@@ -250,7 +250,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "After a power cut the old card stays in escrow for ever, and its owner goes home without any.",
         (
             Edit(
-                "lockerd.recovery",
+                "lockerd.journey.recovery",
                 "        if seen.place in (Place.ESCROW, Place.THROAT):\n",
                 "        if seen.place is Place.THROAT:\n",
             ),
@@ -298,7 +298,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "A code that has opened the gate opens it again.",
         (
             Edit(
-                "lockerd.doing",
+                "lockerd.journey.moving",
                 "            if Record.CONSUME_CODE in effect.records and claim_id is not None:\n",
                 "            if Record.CONSUME_CODE in effect.records and claim_id is None:\n",
             ),

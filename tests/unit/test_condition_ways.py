@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field, replace
 from inspect import signature
 from typing import Any, cast
@@ -10,14 +9,14 @@ from typing import Any, cast
 import pytest
 
 from lockerd.condition import Condition, Parts, Survey
-from lockerd.doing import Doing
 from lockerd.errors import DeviceError
 from lockerd.face.verifier import FaceStatus
+from lockerd.journey.moving import Moving
 from lockerd.model.custody import Fault, Motion, Observation, Order, Outcome, Place, Result, Sensor, Unit
 from lockerd.model.polling import Pace
 from lockerd.motions import Made
 from lockerd.office.link import LinkStatus
-from lockerd.pickup.state import Journey, MotionEnded, Move
+from lockerd.pickup.state import Journey, Move
 
 RESTED = Observation(Unit.RECYCLER, 1, False, False, None, None, frozenset({Sensor.HOME}), None, 0, 0, 0)
 IN_ESCROW = replace(RESTED, place=Place.ESCROW)
@@ -99,9 +98,7 @@ def test_a_card_in_the_path_is_no_trouble_during_a_journey(seen: Observation) ->
 async def test_the_shutter_opens_to_an_empty_path_only(seen: Observation | None, result: Result) -> None:
     """What a silent unit does is the motion's own to find out."""
     recycler = Recycler(seen)
-    parts: dict[str, Any] = dict.fromkeys(signature(Doing).parameters.keys() - {"motions"})
-    async with asyncio.TaskGroup() as group:
-        event = await Doing(motions=cast(Any, recycler), **parts).perform(Move(Motion.OPEN), Journey(), group)
-    assert isinstance(event, MotionEnded)
+    parts: dict[str, Any] = dict.fromkeys(signature(Moving).parameters.keys() - {"motions"})
+    event = await Moving(motions=cast(Any, recycler), **parts).move(Move(Motion.OPEN), Journey())
     assert event.outcome.result is result
     assert recycler.made == ([Motion.OPEN] if result is Result.DONE else [])

@@ -27,33 +27,31 @@ RULES: dict[str, tuple[str, ...]] = {
     "lockerd.office": (*VALUES, "firmware_protocol.idnumber"),
     "lockerd.web": (*VALUES, "firmware_protocol.idnumber"),
     "lockerd.motions": (*VALUES, "lockerd.store"),
-    "lockerd.watching": (*VALUES, "lockerd.motions", "lockerd.pickup", "lockerd.face_tries"),
-    "lockerd.face_tries": (*VALUES, "lockerd.pickup", "lockerd.store"),
-    "lockerd.tries": (*VALUES, "lockerd.pickup", "lockerd.store"),
+    "lockerd.journey": (*VALUES, "lockerd.motions", "lockerd.pickup", "lockerd.stocking", "lockerd.store"),
+    **{
+        # what stands low in the room, and enters of it only what stands lower
+        f"lockerd.journey.{name}": (*VALUES, *(f"lockerd.{other}" for other in others))
+        for name, others in {
+            "page_time": ("pickup",),
+            "lights": (),
+            "reading": ("pickup",),
+            "records": ("pickup", "store"),
+            "face_tries": ("pickup", "store"),
+            "tries": ("pickup", "store"),
+            "reviewing": ("pickup", "store"),
+            "watching": ("motions", "pickup", "journey.face_tries", "journey.reviewing"),
+            "checking": ("pickup", "store"),
+            "moving": ("motions", "pickup", "store", "journey.reading", "journey.records"),
+            "doing": ("pickup", "store", *(f"journey.{one}" for one in ("checking", "moving", "reading", "records"))),
+            "resuming": ("pickup", "store", "journey.reading"),
+            "recovery": (
+                *("motions", "pickup", "stocking", "store"),
+                *("journey.reading", "journey.records", "journey.resuming"),
+            ),
+            "clearing": ("pickup", "store", "journey.recovery"),
+        }.items()
+    },
     "lockerd.issuing": (*VALUES, "lockerd.store", "lockerd.office.sms"),
-    "lockerd.reviewing": (*VALUES, "lockerd.pickup", "lockerd.store"),
-    "lockerd.doing": (*VALUES, "lockerd.motions", "lockerd.pickup", "lockerd.store"),
-    "lockerd.resuming": (*VALUES, "lockerd.pickup", "lockerd.store", "lockerd.doing"),
-    "lockerd.recovery": (
-        *VALUES,
-        "lockerd.motions",
-        "lockerd.pickup",
-        "lockerd.store",
-        "lockerd.doing",
-        "lockerd.resuming",
-        "lockerd.stocking",
-    ),
-    "lockerd.clearing": (*VALUES, "lockerd.pickup", "lockerd.store", "lockerd.recovery"),
-    "lockerd.session": (
-        *VALUES,
-        "lockerd.pickup",
-        "lockerd.doing",
-        "lockerd.recovery",
-        "lockerd.resuming",
-        "lockerd.tries",
-        "lockerd.reviewing",
-        "lockerd.watching",
-    ),
 }
 
 

@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from lockerd.errors import DeviceError
+from lockerd.journey.recovery import Recovery
 from lockerd.model.custody import Fault, Observation, Order, Outcome, Place, Result, Sensor, Unit
 from lockerd.motions import Made
-from lockerd.recovery import Recovery
 
 HOMED = Observation(Unit.DISPENSER, 1, False, False, None, None, frozenset({Sensor.HOME}), None, 0, 0, 0)
 
@@ -92,7 +92,7 @@ async def test_a_jam_is_tried_once_and_then_waits_for_staff_or_a_new_boot() -> N
 
 
 async def test_a_silent_recycler_is_left_alone_and_settled_when_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lockerd.recovery.BOOT_SECONDS", 0.0)
+    monkeypatch.setattr("lockerd.journey.recovery.BOOT_SECONDS", 0.0)
     units = Units(recycler=None)
     one = recovery(units)
     await one.bring_to_rest()
@@ -107,7 +107,7 @@ async def test_a_silent_recycler_is_left_alone_and_settled_when_it_answers(monke
 
 
 async def test_a_recycler_that_never_ends_its_motion_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lockerd.recovery.BUSY_SECONDS", 0.0)
+    monkeypatch.setattr("lockerd.journey.recovery.BUSY_SECONDS", 0.0)
     units = Units(recycler=replace(HOMED, unit=Unit.RECYCLER, busy=True))
     one = recovery(units)
     await one.bring_to_rest()

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
+from lockerd.journey.resuming import Resume, Resuming, which_card
 from lockerd.model.cards import Chip
 from lockerd.model.custody import Motion, Outcome, Place, Result
 from lockerd.pickup.state import Stage
-from lockerd.resuming import Resume, Resuming, which_card
 from lockerd.store import claims, ledger, lookups
 from lockerd.store.database import Database, Transaction
 from lockerd.store.ledger import CardAt

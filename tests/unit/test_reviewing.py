@@ -14,13 +14,13 @@ import pytest
 from aiohttp import ClientSession, web
 
 from lockerd.errors import FaceUnavailable, LinkError
+from lockerd.journey.reviewing import Reviewing
 from lockerd.model.cards import Claim, ClaimKind, ClaimState, Person
 from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, ReferenceKind
 from lockerd.model.policy import Collector, Relation
 from lockerd.model.review import Review, ReviewDecision, ReviewRequest
 from lockerd.office.exchange import Exchange, http_transport
 from lockerd.pickup.state import Event, Journey, ReviewDecided
-from lockerd.reviewing import Reviewing
 from lockerd.store.database import Database
 from sim.office_reviewer import ReviewDesk
 from tests.store_support import STAMP, opened

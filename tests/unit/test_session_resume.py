@@ -8,11 +8,11 @@ from typing import Any, cast
 import pytest
 
 from lockerd.errors import FloorTaken
+from lockerd.journey.resuming import Resume
+from lockerd.journey.session import Session
 from lockerd.model.custody import Place
 from lockerd.model.view import Screen, View, Ways
 from lockerd.pickup.state import Journey, Patience, Stage
-from lockerd.resuming import Resume
-from lockerd.session import Session
 
 
 class RestlessRecovery:
@@ -42,7 +42,7 @@ class Parts:
     async def light(self, *_names: str) -> None:
         return None
 
-    async def throat_cleared(self, _post: object) -> None:
+    def of(self, _journey: Journey, _post: object) -> None:
         return None
 
 
@@ -52,7 +52,6 @@ async def test_the_journey_of_a_card_that_settling_found_is_begun_once() -> None
     session = Session(
         doing=parts,
         watching=parts,
-        reviewing=parts,
         recovery=cast(Any, recovery),
         cabinet=parts,
         show=pages.put_nowait,

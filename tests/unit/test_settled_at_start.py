@@ -17,8 +17,8 @@ from lockerd.devices.bus import DeviceSilent
 from lockerd.devices.mailbox import MailboxUnit
 from lockerd.devices.units import MailboxMover
 from lockerd.errors import DeviceError
+from lockerd.journey.recovery import Recovery
 from lockerd.model.custody import MOVES, Motion, Order, Place, Plan, Result, SlotState, Unit
-from lockerd.recovery import Recovery
 from lockerd.stocking import Stocking
 from lockerd.store import claims, ledger
 from lockerd.store.database import Database, Transaction

@@ -8,7 +8,7 @@ from argparse import ArgumentParser
 
 import pytest
 
-from lockerd import session
+from lockerd.journey import session
 from sim.soak import command, worker
 from sim.soak.fire import Fire
 from sim.soak.year import Setting, play

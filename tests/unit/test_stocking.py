@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
+from lockerd.journey.recovery import Recovery
 from lockerd.model.cards import ClaimState
 from lockerd.model.custody import Intent, Motion, Outcome, Place, Plan, Unit
-from lockerd.recovery import Recovery
 from lockerd.stocking import Stocking
 from lockerd.store import claims, codes, ledger, messages
 from lockerd.store.database import Database, Transaction

@@ -11,12 +11,12 @@ from typing import Any, cast
 
 import pytest
 
-import lockerd.session
+import lockerd.journey.session
 from lockerd.condition import standing
 from lockerd.errors import StoreError
+from lockerd.journey.session import Session
 from lockerd.model.custody import Unit
 from lockerd.model.view import View, Ways
-from lockerd.session import Session
 from lockerd.supervise import Standing, Supervisor
 from lockerd.web.health import Check, HealthReport, Status
 from sim.clients import eventually
@@ -163,7 +163,7 @@ class Settling:
 
 def _session(recovery: Settling) -> Session:
     shown: list[View] = []
-    parts: dict[str, Any] = dict.fromkeys(("doing", "watching", "cabinet", "tries", "reviewing"), SimpleNamespace())
+    parts: dict[str, Any] = dict.fromkeys(("doing", "watching", "cabinet", "tries"), SimpleNamespace())
     return Session(
         recovery=cast(Any, recovery),
         show=shown.append,
@@ -177,7 +177,7 @@ def _session(recovery: Settling) -> Session:
 async def test_a_session_that_hangs_is_stuck_and_one_that_waits_for_a_silent_unit_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lockerd.session, "STUCK_SECONDS", 0.05)
+    monkeypatch.setattr(lockerd.journey.session, "STUCK_SECONDS", 0.05)
     recovery = Settling()
     session = _session(recovery)
     assert not session.stuck(), "nothing has begun"

@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from firmware_protocol.idnumber import check_digit
 from lockerd.errors import StoreError
-from lockerd.face_tries import FaceTries
+from lockerd.journey.face_tries import FaceTries
+from lockerd.journey.tries import TRIED, Tries
 from lockerd.model.cards import Chip, Claim, ClaimKind, ClaimState, Person
 from lockerd.model.identity import FaceReason, FaceResult, FaceVerdict, FingerResult
 from lockerd.model.review import ReviewDecision
@@ -33,7 +34,6 @@ from lockerd.pickup.state import (
 )
 from lockerd.pickup.tries import try_of
 from lockerd.store.identity_report import identity_report, in_words, report_of, share
-from lockerd.tries import TRIED, Tries
 from tests.store_support import NOW, STAMP, opened, stamp, vault
 
 NUMBER = "99010119900307123" + check_digit("99010119900307123")

@@ -8,29 +8,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
 import structlog
 
-from lockerd.doing import Doing
 from lockerd.errors import DeviceError, FloorTaken, StoreError
+from lockerd.journey.doing import Doing
+from lockerd.journey.lights import Lights
+from lockerd.journey.page_time import PageTime
+from lockerd.journey.recovery import Recovery
+from lockerd.journey.resuming import Resume
+from lockerd.journey.tries import Tries
+from lockerd.journey.watching import Watching
 from lockerd.model.view import Action, Progress, Screen, Tap, View, Ways
 from lockerd.pickup.screens import STAGES, view_of
-from lockerd.pickup.state import Cleared, Effect, Event, Journey, Patience, Settled, Stage, Tapped, TimedOut, Watch
+from lockerd.pickup.state import Cleared, Effect, Event, Journey, Patience, Settled, Stage, Tapped, TimedOut
 from lockerd.pickup.table import step
 from lockerd.ports import Cabinet
-from lockerd.recovery import Recovery
-from lockerd.resuming import Resume
-from lockerd.reviewing import Reviewing
-from lockerd.tries import Tries
-from lockerd.watching import Watching
 
 log = structlog.get_logger(__name__)
 
-WARN_SECONDS = 20  # WCAG 2.2.1: warn at least 20 s before a time-out …
-EXTENSIONS = 10  # … and let it be extended ten times
 OWN_TRY_SECONDS = 60.0  # that staff wait while the machine tries by itself
 STUCK_SECONDS = 300.0  # several motions of half a minute each, with chip reads between them
 _JAM = frozenset({Stage.CLEARING, Stage.JAMMED})
@@ -53,7 +52,6 @@ class Session:
         *,
         doing: Doing,
         watching: Watching,
-        reviewing: Reviewing,
         recovery: Recovery,
         cabinet: Cabinet,
         show: Callable[[View], None],
@@ -65,18 +63,14 @@ class Session:
         self._doing = doing
         self._tries = tries
         self._watching = watching
-        self._reviewing = reviewing
         self._recovery = recovery
-        self._cabinet = cabinet
+        self._lights = Lights(cabinet)
         self._show = show
-        self._patience = patience
         self._new_journey_id = new_journey_id
         self._ways = ways
         self._journey = Journey()
         self._answers: asyncio.Queue[_Answer] = asyncio.Queue(maxsize=256)
-        self._deadline: float | None = None
-        self._warned = False
-        self._extensions = 0
+        self._page_time = PageTime(patience)
         self._staff = False
         self._fit = False
         self._recovering = True
@@ -84,7 +78,6 @@ class Session:
         self._rest_ended = asyncio.Event()
         self._busy_since: float | None = None
         self._refresh_wanted = False
-        self._stage_entered = asyncio.Event()
         self._resume: Resume | None = None
         self._staff_waits: asyncio.Future[bool] | None = None
 
@@ -173,7 +166,7 @@ class Session:
         self._recovering = False
         self.publish()
         async with asyncio.TaskGroup() as group:
-            lights = group.create_task(self._follow_with_light(), name="lights")
+            lights = group.create_task(self._lights.run(), name="lights")
             watch: asyncio.Task[None] | None = None
             pending: deque[Event] = deque()
             try:
@@ -230,10 +223,13 @@ class Session:
         """The next event that is meant for the present visit; TimedOut when the stage's patience ends."""
         self._busy_since = None
         try:
-            async with asyncio.timeout_at(self._next_wake()):
+            async with asyncio.timeout_at(self._page_time.next_wake()):
                 answer = await self._answers.get()
         except TimeoutError:
-            return self._on_time()
+            if self._page_time.over():
+                return TimedOut()
+            self.publish()
+            return None
         finally:
             self._busy_since = asyncio.get_running_loop().time()
         if self._refresh_wanted:
@@ -248,38 +244,14 @@ class Session:
         event = answer.event
         if isinstance(event, Tapped):
             if event.tap.action is Action.MORE_TIME:
-                self._extend()
+                if self._page_time.extend():
+                    self.publish()
                 return None
             if self._closed():
                 return None
         return event
 
-    # --- time --------------------------------------------------------------------------------------------------------
-
-    def _next_wake(self) -> float | None:
-        if self._deadline is None:
-            return None
-        return self._deadline if self._warned else max(self._deadline - WARN_SECONDS, 0.0)
-
-    def _on_time(self) -> Event | None:
-        if self._deadline is not None and not self._warned:
-            self._warned = True
-            self.publish()
-            return None
-        return TimedOut()
-
-    def _extend(self) -> None:
-        if self._deadline is not None and self._extensions < EXTENSIONS:
-            self._extensions += 1
-            self._set_deadline()
-            self.publish()
-
-    def _set_deadline(self) -> None:
-        seconds = self._patience.get(STAGES[self._journey.stage].patience)
-        self._deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
-        self._warned = False
-
-    # --- page, watch, light ------------------------------------------------------------------------------------------
+    # --- page and watch ------------------------------------------------------------------------------------------
 
     def _answer_staff(self, event: Event) -> None:
         """Tell staff who wait that the path is at rest or not, or that no journey waits for it any longer."""
@@ -289,9 +261,9 @@ class Session:
             self._staff_waits = None
 
     def _enter(self) -> None:
-        self._extensions = 0
-        self._set_deadline()
-        self._stage_entered.set()
+        rule = STAGES[self._journey.stage]
+        self._page_time.enter(rule.patience)
+        self._lights.show(rule.light)
         self.publish()
 
     def _view(self) -> View:
@@ -299,28 +271,8 @@ class Session:
             return View(Screen.OUT_OF_SERVICE, Progress.RECOVERING)
         if self._closed():
             return View(Screen.OUT_OF_SERVICE)
-        left = None if self._deadline is None else max(0, round(self._deadline - asyncio.get_running_loop().time()))
-        return view_of(
-            self._journey,
-            seconds_left=left,
-            warn=self._warned,
-            ways=self._ways(),
-        )
-
-    async def _follow_with_light(self) -> None:
-        """Light the place where the citizen's hand goes; a motion never waits for a lamp."""
-        lit: str | None = ""
-        while True:
-            await self._stage_entered.wait()
-            self._stage_entered.clear()
-            wanted = STAGES[self._journey.stage].light
-            if wanted == lit:
-                continue
-            try:
-                await self._cabinet.light(*([wanted] if wanted else []))
-                lit = wanted
-            except DeviceError as error:
-                log.warning("light not set", error=str(error))
+        left, warn = self._page_time.seconds_left(), self._page_time.warned
+        return view_of(self._journey, seconds_left=left, warn=warn, ways=self._ways())
 
     def _start_watch(self, group: asyncio.TaskGroup) -> asyncio.Task[None] | None:
         visit = self._journey.visit
@@ -329,32 +281,8 @@ class Session:
             with suppress(asyncio.QueueFull):
                 self._answers.put_nowait(_Answer(event, visit))
 
-        coroutine = self._watch(STAGES[self._journey.stage].watch, post)
+        coroutine = self._watching.of(self._journey, post)
         return group.create_task(coroutine, name=f"watch:{self._journey.stage}") if coroutine else None
-
-    def _watch(self, watch: Watch, post: Callable[[Event], None]) -> Coroutine[None, None, None] | None:
-        match watch:
-            case Watch.NOTHING:
-                return None
-            case Watch.READER:
-                return self._watching.reader(post)
-            case Watch.FACE:
-                return self._watch_face(post)
-            case Watch.REVIEW:
-                return self._reviewing.watch(self._journey, post)
-            case Watch.FINGERPRINT:
-                again = self._journey.finger_tries > 0
-                return self._watching.finger_of(self._journey.finger, post, again=again)
-            case Watch.THROAT_FILLED:
-                return self._watching.throat_filled(post)
-            case Watch.THROAT_CLEARED:
-                return self._watching.throat_cleared(post)
-            case Watch.EXIT_CLEARED:
-                return self._watching.exit_cleared(self._doing.dispensed_before, post)
-
-    async def _watch_face(self, post: Callable[[Event], None]) -> None:
-        template = await self._doing.template_of(self._journey)
-        await self._watching.face_of(self._journey, template, post)
 
     def _wake(self) -> None:
         with suppress(asyncio.QueueFull):

@@ -12,13 +12,14 @@ from dataclasses import replace
 
 import structlog
 
-from lockerd.doing import EVENTS, Readers, look_at_chip, record_taken
 from lockerd.errors import DeviceError, StoreError
+from lockerd.journey.reading import Readers, look_at_chip
+from lockerd.journey.records import EVENTS, record_taken
+from lockerd.journey.resuming import Resume, Resuming
 from lockerd.model.cards import Chip, Claim, ClaimState
 from lockerd.model.custody import Fault, Intent, Motion, Observation, Order, Outcome, Place, Result, Sensor, Unit
 from lockerd.motions import Motions, settle
 from lockerd.ports import Mover
-from lockerd.resuming import Resume, Resuming
 from lockerd.stocking import STOCKED, Stocking
 from lockerd.store import claims, codes, journeys, ledger, lookups
 from lockerd.store.database import Database, Transaction

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from lockerd.doing import Readers, read_chip
+from lockerd.journey.reading import Readers, read_chip
 from lockerd.model.cards import HANDED_IN, Chip, Claim, ClaimState, LostReport
 from lockerd.model.custody import Motion, Place
 from lockerd.model.view import FaultKind

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 
 import structlog
 
 from lockerd.errors import DeviceError, UnreadableCard
-from lockerd.face_tries import FaceTries
+from lockerd.journey.face_tries import FaceTries
+from lockerd.journey.reviewing import Reviewing
 from lockerd.model.custody import Observation, Place, Sensor, Unit
 from lockerd.model.identity import FaceReason, FaceResult, FaceTemplate, FaceVerdict, FingerResult
 from lockerd.model.polling import SILENT_SECONDS, WATCHED_SECONDS
 from lockerd.motions import Motions
+from lockerd.pickup.screens import STAGES
 from lockerd.pickup.state import (
     CardFailed,
     CardSeen,
@@ -25,6 +27,7 @@ from lockerd.pickup.state import (
     Journey,
     ThroatCleared,
     ThroatFilled,
+    Watch,
 )
 from lockerd.ports import FaceVerifier, FingerVerifier, IdReader
 
@@ -37,9 +40,15 @@ Post = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """The watches; `post` is handed in by each caller and takes events in order. `watched` is the pause between two looks."""
+    """The watches; `post` is handed in by each caller and takes events in order. `watched` is the pause between two looks.
+
+    `template_of` gives what a journey's face is compared with, `dispensed_before` the exit total before the card was presented.
+    """
 
     motions: Motions
+    reviewing: Reviewing
+    template_of: Callable[[Journey], Awaitable[FaceTemplate | None]]
+    dispensed_before: Callable[[], int]
     counter_reader: IdReader
     face: FaceVerifier
     face_seconds: float
@@ -47,6 +56,26 @@ class Watching:
     watched: float = WATCHED_SECONDS
     finger: FingerVerifier | None = None
     finger_seconds: float = 20.0
+
+    def of(self, journey: Journey, post: Post) -> Coroutine[None, None, None] | None:
+        """The watch of the journey's stage, to be run; None where there is nothing to watch."""
+        match STAGES[journey.stage].watch:
+            case Watch.NOTHING:
+                return None
+            case Watch.READER:
+                return self.reader(post)
+            case Watch.FACE:
+                return self.face_of(journey, post)
+            case Watch.REVIEW:
+                return self.reviewing.watch(journey, post)
+            case Watch.FINGERPRINT:
+                return self.finger_of(journey.finger, post, again=journey.finger_tries > 0)
+            case Watch.THROAT_FILLED:
+                return self.throat_filled(post)
+            case Watch.THROAT_CLEARED:
+                return self.throat_cleared(post)
+            case Watch.EXIT_CLEARED:
+                return self.exit_cleared(self.dispensed_before(), post)
 
     async def reader(self, post: Post) -> None:
         """Post CardSeen for the first readable card; CardFailed for one that is not, once until it changes."""
@@ -71,11 +100,12 @@ class Watching:
                 told = None
             await asyncio.sleep(self.watched)
 
-    async def face_of(self, journey: Journey, template: FaceTemplate | None, post: Post) -> None:
+    async def face_of(self, journey: Journey, post: Post) -> None:
         """Post prompts while the camera cannot use what it sees, then one FaceDecided; another try gives time to read first.
 
         After many tries that failed it waits. Raises StoreError.
         """
+        template = await self.template_of(journey)
         if journey.face_tries > 0:
             await asyncio.sleep(RETRY_SECONDS)
         seconds = await self.face_tries.seconds_to_wait(journey)

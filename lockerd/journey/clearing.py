@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lockerd.journey.recovery import Recovery
 from lockerd.model.custody import Unit
 from lockerd.pickup.state import Cleared, Journey
-from lockerd.recovery import Recovery
 from lockerd.store import claims, journal, ledger
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import JSON, Stamp

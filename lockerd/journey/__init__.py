@@ -1,0 +1,1 @@
+"""A journey at the machine, carried from event to effect, and what brings the machine to rest after a fault; `pickup` decides."""
