@@ -36,6 +36,8 @@ from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
 
+ASK_AGAIN_SECONDS = 2.0  # before the next look at a card whose reader was silent
+
 
 @dataclass(frozen=True, slots=True)
 class Doing:
@@ -71,9 +73,11 @@ class Doing:
             case Clear():
                 return await self.clear(effect.unit, journey)
             case ReadOld():
+                await self._pause(journey)
                 read = await look_at_chip(self.readers.throat)
                 return replace(read, lost=await self.db.read(lambda tx: lost.report_of(tx, self.vault, read.chip)))
             case ReadNew():
+                await self._pause(journey)
                 return await self.moving.read_new()
             case RecordTaken():
                 await self._record_taken(journey)
@@ -87,6 +91,10 @@ class Doing:
                 self.moving.forget_chip()
                 await self.db.transaction(lambda tx: journeys.end(tx, effect.journey_id, effect.outcome, self.stamp()))
                 return None
+
+    async def _pause(self, journey: Journey) -> None:
+        if journey.silences:
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
 
     async def _record_taken(self, journey: Journey) -> None:
         claim = journey.claim

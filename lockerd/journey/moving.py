@@ -6,12 +6,13 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from lockerd.errors import DeviceError
-from lockerd.journey.reading import Readers, look_at_chip, read_chip
+from lockerd.journey.reading import Readers, look_at_chip
 from lockerd.journey.records import EVENTS, opened_by
 from lockerd.model.cards import Chip, LostReport
 from lockerd.model.custody import Fault, Motion, Order, Outcome, Place, Result, Unit
 from lockerd.motions import Motions
-from lockerd.pickup.guards import RECYCLER_MOTIONS, passes_for_predecessor
+from lockerd.pickup.chips import passes_for_predecessor
+from lockerd.pickup.guards import RECYCLER_MOTIONS
 from lockerd.pickup.state import ChipRead, Journey, MotionEnded, Move, Record
 from lockerd.store import claims, codes, journal, ledger, lost
 from lockerd.store.database import Database, Transaction
@@ -35,8 +36,9 @@ class Moving:
 
     async def read_new(self) -> ChipRead:
         """Read the chip before the exit gate; where it is a stranger's, the next motion names the card by it."""
-        self._before_gate = await read_chip(self._readers.exit)
-        return ChipRead(self._before_gate)
+        read = await look_at_chip(self._readers.exit)
+        self._before_gate = read.chip
+        return read
 
     def forget_chip(self) -> None:
         """The journey is over: drop the chip that was read in it."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from lockerd.journey.reading import Readers, read_chip
+from lockerd.journey.reading import Readers, look_at_chip, read_chip
 from lockerd.model.cards import HANDED_IN, Chip, Claim, ClaimState, LostReport
-from lockerd.model.custody import Motion, Place
+from lockerd.model.custody import Motion, Place, Result
 from lockerd.model.view import FaultKind
-from lockerd.pickup.guards import chip_is_predecessor
-from lockerd.pickup.state import Effect, IssueTicket, Journey, Move, Record, Stage
+from lockerd.pickup.chips import chip_is_predecessor, passes_for_predecessor
+from lockerd.pickup.state import ChipRead, Effect, IssueTicket, Journey, Move, Record, Stage
 from lockerd.store import claims, journeys, ledger, lookups, lost
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
@@ -18,6 +18,19 @@ from lockerd.store.ledger import CardAt
 from lockerd.store.vault import Vault
 
 _RECORDED = (Place.THROAT, Place.ESCROW)
+_STEPS: dict[Motion, tuple[Stage, Stage]] = {
+    Motion.OPEN: (Stage.OPENING, Stage.AWAIT_OLD),
+    Motion.ACCEPT: (Stage.DRAWING_OLD, Stage.READING_OLD),
+    Motion.PICK: (Stage.PICKING, Stage.CHECKING_NEW),
+    Motion.PRESENT: (Stage.PRESENTING, Stage.AWAIT_TAKEN),
+    Motion.RETRACT: (Stage.RETRACTING, Stage.CHECKING_RETRACTED),
+    Motion.STORE: (Stage.RESTOWING, Stage.GIVING_BACK),
+    Motion.CAPTURE: (Stage.CAPTURING, Stage.GIVING_BACK),
+    Motion.RETURN: (Stage.GIVING_BACK, Stage.AWAIT_GIVEN_BACK),
+    Motion.RETAIN: (Stage.KEEPING_OLD, Stage.KEEPING_OLD),
+    Motion.CLOSE: (Stage.CLOSING, Stage.CLOSING),
+}
+"""By its last motion: the step at which a journey stopped when the motion was not DONE, and when it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,14 @@ def which_card(cards: Sequence[CardAt], seen: Place, by_chip: Collection[str], m
     return only if only in by_chip or only == moved_last else None
 
 
+def step_of(last: tuple[Motion, Result | None] | None) -> Stage | None:
+    """At which step a journey stopped whose last motion ended so, for the ticket; None where nothing tells. Pure."""
+    if last is None or last[0] not in _STEPS:
+        return None
+    under_way, after = _STEPS[last[0]]
+    return after if last[1] is Result.DONE else under_way
+
+
 @dataclass(frozen=True, slots=True)
 class Resuming:
     """Names the card that stands in the recycler and makes the journey that brings it to its owner or into the bin."""
@@ -57,20 +78,25 @@ class Resuming:
         """Record the card that stands at THROAT or ESCROW, and give its journey.
 
         It goes back to its owner, unless it was reported lost or the new card is already in their hand. A card that nothing
-        names gets a name of its own, and those in doubt stay so.
+        names gets a name of its own, and those in doubt stay so. Where its chip does not tell whether it is the predecessor,
+        it counts as that if the journey that drew it in had accepted it.
         """
-        chip = await read_chip(self.readers.throat) if place is Place.ESCROW else None
+        read = await look_at_chip(self.readers.throat) if place is Place.ESCROW else ChipRead(None, silent=True)
+        chip = read.chip
         journey_id = self.new_journey_id()
 
-        async def begin(tx: Transaction) -> tuple[str, Claim | None]:
+        async def begin(tx: Transaction) -> tuple[str, Claim | None, bool, Stage | None]:
+            step = step_of(await lookups.last_at_recycler(tx))
             card_id, claim = await self._name(tx, place, chip, journey_id)
             await journeys.begin(tx, journey_id, self.stamp())
             claim_id = await ledger.claim_of(tx, card_id)
             if claim_id is not None:
                 await journeys.attach(tx, journey_id, claim_id)
-            return card_id, claim
+            in_escrow = place is Place.ESCROW and chip is None
+            known = in_escrow and claim is not None and await lookups.accepted(tx, card_id)
+            return card_id, claim, known or passes_for_predecessor(read, claim), step
 
-        card_id, claim = await self.db.transaction(begin)
+        card_id, claim, accepted, step = await self.db.transaction(begin)
         collected = claim is not None and claim.state is ClaimState.COLLECTED
         journey = Journey(
             journey_id=journey_id,
@@ -78,9 +104,10 @@ class Resuming:
             claim=claim,
             old_card_id=card_id,
             old_place=place,
-            old_accepted=chip_is_predecessor(chip, claim),
+            old_accepted=accepted,
             new_place=Place.TAKEN if collected else None,
             fault=FaultKind.POWER,
+            stopped=step,
         )
         if place is Place.THROAT:
             return Resume(replace(journey, stage=Stage.AWAIT_GIVEN_BACK), (IssueTicket(),))

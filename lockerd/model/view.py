@@ -55,6 +55,7 @@ class Notice(StrEnum):
     CARD_NEEDED = "card_needed"  # without the code the number alone does not do
     CARD_UNREADABLE = "card_unreadable"
     READER_DOWN = "reader_down"
+    READER_ASKED = "reader_asked"  # the one inside that should read a card; it is asked again
     FACE_RETRY = "face_retry"
     FACE_WAIT = "face_wait"  # after many tries that failed
     FACE_NO_FACE = "face_no_face"

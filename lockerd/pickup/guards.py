@@ -6,15 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from firmware_protocol.idnumber import is_valid
-from lockerd.model.cards import Chip, Claim, ClaimKind
+from lockerd.model.cards import ClaimKind
 from lockerd.model.custody import Fault, Motion, Place, Result
 from lockerd.model.identity import FaceReason, FaceVerdict
-from lockerd.model.policy import Relation
 from lockerd.model.view import Action, FaultKind, Notice
 from lockerd.pickup.state import (
     CardSeen,
     CheckCode,
-    ChipRead,
     ClaimChecked,
     Effect,
     EndJourney,
@@ -144,26 +142,6 @@ def failing(source: Stage, on: type, kind: FaultKind, label: str, when: Guard = 
 # --- guards and changes that need more than a line ------------------------------------------------------------------
 
 
-def chip_is_of_claim(chip: Chip | None, claim: Claim | None) -> bool:
-    """Whether the chip is that of the claim's new card: same number and same start of validity."""
-    return (
-        chip is not None
-        and claim is not None
-        and chip.id_number == claim.person.id_number
-        and chip.valid_from == claim.valid_from
-    )
-
-
-def chip_is_predecessor(chip: Chip | None, claim: Claim | None) -> bool:
-    """Whether the chip is that of an older card of the claimant: same number, earlier start of validity."""
-    return (
-        chip is not None
-        and claim is not None
-        and chip.id_number == claim.person.id_number
-        and chip.valid_from < claim.valid_from
-    )
-
-
 def number_ok(journey: Journey, event: Event) -> bool:
     """The tap carries a valid ID number, and a code was given: a number alone is no evidence."""
     return isinstance(event, Tapped) and is_valid(event.tap.value.upper()) and journey.code is not None
@@ -279,32 +257,6 @@ def count_face(journey: Journey, _event: Event) -> Journey:
     return replace(journey, face_tries=tries, notice=Notice.FACE_RETRY, attempts_left=FACE_TRIES - tries)
 
 
-def passes_for_predecessor(read: ChipRead, claim: Claim | None) -> bool:
-    """Whether a card is taken as a claim's predecessor: by its chip, or, where it was damaged, one whose chip no longer tells.
-
-    A reader that does not answer knows of no card that it is damaged.
-    """
-    damaged = claim is not None and claim.kind is ClaimKind.DAMAGED
-    return chip_is_predecessor(read.chip, claim) or (damaged and read.chip is None and not read.silent)
-
-
-def is_predecessor(journey: Journey, event: Event) -> bool:
-    """The card in escrow is taken as the claim's predecessor."""
-    return isinstance(event, ChipRead) and passes_for_predecessor(event, journey.claim)
-
-
-def is_new_card(journey: Journey, event: Event) -> bool:
-    """The chip before the gate is the claim's new card."""
-    return isinstance(event, ChipRead) and chip_is_of_claim(event.chip, journey.claim)
-
-
-def is_lost(journey: Journey, event: Event) -> bool:
-    """The card in escrow was reported lost; a chip that no longer answers does not undo that."""
-    if not isinstance(event, ChipRead):
-        return False
-    return event.lost is not None or (event.chip is None and journey.lost is not None)
-
-
 def new_taken(journey: Journey, _event: Event) -> bool:
     """The new card is in the citizen's hand already."""
     return journey.new_place is Place.TAKEN
@@ -324,35 +276,6 @@ def may_hand_in(journey: Journey) -> bool:
         and journey.old_place in (None, Place.TAKEN)
         and journey.old_tries < OLD_CARD_TRIES
     )
-
-
-def lost(journey: Journey, event: Event) -> Journey:
-    """Keep in mind what says that the card in escrow is lost, and whether it is also the one that was wanted."""
-    if not isinstance(event, ChipRead):
-        return journey
-    if event.lost is None:
-        return replace(journey, notice=None)
-    wanted = still_wanted(journey, event) and is_predecessor(journey, event)
-    return replace(journey, lost=event.lost, old_accepted=wanted, old_tries=journey.old_tries + 1, notice=None)
-
-
-def lost_kept(journey: Journey, _event: Event) -> Journey:
-    """A lost card that was not the one that was wanted is in the bin: another may be inserted."""
-    return replace(journey, lost=None, old_card_id=None, old_place=None, notice=Notice.OLD_CARD_LOST)
-
-
-def was_accepted(journey: Journey, _event: Event) -> bool:
-    """The card that was handed in is the predecessor that was wanted."""
-    return journey.old_accepted
-
-
-def refused(journey: Journey, event: Event) -> Journey:
-    """Count a card that is not the predecessor, and say why."""
-    unreadable = isinstance(event, ChipRead) and event.chip is None
-    own = journey.collector.relation is Relation.OWNER
-    another = Notice.OLD_CARD_NOT_YOURS if own else Notice.OLD_CARD_NOT_THEIRS
-    notice = Notice.OLD_CARD_UNREADABLE if unreadable else another
-    return replace(journey, old_tries=journey.old_tries + 1, old_accepted=False, lost=None, notice=notice)
 
 
 def old_tries_left(journey: Journey, _event: Event) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from lockerd.model.custody import Fault, Motion, Place, Result, Unit
 from lockerd.model.view import Action, FaultKind
+from lockerd.pickup.chips import lost_kept, was_accepted
 from lockerd.pickup.guards import (
     KEEP,
     PICK,
@@ -21,14 +22,12 @@ from lockerd.pickup.guards import (
     all_of,
     always,
     asks,
-    lost_kept,
     new_taken,
     nothing,
     old_gone,
     old_inside,
     setting,
     tapped,
-    was_accepted,
 )
 from lockerd.pickup.state import (
     Clear,

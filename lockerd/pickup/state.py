@@ -99,6 +99,7 @@ class Journey:
     asked for; `wanted` is the policy's own first, for the page that says what is missing. `chip_photo` and `finger` are
     the photo and the fingerprint block of the ID card that was shown. `lost` is set from when a card in escrow turned out to
     be reported lost until it is in the bin; such a card is never given back.
+    `silences` counts the looks in a row that a card's reader did not answer.
     `jam` is what is stuck, `jams` counts how often something was; `stopped` is where a journey with a ticket stopped.
     """
 
@@ -123,6 +124,7 @@ class Journey:
     old_card_id: str | None = None
     old_accepted: bool = False
     lost: LostReport | None = None
+    silences: int = 0
     old_place: Place | None = None
     new_place: Place | None = None
     jam: Jam | None = None
@@ -346,12 +348,12 @@ class Clear:
 
 @dataclass(frozen=True, slots=True)
 class ReadOld:
-    """Read the chip at the old-card throat; answered by ChipRead."""
+    """Read the chip at the old-card throat, after a pause where its reader was silent; answered by ChipRead."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadNew:
-    """Read the chip before the exit gate; answered by ChipRead."""
+    """Read the chip before the exit gate, after a pause where its reader was silent; answered by ChipRead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,17 +9,9 @@ from lockerd.model.identity import FaceVerdict, FingerResult
 from lockerd.model.policy import Evidence
 from lockerd.model.review import ReviewDecision
 from lockerd.model.view import Action, Notice
+from lockerd.pickup.chips import is_predecessor, looks_left, lost, refused, unanswered
 from lockerd.pickup.evidence import finger_again
-from lockerd.pickup.guards import (
-    face_tries_left,
-    face_unavailable,
-    is_predecessor,
-    lost,
-    number_ok,
-    old_tries_left,
-    refused,
-    still_wanted,
-)
+from lockerd.pickup.guards import face_tries_left, face_unavailable, number_ok, old_tries_left, still_wanted
 from lockerd.pickup.state import (
     CardFailed,
     ChipRead,
@@ -69,7 +61,8 @@ def try_of(journey: Journey, event: Event) -> Try | None:
         case Stage.FINGERPRINT, FingerDecided():
             return Try(Evidence.FINGERPRINT, _finger(journey, event), event.result.value)
         case Stage.READING_OLD, ChipRead() if still_wanted(journey, event):
-            return _old_card(journey, event)
+            asked_again = unanswered(journey, event) and looks_left(journey, event)
+            return None if asked_again else _old_card(journey, event)
     return None
 
 
@@ -102,6 +95,8 @@ def _finger(journey: Journey, event: FingerDecided) -> TryResult:
 def _old_card(journey: Journey, event: ChipRead) -> Try:
     if is_predecessor(journey, event):
         return Try(Evidence.OLD_CARD, TryResult.ACCEPT, "match" if event.chip is not None else "unreadable")
+    if unanswered(journey, event):
+        return Try(Evidence.OLD_CARD, TryResult.REJECT, "silent")
     after = lost(journey, event) if event.lost else refused(journey, event)
     reason = "unreadable" if after.notice is Notice.OLD_CARD_UNREADABLE else "not_yours"
     if event.lost:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from lockerd.model.custody import MOVES, Motion, Place, SlotState, Unit
+from lockerd.model.custody import MOVES, Motion, Place, Result, SlotState, Unit
 from lockerd.model.staffing import CardFile, ChainLink
 from lockerd.store import ledger_rows as rows
 from lockerd.store.database import Transaction
@@ -53,6 +53,31 @@ async def last_in_recycler(tx: Transaction) -> str | None:
         " AND result IS NOT 'not_moved' ORDER BY intent_id DESC LIMIT 1"
     )
     return None if row is None else row["card_id"]
+
+
+async def last_at_recycler(tx: Transaction) -> tuple[Motion, Result | None] | None:
+    """The last motion of the journey that last used the recycler, and how it ended; None before the first.
+
+    Turning the carousel ahead of a pick does not count.
+    """
+    row = await tx.one(
+        "SELECT motion, result FROM intent WHERE motion <> 'align' AND journey_id ="
+        " (SELECT journey_id FROM intent JOIN journey USING (journey_id) WHERE unit = 'recycler'"
+        "  ORDER BY intent_id DESC LIMIT 1) ORDER BY intent_id DESC LIMIT 1"
+    )
+    return None if row is None else (Motion(row["motion"]), None if row["result"] is None else Result(row["result"]))
+
+
+async def accepted(tx: Transaction, card_id: str) -> bool:
+    """Whether the journey that drew an old card in accepted it, as it went on to fetch the new card; no hand came near it since."""
+    row = await tx.one(
+        "SELECT 1 FROM intent AS drawn JOIN intent AS fetched USING (journey_id)"
+        " WHERE drawn.card_id = ?1 AND drawn.motion = 'accept' AND fetched.motion = 'pick'"
+        " AND fetched.card_id = (SELECT claim_id FROM card WHERE card_id = ?1) AND fetched.intent_id > drawn.intent_id"
+        " AND NOT EXISTS (SELECT 1 FROM intent WHERE card_id = ?1 AND motion = 'return' AND result IS NOT 'not_moved')",
+        (card_id,),
+    )
+    return row is not None
 
 
 async def bin_count(tx: Transaction) -> int:

@@ -154,7 +154,7 @@ def _say_page(view: View, text: Catalogue) -> str:
     if view.screen is Screen.FAULT:
         return " ".join((text(f"fault.{view.fault}.title") + text("stop"), *_say_after_fault(view, text)))
     if is_waiting(view):
-        return text(f"progress.{view.progress}")
+        return text(f"notice.{view.notice}" if view.notice else f"progress.{view.progress}")
     if view.screen is Screen.OLD_CARD and view.progress is Progress.RETURNING_OLD_CARD:
         return " ".join((text(f"notice.{view.notice}") if view.notice else "", text("say.take_old"))).strip()
     if view.notice is not None:

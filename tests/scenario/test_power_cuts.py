@@ -45,6 +45,8 @@ def renewal(folder: Path, steps: frozenset[Step], step: int, how: Callable[[Stag
             await scene.visit(RENEWAL)
         assert scene.new(RENEWAL) is Place.PERSON, "the new card must be collectable whatever was cut"
         assert scene.old(RENEWAL) is not Place.PERSON, "two cards in one hand"
+        tickets = [line for line in scene.checker.story if "lockerd.ticket.issued" in line]
+        assert all('"step":' in line for line in tickets), "a ticket tells the counter where to go on"
 
     play(folder, story, people=1)
 

@@ -11,11 +11,13 @@ from lockerd.model.custody import Fault, Motion, Place, Result
 from lockerd.model.identity import FaceVerdict
 from lockerd.model.policy import Collector, Relation
 from lockerd.model.view import Action, FaultKind, Notice, Ways
+from lockerd.pickup.chips import LOOKS
 from lockerd.pickup.screens import view_of
 from lockerd.pickup.state import (
     CardSeen,
     CheckCode,
     ChipRead,
+    Event,
     ExitCleared,
     IssueTicket,
     Move,
@@ -101,7 +103,7 @@ def test_a_damaged_old_card_need_not_be_readable_but_may_not_be_anothers() -> No
     journey, _ = walk(*entry, *TO_ESCROW[4:])
     assert view_of(journey, seconds_left=None, warn=False, ways=Ways()).damaged
     assert walk(ChipRead(None), start=journey)[0].stage is Stage.PICKING
-    assert walk(ChipRead(None, silent=True), start=journey)[0].stage is Stage.REFUSING_OLD
+    assert walk(ChipRead(None, silent=True), start=journey)[0].stage is Stage.READING_OLD, "nobody knows yet"
     assert walk(ChipRead(FOREIGN_CHIP), start=journey)[0].stage is Stage.REFUSING_OLD
     assert walk(*TO_ESCROW, ChipRead(None))[0].stage is Stage.REFUSING_OLD
 
@@ -186,3 +188,24 @@ def test_an_event_that_fits_no_row_changes_nothing() -> None:
 def test_a_ticket_is_noted_wherever_the_journey_stands() -> None:
     journey, _ = walk(*TO_PICKING)
     assert step(journey, TicketIssued("A-0427"))[0].ticket == "A-0427"
+
+
+@pytest.mark.parametrize("before", [TO_ESCROW, (*TO_PICKING, ended(Motion.PICK, Place.TRANSPORT))], ids=["old", "new"])
+def test_a_silent_reader_is_asked_again_and_is_no_mismatch(before: tuple[Event, ...]) -> None:
+    """The page says so; then a ticket, the old card goes back, and the new one stays where it is."""
+    journey, _ = walk(*before)
+    stage = journey.stage
+    for look in range(1, LOOKS):
+        journey, asked = walk(ChipRead(None, silent=True), start=journey)
+        assert (journey.stage, journey.silences, len(asked)) == (stage, look, 1)
+        assert view_of(journey, seconds_left=None, warn=False, ways=Ways()).notice is Notice.READER_ASKED
+    assert walk(ChipRead(OLD_CHIP if before == TO_ESCROW else NEW_CHIP), start=journey)[0].silences == 0
+    journey, asked = walk(ChipRead(None, silent=True), start=journey)
+    assert (journey.stage, journey.fault, journey.stopped) == (Stage.GIVING_BACK, FaultKind.BUSY, stage)
+    assert asked == [IssueTicket(), Move(Motion.RETURN)]
+
+
+def test_a_card_that_was_drawn_back_waits_for_its_silent_reader() -> None:
+    journey, asked = walk(*TO_EXIT, TimedOut(), ended(Motion.RETRACT, Place.TRANSPORT))
+    journey, asked = walk(*[ChipRead(None, silent=True)] * LOOKS, start=journey)
+    assert (journey.stage, journey.fault, motions(asked)) == (Stage.GIVING_BACK, FaultKind.NOT_TAKEN, [Motion.RETURN])

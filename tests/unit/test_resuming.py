@@ -9,14 +9,14 @@ from typing import Any, cast
 
 import pytest
 
-from lockerd.journey.resuming import Resume, Resuming, which_card
+from lockerd.journey.resuming import Resume, Resuming, step_of, which_card
 from lockerd.model.cards import Chip
 from lockerd.model.custody import Motion, Outcome, Place, Result
 from lockerd.pickup.state import Stage
-from lockerd.store import claims, ledger, lookups
+from lockerd.store import claims, journeys, ledger, lookups
 from lockerd.store.database import Database, Transaction
 from lockerd.store.ledger import CardAt
-from tests.store_support import STAMP, item, opened, plan, vault
+from tests.store_support import STAMP, carry, item, opened, plan, vault
 
 ADA, BEN = "990101199001010018", "990101199001010026"
 OLD_1, OLD_2, NEW_NAME = "old-000001", "old-000002", "old-000003"
@@ -48,6 +48,20 @@ EVIDENCE = {
 def test_which_card(name: str) -> None:
     cards, by_chip, moved_last, wanted = EVIDENCE[name]
     assert which_card(cards, Place.ESCROW, by_chip, moved_last) == wanted
+
+
+STEPS = {
+    (Motion.ACCEPT, Result.DONE): Stage.READING_OLD,
+    (Motion.ACCEPT, Result.IN_DOUBT): Stage.DRAWING_OLD,
+    (Motion.PRESENT, None): Stage.PRESENTING,
+    (Motion.PRESENT, Result.DONE): Stage.AWAIT_TAKEN,
+    (Motion.RESET, Result.DONE): None,
+}
+
+
+@pytest.mark.parametrize("last", STEPS)
+def test_the_step_at_which_a_journey_stopped(last: tuple[Motion, Result | None]) -> None:
+    assert step_of(last) is STEPS[last]
 
 
 @dataclass
@@ -127,3 +141,27 @@ async def test_a_card_let_in_after_the_last_doubt_is_not_taken_for_it(tmp_path: 
         for result, last in ((Result.NOT_MOVED, OLD_1), (Result.DONE, None)):
             await db.transaction(partial(open_shutter, result=result))
             assert await db.transaction(lookups.last_in_recycler) == last
+
+
+@pytest.mark.parametrize("since", [(), (Motion.RETURN,)])
+async def test_an_unread_card_counts_as_accepted_by_the_record_until_it_was_offered_back(
+    tmp_path: Path, since: tuple[Motion, ...]
+) -> None:
+    async def accepted(tx: Transaction) -> None:
+        await claims.put_item(tx, vault(), item("N000001", id_number=ADA), None, STAMP)
+        await ledger.configure_slots(tx, 1)
+        await carry(tx, Motion.LOAD, "N000001")
+        await carry(tx, Motion.STORE, "N000001", 0)
+        await journeys.begin(tx, "journey-1", STAMP)
+        old = await ledger.add_old_card(tx, "N000001", "journey-1", STAMP)
+        await carry(tx, Motion.ACCEPT, old)
+        await carry(tx, Motion.PICK, "N000001", 0)
+        for motion in since:
+            await carry(tx, motion, old)
+
+    async with opened(tmp_path / "lockerd.db") as db:
+        await db.transaction(accepted)
+        journey = (await resumed(db, None)).journey
+        assert (journey.old_accepted, journey.stopped) == (
+            (False, Stage.AWAIT_GIVEN_BACK) if since else (True, Stage.CHECKING_NEW)
+        )
