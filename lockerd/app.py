@@ -287,6 +287,7 @@ def assemble(
             checking.template_of,
             lambda: moving.dispensed_before,
             readers["counter"],
+            checking.reported_lost,
             face,
             config.patience.face,
             FaceTries(db, vault, stamp),

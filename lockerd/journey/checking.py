@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import structlog
 
 from lockerd.errors import StoreError
-from lockerd.model.cards import Claim
+from lockerd.model.cards import Chip, Claim
 from lockerd.model.custody import Place, SlotState
 from lockerd.model.identity import FaceTemplate
 from lockerd.model.policy import THE_OWNER, Collector, Policy
 from lockerd.pickup.state import CheckCode, ClaimChecked, FindClaim, Journey
 from lockerd.ports import FingerVerifier
-from lockerd.store import claims, codes, collectors, journeys, ledger, lookups
+from lockerd.store import claims, codes, collectors, journeys, ledger, lookups, lost
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
@@ -49,6 +49,10 @@ class Checking:
         else:
             stored = await self.db.read(lambda tx: claims.template(tx, self.vault, claim_id))
         return stored or await self.chip_template(journey.chip_photo)
+
+    async def reported_lost(self, chip: Chip) -> bool:
+        """Whether an ID card was reported lost: whoever holds it shows nothing by it. Raises StoreError."""
+        return await self.db.read(lambda tx: lost.report_of(tx, self.vault, chip)) is not None
 
     async def check_code(self, effect: CheckCode, journey: Journey, group: asyncio.TaskGroup) -> ClaimChecked:
         """Compare code and number with the store; a try that was the last is told a while later, in `group`."""

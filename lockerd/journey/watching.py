@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from lockerd.errors import DeviceError, UnreadableCard
+from lockerd.errors import DeviceError, StoreError, UnreadableCard
 from lockerd.journey.face_tries import FaceTries
 from lockerd.journey.reviewing import Reviewing
+from lockerd.model.cards import Chip
 from lockerd.model.custody import Observation, Place, Sensor, Unit
 from lockerd.model.identity import FaceReason, FaceResult, FaceTemplate, FaceVerdict, FingerResult
 from lockerd.model.polling import SILENT_SECONDS, WATCHED_SECONDS
@@ -42,7 +43,8 @@ Post = Callable[[Event], None]
 class Watching:
     """The watches; `post` is handed in by each caller and takes events in order. `watched` is the pause between two looks.
 
-    `template_of` gives what a journey's face is compared with, `dispensed_before` the exit total before the card was presented.
+    `template_of` gives what a journey's face is compared with, `dispensed_before` the exit total before the card was presented,
+    `reported_lost` tells of an ID card.
     """
 
     motions: Motions
@@ -50,6 +52,7 @@ class Watching:
     template_of: Callable[[Journey], Awaitable[FaceTemplate | None]]
     dispensed_before: Callable[[], int]
     counter_reader: IdReader
+    reported_lost: Callable[[Chip], Awaitable[bool]]
     face: FaceVerifier
     face_seconds: float
     face_tries: FaceTries
@@ -78,27 +81,27 @@ class Watching:
                 return self.exit_cleared(self.dispensed_before(), post)
 
     async def reader(self, post: Post) -> None:
-        """Post CardSeen for the first readable card; CardFailed for one that is not, once until it changes."""
-        told: bool | None = None
+        """Post CardSeen for the first card that is readable and not lost; CardFailed for another, once until it changes."""
+        told: CardFailed | None = None
         while True:
+            failed: CardFailed | None = None
             try:
                 chip = await self.counter_reader.read()
-            except UnreadableCard:
-                if told is not False:
-                    post(CardFailed(silent=False))
-                told = False
-            except DeviceError as error:
-                if told is not True:
-                    log.warning("counter reader down", error=str(error))
-                    post(CardFailed(silent=True))
-                told = True
-                await asyncio.sleep(SILENT_SECONDS)
-            else:
-                if chip is not None:
+                if chip is not None and not await self.reported_lost(chip):
                     post(CardSeen(chip))
                     return
-                told = None
-            await asyncio.sleep(self.watched)
+                if chip is not None:
+                    failed = CardFailed(lost=True)
+            except UnreadableCard:
+                failed = CardFailed()
+            except (DeviceError, StoreError) as error:
+                failed = CardFailed(silent=True)
+                if failed != told:
+                    log.warning("counter reader down", error=str(error))
+            if failed is not None and failed != told:
+                post(failed)
+            told = failed
+            await asyncio.sleep(self.watched + (SILENT_SECONDS if failed is not None and failed.silent else 0.0))
 
     async def face_of(self, journey: Journey, post: Post) -> None:
         """Post prompts while the camera cannot use what it sees, then one FaceDecided; another try gives time to read first.

@@ -53,6 +53,7 @@ class Notice(StrEnum):
     CODE_LOCKED_COUNTER = "code_locked_counter"  # nothing opens without the code
     NUMBER_WRONG = "number_wrong"
     CARD_NEEDED = "card_needed"  # without the code the number alone does not do
+    CARD_LOST = "card_lost"  # reported lost: it shows nothing, whoever holds it
     CARD_UNREADABLE = "card_unreadable"
     READER_DOWN = "reader_down"
     READER_ASKED = "reader_asked"  # the one inside that should read a card; it is asked again

@@ -150,9 +150,10 @@ class CardSeen:
 
 @dataclass(frozen=True, slots=True)
 class CardFailed:
-    """The counter reader saw a card it cannot read (`silent` False) or does not answer (`silent` True)."""
+    """The counter reader does not answer (`silent`), or saw a card that it cannot read or that was reported `lost`."""
 
-    silent: bool
+    silent: bool = False
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,8 @@ TABLE: tuple[Row, ...] = (
     Row(_S.IDENTIFY, CardSeen, _S.CHECKING, "card read", change=by_card, do=compared),
     Row(_S.IDENTIFY, CardFailed, None, "reader silent", lambda _j, e: isinstance(e, CardFailed) and e.silent,
         setting(notice=Notice.READER_DOWN)),
+    Row(_S.IDENTIFY, CardFailed, None, "card reported lost", lambda _j, e: isinstance(e, CardFailed) and e.lost,
+        setting(notice=Notice.CARD_LOST)),
     Row(_S.IDENTIFY, CardFailed, None, "card unreadable", change=setting(notice=Notice.CARD_UNREADABLE)),
     Row(_S.IDENTIFY, Tapped, _S.CHECKING, "number typed", all_of(tapped(Action.NUMBER), number_ok), by_card, compared),
     Row(_S.IDENTIFY, Tapped, None, "number without code", all_of(tapped(Action.NUMBER), lambda j, _e: j.code is None),

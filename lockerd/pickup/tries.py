@@ -49,7 +49,8 @@ def try_of(journey: Journey, event: Event) -> Try | None:
         case Stage.CHECKING, ClaimChecked():
             return _compared(journey, event)
         case Stage.IDENTIFY, CardFailed():
-            return Try(Evidence.ID_CARD, TryResult.RETRY, "silent" if event.silent else "unreadable")
+            reason = "reported_lost" if event.lost else "silent" if event.silent else "unreadable"
+            return Try(Evidence.ID_CARD, TryResult.RETRY, reason)
         case Stage.IDENTIFY, Tapped() if event.tap.action is Action.NUMBER and not number_ok(journey, event):
             reason = "malformed" if journey.code is not None else "code_needed"
             return Try(Evidence.NUMBER, TryResult.RETRY, reason)

@@ -51,6 +51,19 @@ def test_the_owner_hands_the_found_card_in_after_the_new_one(tmp_path: Path) -> 
     play(tmp_path, story)
 
 
+def test_a_lost_card_on_the_counter_reader_shows_nothing_and_code_and_number_do(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        card = scene.resident(REPLACEMENT).who.lost_card
+        assert card is not None
+        scene.stage.machine.world.put_on_reader(card.card_id)
+        assert await scene.visit(REPLACEMENT)
+        (opened,) = [line for line in scene.checker.story if "lockerd.claim.opened" in line]
+        assert '"evidence":["code","face","number"]' in opened
+        assert any('"reason":"reported_lost"' in line for line in scene.checker.story)
+
+    play(tmp_path, story)
+
+
 @pytest.mark.parametrize("motion", ["accept", "retain"])
 def test_a_lost_card_that_got_stuck_is_kept_when_staff_cleared_it(tmp_path: Path, motion: str) -> None:
     async def story(scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""A part does not answer after a power cut in the middle of a renewal: who does not need it is served, and no card is lost.
+"""A part does not answer in the middle of a renewal, mostly after a power cut: who does not need it is served, no card is lost.
 
 The recycler with an old card inside, the dispenser meanwhile, and the exit reader with a new card before it.
 """
@@ -147,5 +147,39 @@ def test_no_old_card_goes_back_while_a_silent_dispenser_may_have_handed_out_the_
         assert scene.old(RENEWAL) is Place.BIN
         assert "card.taken" in scene.told(RENEWAL)
         assert await scene.visit(REPLACEMENT)
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("seconds", [12.0, SILENT])
+@pytest.mark.parametrize("taken", [True, False], ids=["picked", "drawn back"])
+def test_an_exit_reader_that_falls_silent_in_a_journey_is_asked_again_and_is_no_mismatch(
+    tmp_path: Path, seconds: float, taken: bool
+) -> None:
+    """For a while the citizen waits; then they get their old card and a ticket, and the new one waits for the reader."""
+
+    async def story(scene: Scene) -> None:
+        machine, world = scene.stage.machine, scene.stage.machine.world
+        temper = HONEST if taken else replace(HONEST, leaves_card=1.0)
+        coming = asyncio.ensure_future(
+            Visit(scene.stage, scene.resident(RENEWAL), temper, scene.random, scene.checker).run()
+        )
+        while not taken and world.card_at(Place.EXIT) is None:
+            await asyncio.sleep(0.05)
+        while world.card_between(UnitKind.DISPENSER) is None:
+            await asyncio.sleep(0.05)
+        machine.silence("reader-exit", seconds)
+        if taken and seconds < SILENT:
+            await coming
+            assert scene.new(RENEWAL) is Place.PERSON
+            return
+        await coming
+        await asyncio.sleep(600.0)
+        if seconds == SILENT:
+            assert scene.new(RENEWAL) is Place.TRANSPORT
+            await asyncio.sleep(seconds)
+        assert scene.new(RENEWAL) is Place.SLOT
+        assert "slot.blocked" not in scene.told(RENEWAL)
+        assert await scene.visit(RENEWAL)
 
     play(tmp_path, story)

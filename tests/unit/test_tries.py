@@ -17,6 +17,7 @@ from lockerd.model.cards import Chip, Claim, ClaimKind, ClaimState, Person
 from lockerd.model.identity import FaceReason, FaceResult, FaceVerdict, FingerResult
 from lockerd.model.review import ReviewDecision
 from lockerd.model.view import Action, Tap
+from lockerd.pickup.chips import LOOKS
 from lockerd.pickup.state import (
     CardFailed,
     CardSeen,
@@ -83,7 +84,8 @@ IDENTIFY = Journey("j1", Stage.IDENTIFY, code="12345678")
         (READING, ChipRead(OLD), "old_card accept match"),
         (READING, ChipRead(None), "old_card retry unreadable"),
         (replace(READING, claim=DAMAGED), ChipRead(None), "old_card accept unreadable"),
-        (replace(READING, claim=DAMAGED), ChipRead(None, silent=True), "old_card retry unreadable"),
+        (replace(READING, claim=DAMAGED), ChipRead(None, silent=True), None),
+        (replace(READING, silences=LOOKS - 1), ChipRead(None, silent=True), "old_card reject silent"),
         (FINGER, FingerDecided(FingerResult.MATCH), "fingerprint accept match"),
         (FINGER, FingerDecided(FingerResult.NO_FINGER), "fingerprint retry no_finger"),
         (replace(FINGER, finger_tries=2), FingerDecided(FingerResult.NO_MATCH), "fingerprint reject no_match"),
