@@ -230,7 +230,7 @@ STORIES: dict[str, Story] = {
     "office-template": _office_template,
 }
 
-_LOOKS_SHORT: Tables = {"patience": {"face": 2.0}}
+_LOOKS_SHORT: Tables = {"patience": {"face": 2.0, "answer": 15.0}}
 _FINGER = ["code", "id_card", "face", "fingerprint", "old_card"]
 _REVIEWED: Tables = {
     "review": {"seconds": 2.0},

@@ -106,7 +106,8 @@ class Watching:
     async def face_of(self, journey: Journey, post: Post) -> None:
         """Post prompts while the camera cannot use what it sees, then one FaceDecided; another try gives time to read first.
 
-        After many tries that failed it waits. Raises StoreError.
+        It looks until a face can be compared: when the page ends is not decided here. After many tries that failed it waits.
+        Raises StoreError.
         """
         template = await self.template_of(journey)
         if journey.face_tries > 0:
@@ -118,19 +119,23 @@ class Watching:
         if template is None:
             post(FaceDecided(FaceResult(FaceVerdict.UNAVAILABLE, FaceReason.WRONG_MODEL, "", "")))
             return
-        result = await self.face.verify(
-            template, timeout=self.face_seconds, on_prompt=lambda reason: post(FacePrompted(reason))
-        )
+        while True:
+            result = await self.face.verify(
+                template, timeout=self.face_seconds, on_prompt=lambda reason: post(FacePrompted(reason))
+            )
+            if result.reason is not FaceReason.TIMED_OUT:
+                break
         log.info("face decided", verdict=result.verdict, reason=result.reason, bucket=result.bucket)
         await self.face_tries.count(journey, result)  # durable before anybody learns of it
         post(FaceDecided(result))
 
     async def finger_of(self, block: bytes, post: Post, *, again: bool) -> None:
-        """Post one FingerDecided for the finger on the sensor; `again` gives time to read first."""
+        """Post one FingerDecided for the finger on the sensor, whenever it comes; `again` gives time to read first."""
         if again:
             await asyncio.sleep(RETRY_SECONDS)
-        result = FingerResult.UNAVAILABLE
-        if self.finger is not None:
+        result = FingerResult.UNAVAILABLE if self.finger is None else FingerResult.NO_FINGER
+        while self.finger is not None and result is FingerResult.NO_FINGER:
+            await asyncio.sleep(self.watched)  # one that answers at once is not asked without end
             result = await self.finger.verify(block, timeout=self.finger_seconds)
         log.info("finger decided", verdict=result)
         post(FingerDecided(result))

@@ -69,7 +69,6 @@ class Notice(StrEnum):
     FACE_TURN_LEFT = "face_turn_left"
     FACE_TURN_RIGHT = "face_turn_right"
     FINGER_RETRY = "finger_retry"
-    FINGER_NONE = "finger_none"
     OLD_CARD_NOT_YOURS = "old_card_not_yours"
     OLD_CARD_NOT_THEIRS = "old_card_not_theirs"  # of whom the card is collected for
     OLD_CARD_UNREADABLE = "old_card_unreadable"

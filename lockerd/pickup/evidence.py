@@ -141,13 +141,11 @@ def finger(*wanted: FingerResult) -> Guard:
 
 
 def finger_again(journey: Journey, event: Event) -> bool:
-    """The finger was another's, or none came, and another try may follow."""
-    again = finger(FingerResult.NO_MATCH, FingerResult.NO_FINGER)(journey, event)
-    return again and journey.finger_tries + 1 < FINGER_TRIES
+    """The finger was another's, and another try may follow."""
+    return finger(FingerResult.NO_MATCH)(journey, event) and journey.finger_tries + 1 < FINGER_TRIES
 
 
-def count_finger(journey: Journey, event: Event) -> Journey:
-    """Count a finger that did not do, or that did not come."""
+def count_finger(journey: Journey, _event: Event) -> Journey:
+    """Count a finger that did not do."""
     tries = journey.finger_tries + 1
-    notice = Notice.FINGER_NONE if finger(FingerResult.NO_FINGER)(journey, event) else Notice.FINGER_RETRY
-    return replace(journey, finger_tries=tries, notice=notice, attempts_left=FINGER_TRIES - tries)
+    return replace(journey, finger_tries=tries, notice=Notice.FINGER_RETRY, attempts_left=FINGER_TRIES - tries)

@@ -178,6 +178,7 @@ TABLE: tuple[Row, ...] = (
     *otherwise(_S.FACE, FaceDecided, Evidence.FACE, "not verified", FaultKind.NO_MATCH, always, _S.CONSENT),
     *otherwise(_S.FACE, Tapped, Evidence.FACE, "no face check", FaultKind.OTHER_WAY, tapped(Action.OTHER_WAY),
                _S.CONSENT),
+    *otherwise(_S.FACE, TimedOut, Evidence.FACE, "no face came", FaultKind.NO_MATCH, always, _S.CONSENT),
     Row(_S.FACE, Tapped, _S.IDLE, "cancelled", tapped(Action.CANCEL), do=ends("left")),
     # a reviewer at the office, with the citizen's consent
     Row(_S.CONSENT, Tapped, _S.REVIEWING, "agreed", tapped(Action.AGREE)),
@@ -198,8 +199,8 @@ TABLE: tuple[Row, ...] = (
     Row(_S.FINGERPRINT, FingerDecided, _S.FINGERPRINT, "no match, try again", finger_again, count_finger),
     *otherwise(_S.FINGERPRINT, FingerDecided, Evidence.FINGERPRINT, "fingerprint unavailable", FaultKind.FINGER_DOWN,
                finger(FingerResult.UNAVAILABLE, FingerResult.NO_TEMPLATE), _S.FACE, _S.CONSENT, _S.CONFIRM),
-    *otherwise(_S.FINGERPRINT, FingerDecided, Evidence.FINGERPRINT, "no finger came", FaultKind.TIMED_OUT,
-               finger(FingerResult.NO_FINGER), _S.FACE, _S.CONSENT, _S.CONFIRM),
+    *otherwise(_S.FINGERPRINT, TimedOut, Evidence.FINGERPRINT, "no finger came", FaultKind.TIMED_OUT, always,
+               _S.FACE, _S.CONSENT, _S.CONFIRM),
     *otherwise(_S.FINGERPRINT, FingerDecided, Evidence.FINGERPRINT, "no match", FaultKind.NO_MATCH, always,
                _S.FACE, _S.CONSENT, _S.CONFIRM),
     *otherwise(_S.FINGERPRINT, Tapped, Evidence.FINGERPRINT, "no fingerprint", FaultKind.OTHER_WAY,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lockerd.model.identity import FaceVerdict, FingerResult
+from lockerd.model.identity import FaceReason, FaceVerdict, FingerResult
 from lockerd.model.policy import Evidence
 from lockerd.model.review import ReviewDecision
 from lockerd.model.view import Action, Notice
@@ -23,6 +23,7 @@ from lockerd.pickup.state import (
     ReviewDecided,
     Stage,
     Tapped,
+    TimedOut,
 )
 
 
@@ -56,11 +57,15 @@ def try_of(journey: Journey, event: Event) -> Try | None:
             return Try(Evidence.NUMBER, TryResult.RETRY, reason)
         case Stage.FACE, FaceDecided():
             return Try(Evidence.FACE, _face(journey, event), event.result.reason.value)
+        case Stage.FACE, TimedOut():
+            return Try(Evidence.FACE, TryResult.REJECT, FaceReason.TIMED_OUT.value)
         case Stage.REVIEWING, ReviewDecided():
             approved = event.decision is ReviewDecision.APPROVED
             return Try(Evidence.REMOTE_REVIEW, TryResult.ACCEPT if approved else TryResult.REJECT, event.decision.value)
         case Stage.FINGERPRINT, FingerDecided():
             return Try(Evidence.FINGERPRINT, _finger(journey, event), event.result.value)
+        case Stage.FINGERPRINT, TimedOut():
+            return Try(Evidence.FINGERPRINT, TryResult.REJECT, FingerResult.NO_FINGER.value)
         case Stage.READING_OLD, ChipRead() if still_wanted(journey, event):
             asked_again = unanswered(journey, event) and looks_left(journey, event)
             return None if asked_again else _old_card(journey, event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sim.soak.citizens import HONEST, SLOW
+from sim.soak.door import Page
 from sim.world import Place
 from tests.scenario.scene import OTHER, RENEWAL, REPLACEMENT, Scene, play
 
@@ -54,6 +56,35 @@ def test_five_wrong_codes_close_the_code_way_only(tmp_path: Path) -> None:
         assert scene.new(RENEWAL) is Place.PERSON
 
     play(tmp_path, story)
+
+
+def test_who_does_not_show_a_face_is_warned_can_have_more_time_and_ends_at_the_counter(tmp_path: Path) -> None:
+    """WCAG 2.2.1: twenty seconds before the page ends it says so, and a simple action gives more time."""
+
+    async def story(scene: Scene) -> None:
+        daemon, now = scene.stage.daemon, asyncio.get_running_loop().time
+        person = scene.resident(RENEWAL)
+
+        async def until(holds: Callable[[Page], bool]) -> float:
+            while daemon.page is None or not holds(daemon.page):
+                await daemon.changed(1.0)
+            return now()
+
+        daemon.tap("code", str(person.code))
+        await until(lambda page: page.screen == "identify")
+        daemon.tap("number", person.who.id_number)
+        began = await until(lambda page: page.screen == "face")
+        warned = await until(lambda page: page.warn)
+        assert warned - began > 60.0
+        daemon.tap("more_time")
+        await until(lambda page: not page.warn)
+        again = await until(lambda page: page.warn)
+        ended = await until(lambda page: page.ticket != "")
+        assert (round(ended - again), round(again - warned)) == (20, 70)
+        assert daemon.page is not None
+        assert (daemon.page.screen, daemon.page.fault) == ("fault", "no_match")
+
+    play(tmp_path, story, people=1)
 
 
 def test_another_face_gets_no_card(tmp_path: Path) -> None:

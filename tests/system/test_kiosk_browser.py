@@ -57,6 +57,8 @@ VIEWS: dict[str, View] = {
     "3-face-retry": View(
         Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_RETRY, attempts_left=2, another_way=True
     ),
+    "3-face-warn": View(Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_NO_FACE, warn=True, seconds_left=20),
+    "3-fingerprint-warn": View(Screen.FINGERPRINT, another_way=True, warn=True, seconds_left=20),
     "3-fingerprint": View(Screen.FINGERPRINT, another_way=True),
     "3-face-wait": View(Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_WAIT),
     "3-fingerprint-retry": View(Screen.FINGERPRINT, notice=Notice.FINGER_RETRY, attempts_left=2),

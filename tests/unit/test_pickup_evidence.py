@@ -211,8 +211,6 @@ def test_a_finger_is_asked_for_after_the_face_and_compared_with_the_chip_that_wa
     assert "\\x01" not in repr(journey)
     journey, _ = walk(finger(FingerResult.NO_MATCH), start=journey)
     assert (journey.stage, journey.notice, journey.attempts_left) == (Stage.FINGERPRINT, Notice.FINGER_RETRY, 2)
-    journey, _ = walk(finger(FingerResult.NO_FINGER), start=journey)
-    assert (journey.stage, journey.notice, journey.attempts_left) == (Stage.FINGERPRINT, Notice.FINGER_NONE, 1)
     assert walk(finger(FingerResult.MATCH), start=journey)[0].stage is Stage.CONFIRM
 
 
@@ -223,7 +221,7 @@ def test_a_finger_is_asked_for_after_the_face_and_compared_with_the_chip_that_wa
         ((finger(FingerResult.UNAVAILABLE),), FaultKind.FINGER_DOWN),
         ((finger(FingerResult.NO_TEMPLATE),), FaultKind.FINGER_DOWN),
         ((finger(FingerResult.NO_MATCH),) * 3, FaultKind.NO_MATCH),
-        ((finger(FingerResult.NO_FINGER),) * 3, FaultKind.TIMED_OUT),
+        ((TimedOut(),), FaultKind.TIMED_OUT),
         ((tap(Action.OTHER_WAY),), FaultKind.OTHER_WAY),
     ],
 )

@@ -78,7 +78,7 @@ IDENTIFY = Journey("j1", Stage.IDENTIFY, code="12345678")
         (LOOKING, face(FaceVerdict.VERIFIED, FaceReason.MATCH), "face accept match"),
         (LOOKING, face(FaceVerdict.UNAVAILABLE, FaceReason.CAMERA_DOWN), "face reject camera_down"),
         (LOOKING, FacePrompted(FaceReason.MASKED), None),
-        (LOOKING, TimedOut(), None),
+        (LOOKING, TimedOut(), "face reject timed_out"),
         (Journey("j1", Stage.REVIEWING), ReviewDecided(ReviewDecision.APPROVED), "remote_review accept approved"),
         (Journey("j1", Stage.REVIEWING), ReviewDecided(ReviewDecision.REFUSED), "remote_review reject refused"),
         (READING, ChipRead(OLD), "old_card accept match"),
@@ -87,7 +87,7 @@ IDENTIFY = Journey("j1", Stage.IDENTIFY, code="12345678")
         (replace(READING, claim=DAMAGED), ChipRead(None, silent=True), None),
         (replace(READING, silences=LOOKS - 1), ChipRead(None, silent=True), "old_card reject silent"),
         (FINGER, FingerDecided(FingerResult.MATCH), "fingerprint accept match"),
-        (FINGER, FingerDecided(FingerResult.NO_FINGER), "fingerprint retry no_finger"),
+        (FINGER, TimedOut(), "fingerprint reject no_finger"),
         (replace(FINGER, finger_tries=2), FingerDecided(FingerResult.NO_MATCH), "fingerprint reject no_match"),
         (FINGER, FingerDecided(FingerResult.NO_TEMPLATE), "fingerprint reject no_template"),
         (Journey("j1", Stage.READING_OLD, claim=CLAIM, old_tries=2), ChipRead(None), "old_card reject unreadable"),
@@ -104,7 +104,7 @@ async def test_tries_are_counted_and_journalled_without_a_person(tmp_path: Path)
         for _ in range(2):
             await tries.note(CHECKING, ClaimChecked(None, attempts_left=4))
         await tries.note(LOOKING, NO_FACE)
-        await tries.note(LOOKING, TimedOut())
+        await tries.note(LOOKING, FacePrompted(FaceReason.MASKED))
         rows = await db.transaction(lambda tx: tx.all("SELECT data FROM journal WHERE type = ?", (TRIED,)))
     assert [json.loads(row["data"]) for row in rows][1:] == [
         {"journey_id": "j1", "evidence": "code", "result": "retry", "reason": "no_match"},
