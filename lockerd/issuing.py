@@ -13,8 +13,8 @@ from enum import StrEnum
 import structlog
 
 from lockerd.errors import StoreError
-from lockerd.model.cards import Claim, ClaimState
-from lockerd.office.sms import extended_text, pickup_text
+from lockerd.model.cards import Claim, ClaimKind, ClaimState
+from lockerd.office.sms import another_text, extended_text, named_text, pickup_text
 from lockerd.store import attempts, claims, codes, journal, messages
 from lockerd.store.codes import CodeKind
 from lockerd.store.database import Database, Transaction
@@ -58,7 +58,7 @@ class Issuing:
     async def first(self, tx: Transaction, claim: Claim) -> None:
         """The claim can be collected from now on: its letter code begins to live, and a pickup code goes to its phone."""
         await codes.extend(tx, claim.claim_id, CodeKind.LETTER, await self._end(tx, CodeKind.LETTER))
-        await self._to_phone(tx, claim)
+        await self._to_phone(tx, claim, pickup_text)
 
     async def letter(self, tx: Transaction, claim_id: str, letter_code: str) -> None:
         """An announced claim's letter code is that of its latest announcement; empty for none. Others keep theirs."""
@@ -79,7 +79,7 @@ class Issuing:
             if letter_code:
                 end = await self._end(tx, CodeKind.LETTER)
                 await codes.issue(tx, self.vault, claim_id, letter_code, end)
-            elif not await self._to_phone(tx, claim):
+            elif not await self._to_phone(tx, claim, another_text):
                 return IssueResult.NO_PHONE
             kind = CodeKind.LETTER if letter_code else CodeKind.PICKUP
             await self._tell(tx, "lockerd.code.reissued", claim_id, kind=kind, by=by)
@@ -136,12 +136,14 @@ class Issuing:
     async def named(self, tx: Transaction, claim_id: str) -> None:
         """The office named who may collect a claim: another pickup code where somebody of them was not known to the last one.
 
-        A code is kept once for each who may type it, and nobody knows it any more. Somebody named late types the new one.
+        A code is kept once for each who may type it, and nobody knows it any more: for somebody named late it cannot be kept.
+        So all type the new one, and the message says why the earlier one opens nothing any more. Two codes at a time would be
+        one too many: nobody could tell which of two messages is for whom.
         """
         claim = await claims.by_id(tx, self.vault, claim_id)
         if claim is None or claim.state is not ClaimState.STOCKED or not await codes.lacks_for_someone(tx, claim_id):
             return
-        if await self._to_phone(tx, claim):
+        if await self._to_phone(tx, claim, named_text):
             await self._tell(tx, "lockerd.code.reissued", claim_id, kind=CodeKind.PICKUP, by=OFFICE)
         else:
             await self._refuse(tx, claim_id, OFFICE, IssueResult.NO_PHONE)
@@ -166,8 +168,8 @@ class Issuing:
         async def work(tx: Transaction) -> None:
             for claim_id, kind in await codes.outdated(tx):
                 claim = await claims.by_id(tx, self.vault, claim_id)
-                stocked = claim is not None and claim.state is ClaimState.STOCKED
-                if claim is not None and stocked and kind is CodeKind.PICKUP and await self._to_phone(tx, claim):
+                stocked = claim is not None and claim.state is ClaimState.STOCKED and kind is CodeKind.PICKUP
+                if claim is not None and stocked and await self._to_phone(tx, claim, another_text):
                     await self._tell(tx, "lockerd.code.reissued", claim_id, kind=kind, by=MACHINE)
                 else:
                     await self._tell(tx, "lockerd.code.expired", claim_id, kind=kind)
@@ -193,13 +195,13 @@ class Issuing:
 
         await self.db.transaction(work)
 
-    async def _to_phone(self, tx: Transaction, claim: Claim) -> bool:
+    async def _to_phone(self, tx: Transaction, claim: Claim, text: Callable[[str, float, ClaimKind], str]) -> bool:
         if not claim.person.phone:
             return False
         code, end = self.new_code(), await self._end(tx, CodeKind.PICKUP)
         await codes.issue(tx, self.vault, claim.claim_id, code, end)
         name = f"{claim.claim_id}-{self.vault.entropy(6).hex()}"  # another for each code: a name is sent once
-        await messages.queue(tx, self.vault, name, claim.person.phone, pickup_text(code, end, claim.kind))
+        await messages.queue(tx, self.vault, name, claim.person.phone, text(code, end, claim.kind))
         return True
 
     async def _end(self, tx: Transaction, kind: CodeKind) -> float:

@@ -34,8 +34,22 @@ def pickup_text(code: str, expires: float, kind: ClaimKind) -> str:
 
     `expires` is UTC seconds; the text gives the minute in which it lies, China time.
     """
-    bring = "请携带旧证领取" if kind is ClaimKind.RENEWAL else "请本人前来领取"
-    return f"{SIGNATURE}您的新身份证已到自助柜，取件码{grouped(code)}，{_until(expires)}前有效。{bring}，勿告知他人。"
+    return f"{SIGNATURE}您的新身份证已到自助柜，取件码{grouped(code)}，{_until(expires)}前有效。{_bring(kind)}，勿告知他人。"
+
+
+def another_text(code: str, expires: float, kind: ClaimKind) -> str:
+    """As `pickup_text`, for a code that takes the place of an earlier one, which opens nothing any more."""
+    return f"{SIGNATURE}您的新取件码{grouped(code)}，{_until(expires)}前有效，以前的取件码作废。{_bring(kind)}，勿告知他人。"
+
+
+def named_text(code: str, expires: float, kind: ClaimKind) -> str:
+    """As `another_text`, where the reason is that somebody was named who may collect the card, too, and types this code."""
+    bring = "，请携带旧证" if kind is ClaimKind.RENEWAL else ""
+    return f"{SIGNATURE}已登记代领人，本人和代领人都用新取件码{grouped(code)}，{_until(expires)}前有效，以前的作废{bring}。"
+
+
+def _bring(kind: ClaimKind) -> str:
+    return "请携带旧证领取" if kind is ClaimKind.RENEWAL else "请本人前来领取"
 
 
 def extended_text(expires: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from lockerd.errors import LinkError
 from lockerd.model.cards import ClaimKind
-from lockerd.office.sms import ONE_PART, SIGNATURE, FileSms, grouped, pickup_text
+from lockerd.office.sms import ONE_PART, SIGNATURE, FileSms, another_text, grouped, named_text, pickup_text
 
 LAST_MINUTE_OF_2026 = 1_798_732_740.0  # 2026-12-31T15:59:00Z
 
@@ -37,9 +38,12 @@ def sender(tmp_path: Path) -> FileSms:
     st.from_regex(r"[0-9]{8}", fullmatch=True),
     st.floats(0, 4_102_444_800),
     st.sampled_from(ClaimKind),
+    st.sampled_from([pickup_text, another_text, named_text]),
 )
-def test_the_text_fits_in_one_part(code: str, expires: float, kind: ClaimKind) -> None:
-    text = pickup_text(code, expires, kind)
+def test_the_text_fits_in_one_part(
+    code: str, expires: float, kind: ClaimKind, words: Callable[[str, float, ClaimKind], str]
+) -> None:
+    text = words(code, expires, kind)
     assert len(text.encode("utf-16-be")) <= 2 * ONE_PART
     assert text.startswith("【")
     assert text.startswith(SIGNATURE)
