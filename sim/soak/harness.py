@@ -231,6 +231,7 @@ class Daemon:
                 self._off.clear()
                 self.seams.begin()
                 self.starts += 1
+                self.disk.struck = False
                 life = inside(self.loop, self._family, self._life())
                 off = asyncio.ensure_future(self._off.wait())
                 await asyncio.wait((life, off), return_when=asyncio.FIRST_COMPLETED)
@@ -250,7 +251,7 @@ class Daemon:
     def _note_end(self, life: asyncio.Task[None]) -> None:
         error = asyncio.CancelledError() if life.cancelled() else life.exception() or RuntimeError("it returned")
         self.failures.append(named(error))
-        if not isinstance(innermost(error), LockerError):
+        if not (self.disk.struck and isinstance(innermost(error), LockerError)):
             self.on_broken(error)
 
     async def _life(self) -> None:

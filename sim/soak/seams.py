@@ -117,14 +117,16 @@ class Seams:
 
 class DiskFault:
     """What the disk does to commits that write: an error code of SQLite for each of the next, and whether it is durable all
-    the same; or no room at all."""
+    the same; or no room at all. `struck` says whether a commit failed by it."""
 
     def __init__(self) -> None:
         self.next: list[tuple[int, bool]] = []
         self.full = False
+        self.struck = False
 
     def on_commit(self) -> tuple[int, bool] | None:
         """What happens to a commit; None for nothing."""
+        self.struck |= bool(self.next) or self.full
         if self.next:
             return self.next.pop(0)
         return (sqlite3.SQLITE_FULL, False) if self.full else None

@@ -26,6 +26,7 @@ from sim.soak.months import Month, Months
 from sim.soak.script import Script, until
 from sim.soak.staff import Staff
 from sim.soak.stage import Stage, quiet, staged
+from sim.soak.standstill import Standstill
 from sim.virtual_time import run
 from sim.world import Impossible, Place
 
@@ -100,6 +101,7 @@ class Year:
         self._staff = Staff(stage, Random(f"{seed}:staff"), checker)
         self.custody = Custody(stage, checker, self._staff)
         self.fire = Fire(stage, seed, checker, setting.faults, script)
+        self._standstill = Standstill(asyncio.get_running_loop().time, checker.wrong)
         self.pickups = 0
         self.counts: dict[str, int] = {}
         self._floor = asyncio.Lock()
@@ -239,6 +241,9 @@ class Year:
         await visit.run()
         self._came[item.who] = asyncio.get_running_loop().time()
         self.pickups += visit.took
+        self._standstill.visited(
+            took=visit.took, does_right=temper in (HONEST, QUICK, SLOW), faults=sum(self.fire.counts.values())
+        )
         if not visit.took:
             self._stage.office.asked_for_code(resident.who.new_card.card_id)
         self._visited += 1

@@ -200,7 +200,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "Whatever card stood in the slot is handed out, to whom it does not belong.",
         (
             Edit(
-                "lockerd.pickup.guards",
+                "lockerd.pickup.chips",
                 "        and chip.id_number == claim.person.id_number\n        and chip.valid_from == claim.valid_from\n",
                 "",
             ),

@@ -8,9 +8,11 @@ from argparse import ArgumentParser
 
 import pytest
 
+from lockerd.errors import StoreError
 from lockerd.journey import session
 from sim.soak import command, worker
 from sim.soak.fire import Fire
+from sim.soak.standstill import Standstill
 from sim.soak.year import Setting, play
 
 SMALL = Setting(0.1, slots=6, visits=100.0, faults=200.0)
@@ -35,6 +37,36 @@ def test_an_exception_of_the_daemon_that_no_daemon_may_raise_is_a_violation(monk
     violation = play(1, SMALL).violation
     assert violation is not None
     assert violation[1] == "the daemon broke off: KeyError: 'stage'"
+
+
+def test_a_daemon_that_ends_by_an_error_of_its_own_is_a_violation_unless_its_disk_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_journey: object) -> None:
+        raise StoreError("no")
+
+    monkeypatch.setattr(session, "step", refused)
+    violation = play(1, SMALL).violation
+    assert violation is not None
+    assert violation[1] == "the daemon broke off: StoreError: no"
+
+
+def test_a_day_of_visits_in_vain_is_a_violation_unless_something_burns() -> None:
+    now, said = 0.0, list[str]()
+    standstill = Standstill(lambda: now, said.append)
+
+    def visits(*, faults: int, right: bool = True, took: bool = False) -> None:
+        nonlocal now
+        for hour in range(24):
+            now += 3600.0
+            standstill.visited(took=took and hour == 5, does_right=right, faults=faults * (int(now) // 3600))
+
+    visits(faults=1)
+    visits(faults=0, right=False)
+    visits(faults=0, took=True)
+    assert said == []
+    visits(faults=0)
+    assert said[0] == "no pickup for a day, and 24 visits in vain while no fault burned"
 
 
 def dies(*_orders: object) -> None:
