@@ -190,13 +190,13 @@ class Health(Section, frozen=True):
 class PatienceSeconds(Section, frozen=True):
     """How long the screen waits for the citizen, in seconds."""
 
-    answer: Annotated[Seconds, _key("For an answer on the page.")] = 90.0
+    answer: Annotated[Seconds, _key("For an answer on the page, also by a face or a finger.")] = 90.0
     insert: Annotated[Seconds, _key("For the old card in the throat.")] = 90.0
     take: Annotated[Seconds, _key("For a hand on the new card in the exit.")] = 60.0
     give_back: Annotated[Seconds, _key("For a hand on a card offered back in the throat.")] = 60.0
     clear: Annotated[Seconds, _key("For staff to clear a jam, before the citizen gets a ticket.")] = 300.0
     read: Annotated[Seconds, _key("Before a last page closes.")] = 30.0
-    face: Annotated[Seconds, _key("For one face verification.")] = 20.0
+    face: Annotated[Seconds, _key("For one face verification; another follows until the page ends.")] = 20.0
 
 
 class RetentionDays(Section, frozen=True):
@@ -216,7 +216,7 @@ class Fingerprint(Section, frozen=True):
     """A fingerprint sensor with its matcher: a program of its own; without this table there is none."""
 
     socket: Annotated[Path, _key("Unix socket of the matcher; it may come and go.")]
-    seconds: Annotated[Seconds, _key("For a finger on the sensor.")] = 20.0
+    seconds: Annotated[Seconds, _key("For a finger on the sensor; it is asked again until the page ends.")] = 20.0
 
 
 class Review(Section, frozen=True):
