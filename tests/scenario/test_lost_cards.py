@@ -20,7 +20,7 @@ async def holding(scene: Scene) -> tuple[Temper, str]:
     card = scene.resident(OTHER).who.old_card
     assert card is not None
     scene.stage.office.report_lost("L-7", card.id_number, card.valid_from)
-    scene.checker.reported_lost(card.card_id)
+    scene.checker.remedies.lost.add(card.card_id)
     await asyncio.sleep(60.0)
     return replace(HONEST, instead=card.card_id), card.card_id
 
@@ -47,6 +47,23 @@ def test_the_owner_hands_the_found_card_in_after_the_new_one(tmp_path: Path) -> 
         assert await scene.visit(REPLACEMENT, FINDER)
         assert (scene.new(REPLACEMENT), found_place(scene)) == (Place.PERSON, Place.BIN)
         assert scene.told(REPLACEMENT)[-3:] == ["old.inserted", "old.reported_lost", "old.retained"]
+
+    play(tmp_path, story)
+
+
+def test_a_found_card_in_a_session_that_another_left_open_is_kept_and_its_owner_collects_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async def story(scene: Scene) -> None:
+        leaving = asyncio.ensure_future(scene.visit(RENEWAL))
+        async with asyncio.timeout(300.0):
+            while (page := scene.stage.daemon.page) is None or page.screen != "old_card" or page.progress:
+                await scene.stage.daemon.changed(1.0)
+        leaving.cancel()
+        await scene.visit(REPLACEMENT)
+        assert (found_place(scene), scene.old(RENEWAL)) == (Place.BIN, Place.PERSON)
+        assert scene.new(REPLACEMENT) is Place.PERSON or await scene.visit(REPLACEMENT)
+        assert await scene.visit(RENEWAL)
 
     play(tmp_path, story)
 
