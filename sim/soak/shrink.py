@@ -39,7 +39,7 @@ def shrunk(report: Report, setting: Setting, *, seconds: float | None = None) ->
     items = list(report.script)
     for part in ends(items, what):
         told, fresh, earlier = afresh(part, setting)
-        if earlier and tries.fails(told, fresh, end - earlier):
+        if tries.fails(told, fresh, end - earlier):
             items, setting, end = told, fresh, end - earlier
             break
     items = minimal(items, lambda kept: tries.fails(kept, setting, end))

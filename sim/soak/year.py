@@ -229,7 +229,7 @@ class Year:
 
     async def _visit(self, item: Item) -> None:
         resident = self._stage.town.residents.get(item.who)
-        if resident is None:
+        if resident is None or resident.collected:  # as it may be where other items are left out
             return
         self._script.played.append(item)
         temper = self._temper(item)
