@@ -79,13 +79,15 @@ def kind_of(code: str) -> CodeKind:
 async def issue(tx: Transaction, vault: Vault, claim_id: str, code: str, expires: float | None) -> None:
     """Bind a code to a claim in place of an earlier one of its kind; `expires` is UTC seconds, None for not yet begun.
 
-    Tries already made stay counted. Raises StoreError for an unknown claim.
+    Tries already made stay counted. While the claim's codes are consumed, so is this one: its card is out of its slot, perhaps on
+    the way into a hand, and `reinstate` wakes both. Raises StoreError for an unknown claim.
     """
     kind = kind_of(code)
     await tx.execute(
-        "INSERT INTO code (claim_id, kind, algorithm, expires) VALUES (?, ?, ?, ?)"
+        "INSERT INTO code (claim_id, kind, algorithm, expires, consumed)"
+        " VALUES (?1, ?2, ?3, ?4, (SELECT max(consumed) FROM code WHERE claim_id = ?1))"
         " ON CONFLICT (claim_id, kind) DO UPDATE SET algorithm = excluded.algorithm,"
-        " expires = excluded.expires, consumed = NULL, end_told = 0",
+        " expires = excluded.expires, consumed = excluded.consumed, end_told = 0",
         (claim_id, kind, CODE_ALGORITHM, expires),
     )
     await tx.execute("DELETE FROM code_hash WHERE claim_id = ? AND kind = ?", (claim_id, kind))

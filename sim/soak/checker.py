@@ -80,6 +80,12 @@ class Checker(Witness):
         self._lies = Lies(stage.machine.world)
 
     @property
+    def remedies(self) -> Remedies:
+        """Of the stage that is attended."""
+        assert self._remedies is not None
+        return self._remedies
+
+    @property
     def trace(self) -> str:
         """Hash of all that happened."""
         return self._hash.hexdigest()[:16]
@@ -125,29 +131,21 @@ class Checker(Witness):
         self.note(f"{person} leaves old={has_old} new={has_new}")
         if has_old and has_new:
             self.wrong(f"{person} leaves with two cards")
-        assert self._remedies is not None
-        self._remedies.left(person, empty_handed=not has_old and not has_new)
+        self.remedies.left(person, empty_handed=not has_old and not has_new)
 
     def inserted(self, person: str, card: str) -> None:
         """A hand put a card into the throat."""
         self.note(f"{person} inserts {card}")
-        assert self._remedies is not None
-        self._remedies.inserted(person, card)
+        self.remedies.inserted(person, card)
 
-    def reported_lost(self, card: str) -> None:
-        """The office knows that this card was reported lost."""
-        assert self._remedies is not None
-        self._remedies.lost.add(card)
-
-    def guessed(self, person: str) -> None:
-        """The machine compared a wrong code for somebody's number."""
-        assert self._remedies is not None
-        self._remedies.guessed(person)
+    def took_old(self, person: str, card: str) -> None:
+        """A hand took a card out of the throat."""
+        self.note(f"{person} takes {card} out of the throat")
+        self.remedies.took_old(card)
 
     def clock_jumped(self) -> None:
         """The machine's clock is set to another time: what counts by the day counts anew."""
-        assert self._remedies is not None
-        self._remedies.guesses.clear()
+        self.remedies.guesses.clear()
 
     def moved(self) -> None:
         """See `Witness`."""
@@ -185,8 +183,7 @@ class Checker(Witness):
         if now["move"] != self._last_move:
             await self._on_moves(fetch, told)
         self.decisions.recorded()
-        assert self._remedies is not None
-        await self._remedies.committed(fetch)
+        await self.remedies.committed(fetch)
         if self.office.news and not self._untold:
             await self._compare_office(fetch)
         if self.full_wanted and self._still():
@@ -206,6 +203,8 @@ class Checker(Witness):
             self.note(f"event {row['seq']} {row['type']} {row['data']}")
             if row["type"] == "lockerd.card.taken":
                 self._on_taken(data)
+            if row["type"] == "lockerd.old.reported_lost":
+                self.remedies.flagged()
         self.decisions.events(told)
         return told
 
@@ -389,8 +388,7 @@ class Checker(Witness):
 
     def forget(self, person: str, *cards: str) -> None:
         """Somebody leaves the story with these cards."""
-        assert self._remedies is not None
-        self._remedies.guesses.pop(person, None)
+        self.remedies.forget(person, *cards)
         for card in cards:
             self._lies.forget(card)
             self.decisions.forget(card)

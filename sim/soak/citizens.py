@@ -110,7 +110,7 @@ class Visit:
         """The machine works a code out: a wrong one was guessed, and whoever means harm pulls the plug before the answer."""
         if secret != self._guess.encode():
             return
-        self._checker.guessed(self.person)
+        self._checker.remedies.guessed(self.person)
         if self._temper.guesses:
             seams = self._stage.daemon.seams
             seams.at(seams.crossings + self._random.randrange(1, _CUT_WITHIN), self._pull_the_plug)
@@ -193,7 +193,7 @@ class Visit:
             with suppress(Impossible):
                 if world.card_at(Place.THROAT) == self._inserted:
                     world.take_old()
-                    self._checker.note(f"{self.person} takes {self._inserted} out of the throat")
+                    self._checker.took_old(self.person, self._inserted)
                     self._stage.machine.changed()
                     self._inserted, self._drawn_in = None, False
                     self._answered = None

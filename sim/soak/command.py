@@ -10,9 +10,11 @@ import argparse
 import json
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from sim.soak.item import Item
 from sim.soak.script import Kept, read, write
 from sim.soak.shrink import shrunk
 from sim.soak.worker import played
@@ -23,6 +25,7 @@ BUSY = Setting(365.0, slots=300, visits=150.0)
 
 _TOLD_MINUTES = 20
 _LINES = 30
+_ITEMS = 40  # of a story; more are in its file only
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,10 +111,19 @@ def _tell(report: Report, setting: Setting) -> None:
     kept, last = shrunk(report, setting)
     path = Path(f"soak-{report.seed}-{minute}.story")
     write(path, kept)
-    print(f"its story, shrunk from {len(report.script)} visits and faults to {len(kept.items)}:", file=sys.stderr)
-    print("\n".join([*(f"  {item.told()}" for item in kept.items), "how it goes:"]), file=sys.stderr)
+    afresh = ", in a fresh town with people of other names" if kept.until < minute * 60.0 else ""
+    told = f"its story, shrunk from {len(report.script)} visits and faults to {len(kept.items)}{afresh}:"
+    print(told, file=sys.stderr)
+    print("\n".join([*listed(kept.items), "how it goes:"]), file=sys.stderr)
     print("\n".join(f"  {line}" for line in last.story[-_LINES:]), file=sys.stderr)
     print(f"again: python -m sim soak --replay {path}", file=sys.stderr)
+
+
+def listed(items: Sequence[Item]) -> list[str]:
+    """A line for each item of a story, or for its last ones; a long story is read in its file."""
+    more = len(items) - _ITEMS
+    lines = [f"  {item.told()}" for item in items[-_ITEMS:]]
+    return [f"  … {more} more in the file", *lines] if more > 0 else lines
 
 
 def _tell_kinds(reports: list[Report]) -> None:
@@ -129,7 +141,7 @@ def _replay(again: Path | tuple[int, int], setting: Setting) -> int:
 
     if isinstance(again, Path):
         kept: Kept = read(again)
-        begin = max((kept.items[0].at if kept.items else 0.0) - 60.0, 0.0)
+        begin = max((kept.items[-_ITEMS:][0].at if kept.items else 0.0) - 60.0, 0.0)
         report = play(kept.seed, Setting(**kept.setting), end=kept.until, echo=echo, kept=kept.items)
     else:
         seed, minute = again

@@ -231,7 +231,7 @@ class Year:
 
     async def _visit(self, item: Item) -> None:
         resident = self._stage.town.residents.get(item.who)
-        if resident is None:
+        if resident is None or resident.collected:  # as it may be where other items are left out
             return
         self._script.played.append(item)
         temper = self._temper(item)
@@ -253,7 +253,7 @@ class Year:
 
     def _temper(self, item: Item) -> Temper:
         other = self._stage.town.residents.get(item.other)
-        card = other.who.old_card if other else None
+        card = (other.who.old_card or other.who.lost_card) if other else None
         match item.how:
             case "impostor" if other is not None:
                 return Temper("impostor", face=item.other)
@@ -276,7 +276,7 @@ class Year:
                 except Impossible:
                     continue
                 self._came.pop(one.who.person_id, None)
-                old = one.who.old_card
+                old = one.who.old_card or one.who.lost_card
                 self._checker.forget(one.who.person_id, one.who.new_card.card_id, *([old.card_id] if old else []))
 
 

@@ -20,7 +20,7 @@ async def holding(scene: Scene) -> tuple[Temper, str]:
     card = scene.resident(OTHER).who.old_card
     assert card is not None
     scene.stage.office.report_lost("L-7", card.id_number, card.valid_from)
-    scene.checker.reported_lost(card.card_id)
+    scene.checker.remedies.lost.add(card.card_id)
     await asyncio.sleep(60.0)
     return replace(HONEST, instead=card.card_id), card.card_id
 
@@ -60,6 +60,23 @@ def test_a_lost_card_on_the_counter_reader_shows_nothing_and_code_and_number_do(
         (opened,) = [line for line in scene.checker.story if "lockerd.claim.opened" in line]
         assert '"evidence":["code","face","number"]' in opened
         assert any('"reason":"reported_lost"' in line for line in scene.checker.story)
+
+    play(tmp_path, story)
+
+
+def test_a_found_card_in_a_session_that_another_left_open_is_kept_and_its_owner_collects_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async def story(scene: Scene) -> None:
+        leaving = asyncio.ensure_future(scene.visit(RENEWAL))
+        async with asyncio.timeout(300.0):
+            while (page := scene.stage.daemon.page) is None or page.screen != "old_card" or page.progress:
+                await scene.stage.daemon.changed(1.0)
+        leaving.cancel()
+        await scene.visit(REPLACEMENT)
+        assert (found_place(scene), scene.old(RENEWAL)) == (Place.BIN, Place.PERSON)
+        assert scene.new(REPLACEMENT) is Place.PERSON or await scene.visit(REPLACEMENT)
+        assert await scene.visit(RENEWAL)
 
     play(tmp_path, story)
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import pytest
 from lockerd.store import codes
 from lockerd.store.database import Transaction
 from lockerd.store.journal import Stamp
+from sim.soak.afresh import afresh
+from sim.soak.command import listed
 from sim.soak.item import VISIT, Item
 from sim.soak.script import read, write
 from sim.soak.shrink import kind_of, minimal, shrunk
-from sim.soak.year import Setting, play
+from sim.soak.year import Setting, play, unplayed
 from tests.mutants.__main__ import hunted
 from tests.mutants.mutants import MUTANTS
 from tests.mutants.mutated import edited
@@ -74,6 +77,47 @@ def test_a_violation_shrinks_to_a_story_that_plays_again(monkeypatch: pytest.Mon
     assert played.violation == last.violation
     assert played.violation is not None
     assert kind_of(played.violation[1]) == kind_of(story.what)
+
+
+def test_a_story_of_many_days_is_told_afresh_in_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def never(_tx: Transaction, _claim_id: str, _stamp: Stamp) -> None:
+        """The code stays."""
+
+    monkeypatch.setattr(codes, "consume", never)
+    month = Setting(30.0, slots=20, visits=20.0)
+    script = tuple(Item(900.0 * n, VISIT if n % 9 else "noise", n, f"p{n}", "honest", "p1") for n in range(1, 2600))
+    what = "N002599 is offered, and its code still opens"
+    empty = unplayed(1, month, what)
+    story, last = shrunk(replace(empty, script=script, violation=(39000, what)), month, seconds=20.0)
+    (visit,) = story.items
+    assert (visit.who, visit.number) == ("p1", 2599)
+    assert last.violation is not None
+    assert (kind_of(last.violation[1]), last.violation[0] < 2 * 1440) == (kind_of(what), True)
+    write(tmp_path / "one.story", story)
+    again = read(tmp_path / "one.story")
+    assert play(1, Setting(**again.setting), end=again.until, kept=again.items).violation == last.violation
+
+
+def test_the_people_of_a_story_told_afresh_act_as_before_and_come_at_the_same_time_of_day() -> None:
+    day = 86400.0
+    items = [
+        Item(9.3 * day, VISIT, 1, "p901", "impostor", "p899"),
+        Item(9.4 * day, "jam", 2),
+        Item(9.5 * day, VISIT, 3, "p899", "honest", "p17"),
+        Item(9.6 * day, VISIT, 4, "p900", "slow", "p901"),
+    ]
+    told, setting, earlier = afresh(items, Setting(30.0))
+    assert earlier == 8 * day
+    assert [item.at + earlier for item in told] == [item.at for item in items]
+    assert [(item.who, item.other) for item in told] == [("p1", "p2"), ("", ""), ("p2", ""), ("p3", "")]
+    assert setting.visits * 2 == 3
+    assert afresh(told, setting) == (told, setting, 0.0)
+
+
+def test_of_a_long_story_the_end_is_printed() -> None:
+    lines = listed([Item(float(n), "jam", n) for n in range(5376)])
+    assert (len(lines), lines[0].strip()) == (41, "… 5336 more in the file")
+    assert listed([Item(0.0, "jam", 1)]) == ["  day 0 00:00:00.0  jam"]
 
 
 def test_left_out_is_what_does_not_matter() -> None:

@@ -208,3 +208,19 @@ def test_a_jam_ends_with_one_card_in_the_hand(tmp_path: Path, unit: str, motion:
         assert Place.PERSON in {scene.new(RENEWAL), scene.old(RENEWAL)} or scene.resident(RENEWAL).ticket
 
     play(tmp_path, story)
+
+
+def test_a_code_that_is_sent_while_the_card_is_on_its_way_opens_only_once_the_card_is_back(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        claim, first = scene.resident(REPLACEMENT).who.new_card.card_id, scene.resident(REPLACEMENT).code
+        visiting = asyncio.ensure_future(scene.visit(REPLACEMENT, replace(HONEST, leaves_card=1.0)))
+        async with asyncio.timeout(300.0):
+            while scene.new(REPLACEMENT) is Place.SLOT:
+                await asyncio.sleep(0.05)
+        scene.stage.office.ended.add(claim)
+        scene.stage.office.asked_for_code(claim)
+        assert not await visiting
+        assert (scene.new(REPLACEMENT), scene.resident(REPLACEMENT).code == first) == (Place.SLOT, False)
+        assert await scene.visit(REPLACEMENT)
+
+    play(tmp_path, story)

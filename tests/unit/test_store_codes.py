@@ -47,6 +47,14 @@ async def test_a_right_code_matches_until_consumed(db: Database) -> None:
     assert await try_code(db, CODE) == (CodeResult.MATCH, 4)
 
 
+async def test_a_code_made_while_the_card_is_on_its_way_opens_once_it_is_back(db: Database) -> None:
+    await db.transaction(lambda tx: codes.consume(tx, CLAIM, STAMP))
+    await db.transaction(lambda tx: codes.issue(tx, vault(), CLAIM, "55556666", NOW + CODE_LIFE))
+    assert await try_code(db, "55556666") == (CodeResult.WRONG, 4)
+    await db.transaction(lambda tx: codes.reinstate(tx, CLAIM))
+    assert await try_code(db, "55556666") == (CodeResult.MATCH, 4)
+
+
 async def test_five_wrong_tries_lock_for_a_day(db: Database) -> None:
     for left in (4, 3, 2, 1, 0):
         assert await try_code(db, "00000000") == (CodeResult.WRONG, left)
