@@ -16,13 +16,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from sim.soak.auditor import found_wrong
 from sim.soak.broken import last_lines, named, whose
 from sim.soak.checker import Checker
 from sim.soak.citizens import ABSENT_MINDED, CONFUSED, GUESSER, HONEST, QUICK, SLOW, Temper, Visit
 from sim.soak.custody import Custody
 from sim.soak.fire import Fire
 from sim.soak.item import CUSTODY, VISIT, Item
-from sim.soak.months import Month, Months
+from sim.soak.months import Month, Months, told
 from sim.soak.script import Script, until
 from sim.soak.staff import Staff
 from sim.soak.stage import Stage, quiet, staged
@@ -305,18 +306,25 @@ class _Run:
             stage.daemon.on_broken = self.breaks
             checker.attend(stage)
             self.year = Year(stage, self.seed, self.setting, checker, self.script)
-            months = Months(
-                folder / DATABASE,
-                lambda number, month: print(told(self.seed, number, month), file=sys.stderr, flush=True),
-            )
+            months = Months(folder / DATABASE, lambda number, month: self._month(folder / DATABASE, number, month))
             self.months = months.months
             measuring = asyncio.create_task(months.run())
             await self.year.run(end)
             if not checker.violations:
                 await self.year.close()
+            if not checker.violations:
+                self._audit(folder / DATABASE)
             measuring.cancel()
             for text in stage.office.wrong:
                 checker.wrong(text)
+
+    def _month(self, database: Path, number: int, month: Month) -> None:
+        print(told(self.seed, number, month), file=sys.stderr, flush=True)
+        self._audit(database)
+
+    def _audit(self, database: Path) -> None:
+        for words in found_wrong(database):
+            self.checker.wrong(f"lockerd verify: {words}")
 
     def _on_loop(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback failed; a task that was given up before anybody asked how it ended is none of it."""
@@ -382,11 +390,3 @@ def play(
         gc.unfreeze()
         shutil.rmtree(folder, ignore_errors=True)
     return one.report()
-
-
-def told(seed: int, number: int, month: Month) -> str:
-    """One line of progress."""
-    return (
-        f"seed {seed}, month {number}: {month.rss_mb} MB resident, database {month.database_mb} MB, "
-        f"its log at most {month.wal_mb} MB, journal {month.log_kb_a_day} KB a day"
-    )
