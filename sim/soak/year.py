@@ -34,7 +34,6 @@ DAY = 86400.0
 DATABASE = "lockerd.db"
 ROUND_SECONDS = DAY
 CLOSING_LOOKS, CLOSING_SECONDS = 12, 600.0
-CUSTODY_SECONDS = 4 * 3600.0  # on average
 OUT_OF_SERVICE_SECONDS = 1800.0
 AGAIN_SECONDS = 4 * 3600.0
 _FULL_EVERY = 4  # visits; each move and each event is compared when it is written
@@ -59,13 +58,18 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a disk would sync for ever
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is simulated. `visits` and `faults` are a day's average; `crowd` says who comes, see CROWDS."""
+    """What is simulated. `visits`, `faults` and `custody` (visits of two of the staff) are a day's average.
+
+    `crowd` says who comes, see CROWDS; `only` which faults.
+    """
 
     days: float
     slots: int = 300
     visits: float = 20.0
     faults: float = 12.0
     crowd: str = "town"
+    only: tuple[str, ...] = ()
+    custody: float = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ class Year:
         self._schedule = Random(f"{seed}:visits")
         self._staff = Staff(stage, Random(f"{seed}:staff"), checker)
         self.custody = Custody(stage, checker, self._staff)
-        self.fire = Fire(stage, seed, checker, setting.faults, script)
+        self.fire = Fire(stage, seed, checker, setting.faults, script, setting.only)
         self.pickups = 0
         self.counts: dict[str, int] = {}
         self._floor = asyncio.Lock()
@@ -179,7 +183,7 @@ class Year:
         schedule = Random(f"{self._seed}:custody")
         for number in itertools.count():
             if kept is None:
-                await asyncio.sleep(schedule.expovariate(1 / CUSTODY_SECONDS))
+                await asyncio.sleep(schedule.expovariate(self._setting.custody / DAY))
             elif number < len(kept):
                 await until(kept[number].at)
             else:
