@@ -293,7 +293,7 @@ class Checker(Witness):
                 if (place, slot) == self.recorded.get(card):
                     self._compare(card, str(place), slot, whose="at the office")
 
-    def _compare(self, card: str, place: str, slot: Any, *, whose: str = "recorded") -> None:
+    def _compare(self, card: str, place: str, slot: Any, whose: str = "recorded") -> None:
         if place == "in_doubt" or (card in self._tampered and place in {"slot", "transport"}):
             return
         physical = str(self.physical(card))
@@ -313,8 +313,7 @@ class Checker(Witness):
         spot = self.machine.world.spots.get(physical) if physical else None
         if spot is None or place == "in_doubt" or physical in self.in_hands:
             return True
-        unread = place == "tray" and spot.place in UNLOADED
-        return unread or fits(spot, place, slot, old=card in self._bound)
+        return fits(spot, place, slot, old=card in self._bound) or (place == "tray" and spot.place in UNLOADED)
 
     # --- everything, while nothing moves -----------------------------------------------------------------------------
 
