@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 
@@ -32,12 +32,10 @@ _UNITS = {"dispenser": UnitKind.DISPENSER, "recycler": UnitKind.RECYCLER}
 class Fire:
     """Breaks things of a stage at random times, `a_day` on average, or as the script has it; `counts` tells how often what.
 
-    `only` names the kinds that happen, where not all do.
+    `only` names the kinds that happen, by a space; empty for all.
     """
 
-    def __init__(
-        self, stage: Stage, seed: int, checker: Checker, a_day: float, script: Script, only: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, stage: Stage, seed: int, checker: Checker, a_day: float, script: Script, only: str = "") -> None:
         self._stage = stage
         self._seed = seed
         self._schedule = Random(f"{seed}:fire")
@@ -65,7 +63,7 @@ class Fire:
             "sms": (self._sms, 3),
             "swap": (self._swap, 1),
         }
-        self._drawn = list(only) or list(self._kinds)
+        self._drawn = only.split() or list(self._kinds)
 
     async def run(self) -> None:
         """Burn until cancelled."""

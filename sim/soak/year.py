@@ -60,7 +60,7 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a disk would sync for ever
 class Setting:
     """What is simulated. `visits`, `faults` and `custody` (visits of two of the staff) are a day's average.
 
-    `crowd` says who comes, see CROWDS; `only` which faults.
+    `crowd` says who comes, see CROWDS; `only` which kinds of faults, by a space; empty for all.
     """
 
     days: float
@@ -68,7 +68,7 @@ class Setting:
     visits: float = 20.0
     faults: float = 12.0
     crowd: str = "town"
-    only: tuple[str, ...] = ()
+    only: str = ""
     custody: float = 6.0
 
 

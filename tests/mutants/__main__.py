@@ -111,7 +111,7 @@ def _child(mutant: Mutant | None, orders: dict[str, Any]) -> int:
         return 2
     from sim.soak.year import Setting, play
 
-    setting = Setting(**{**orders["hunt"], "only": tuple(orders["hunt"]["only"])})
+    setting = Setting(**orders["hunt"])
     violation = None
     seeds = 0
     for seed in SEEDS[: orders["seeds"]]:

@@ -23,7 +23,7 @@ class Hunt:
     visits: float
     faults: float
     crowd: str = "town"
-    only: tuple[str, ...] = ()
+    only: str = ""
     custody: float = 6.0
 
 
@@ -43,8 +43,8 @@ TAMPERED = Hunt(0.5, slots=8, visits=400.0, faults=300.0)
 
 STORM = Hunt(0.5, slots=40, visits=300.0, faults=600.0)
 ATTACKED = Hunt(0.5, slots=40, visits=200.0, faults=20.0, crowd="hostile")
-SILENT = Hunt(0.5, slots=40, visits=300.0, faults=400.0, only=("silence_offered",))
-DOUBTED = Hunt(0.5, slots=40, visits=300.0, faults=300.0, only=("jam", "power_midway"), custody=60.0)
+SILENT = Hunt(0.5, slots=40, visits=300.0, faults=400.0, only="silence_offered")
+DOUBTED = Hunt(0.5, slots=40, visits=300.0, faults=300.0, only="jam power_midway", custody=60.0)
 """Staff come while a slot is blocked for its card's doubt, before the machine has looked for it."""
 
 CARELESS = Hunt(0.5, slots=40, visits=200.0, faults=100.0, crowd="careless")
