@@ -119,6 +119,8 @@ def _verify(path: Path) -> int:
         print(f"wrong: {words}")
     for words in report.unsettled:
         print(f"unsettled: {words}")
+    for words in report.remedies:
+        print(f"what to do: {words}")
     print(f"{path}: {len(report.wrong)} wrong, {len(report.unsettled)} unsettled" if report.wrong else f"{path}: sound")
     return EX_FAILED if report.wrong else EX_OK
 

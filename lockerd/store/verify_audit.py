@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from hashlib import sha256
+from itertools import zip_longest
 
 _CHAINS = {
     "journal": ("event", ("seq", "type", "data", "wall", "mono", "boot_id")),
@@ -25,6 +26,8 @@ _CHAINS = {
         ),
     ),
 }
+
+_TOLD = ("card_id", "place", "slot", "reason", "responsible")
 
 
 def audit(db: sqlite3.Connection) -> Iterator[str]:
@@ -54,3 +57,35 @@ def checkpoints(db: sqlite3.Connection) -> Iterator[str]:
             row = db.execute(f"SELECT hash FROM {table} WHERE {columns[0]} = ?", (head["upto"],)).fetchone()  # noqa: S608 constants
             if row is not None and row[0].hex() != head["hash"]:
                 yield f"{name} {head['upto']} is not the one that checkpoint {seq} told the office of"
+
+
+def told(db: sqlite3.Connection) -> Iterator[str]:
+    """Each link of custody has its event and each such event its link, back to where either is deleted.
+
+    So a chain of custody that was cut off at its end, with the records of its cards, differs from the journal, and the other
+    way round. Both cut off alike only the office can tell from what it has.
+    """
+    links = db.execute(
+        "SELECT move_id, card_id, target, slot, reason, responsible FROM card_move"
+        " WHERE NOT (reason = 'still_there' AND origin = target) ORDER BY move_id DESC"
+    )
+    events = db.execute("SELECT seq, data FROM journal WHERE type = 'lockerd.card.moved' ORDER BY seq DESC")
+    cut = {row["chain"]: row["upto"] > 0 for row in db.execute("SELECT chain, upto FROM audit_anchor")}
+    for link, event in zip_longest(links, events):
+        if event is None:
+            if not cut.get("journal"):
+                yield f"link {link['move_id']} (card {link['card_id']} at {link['target']}) was never told to the office"
+            return
+        said = json.loads(event["data"])
+        if link is None:
+            if not cut.get("card_move"):
+                yield (
+                    f"event {event['seq']} tells of card {said.get('card_id')} at {said.get('place')}, and no link of custody does"
+                )
+            return
+        if [said.get(name) for name in _TOLD] != list(link)[1:]:
+            yield (
+                f"link {link['move_id']} has card {link['card_id']} at {link['target']}, and its event {event['seq']} tells of"
+                f" card {said.get('card_id')} at {said.get('place')}: one of them was changed, or is missing"
+            )
+            return

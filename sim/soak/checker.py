@@ -57,9 +57,7 @@ class Checker(Witness):
         self.events = 0
         self._seen_at = 0.0
         self._hash = hashlib.sha256()
-        self._last_move = 0
-        self._last_event = 0
-        self._last_intent = 0
+        self._last_move = self._last_event = self._last_intent = 0
         self.recorded: dict[str, tuple[str, int | None]] = {}
         self._ended = Ended()  # cards whose chain led out of the machine
         self._bound: dict[str, str | None] = {}  # old card of the ledger -> the physical one
@@ -77,7 +75,7 @@ class Checker(Witness):
         self.machine = stage.machine
         self._orders = Orders(stage.machine, self.wrong)
         self._remedies = Remedies(stage, self.wrong, self.physical)
-        self._lies = Lies(stage.machine.world)
+        self._lies = Lies(stage.machine.world, stage.serving)
 
     @property
     def remedies(self) -> Remedies:
@@ -252,7 +250,7 @@ class Checker(Witness):
         self._lies.recorded(card, self._unit_of(card), target)
         self.decisions.moved(row)
         if not self._moving(card):
-            self._compare(card, target, slot, strict=False)
+            self._compare(card, target, slot)
         self._ended.keep(card, target if target in LEFT else "")
         physical = str(self.physical(card))
         self._lost_by_lie.discard(physical)
@@ -292,28 +290,29 @@ class Checker(Witness):
         if self._still() and not (await fetch(_OPEN_INTENTS))[0]["n"]:
             for card, (place, slot, _responsible) in told:
                 if (place, slot) == self.recorded.get(card):
-                    self._compare(card, str(place), slot, strict=False, whose="at the office")
+                    self._compare(card, str(place), slot, whose="at the office")
 
-    def _compare(self, card: str, place: str, slot: Any, *, strict: bool, whose: str = "recorded") -> None:
-        if place == "in_doubt" or self._lies.about(card) or (card in self._tampered and place in {"slot", "transport"}):
+    def _compare(self, card: str, place: str, slot: Any, whose: str = "recorded") -> None:
+        if place == "in_doubt" or (card in self._tampered and place in {"slot", "transport"}):
             return
-        if self._fits(card, place, slot, strict=strict):
-            self._taken_out.discard(str(self.physical(card)))
-        elif self.physical(card) not in self._taken_out:
+        physical = str(self.physical(card))
+        if self._fits(card, place, slot):
+            self._taken_out.discard(physical)
+            self._lies.right(card)
+        elif physical not in self._taken_out:
             assert self.machine is not None
-            spot = self.machine.world.spots[str(self.physical(card))]
-            self.wrong(f"{card} is {whose} at {place}{at(slot)} and really at {where(spot)}")
+            spot = self.machine.world.spots[physical]
+            if not self._lies.excuse(card, place, spot, self._now()):
+                self.wrong(f"{card} is {whose} at {place}{at(slot)} and really at {where(spot)}")
 
-    def _fits(self, card: str, place: str, slot: Any, *, strict: bool = False) -> bool:
+    def _fits(self, card: str, place: str, slot: Any) -> bool:
         """Whether a card may be recorded there, by where it really is; in doubt, anywhere."""
         assert self.machine is not None
         physical = self.physical(card)
         spot = self.machine.world.spots.get(physical) if physical else None
         if spot is None or place == "in_doubt" or physical in self.in_hands:
             return True
-        if fits(spot, place, slot, old=card in self._bound):
-            return True
-        return not strict and place == "tray" and spot.place in UNLOADED
+        return fits(spot, place, slot, old=card in self._bound) or (place == "tray" and spot.place in UNLOADED)
 
     # --- everything, while nothing moves -----------------------------------------------------------------------------
 
@@ -349,7 +348,7 @@ class Checker(Witness):
                 self.wrong(f"{card} is in doubt and slot {row['slot']} is {row['state']}")
             if (place == "slot") != (row["state"] == "stocked") and row["state"] not in {None, "blocked"}:
                 self.wrong(f"{card} is at {place} and slot {row['slot']} is {row['state']}")
-            self._compare(card, place, row["slot"], strict=False)
+            self._compare(card, place, row["slot"])
             physical = self._bound.get(card, card)
             if physical is not None and place not in {"tray", "taken", "removed"}:
                 known.add(physical)

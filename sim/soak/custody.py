@@ -21,6 +21,7 @@ WRONG_EYES = 0.08
 SAYS_TWICE = 0.3  # somebody records a finding, and records it once more
 ALONE = 0.15  # the other one comes another day
 LOOKS_AGAIN = 0.7
+HASTY = 0.5  # somebody unblocks the slot of a card in doubt, before the machine or anybody has said where it is
 MISCOUNTS = 0.05
 TRIES = 5
 _PAUSE = 20.0
@@ -57,6 +58,9 @@ class Custody:
         if doubts or blocked or self._world.spots.at(Place.RETRACT) or self._homeless() or self._in_each_others_way():
             self._checker.note("two of the staff look at what is open")
             self._staff.mend()
+            for doubt in doubts:
+                if doubt.slot is not None and self._chance(HASTY):
+                    await self._unblock(doubt.slot, tries=1)
             await self._staff.settle()
             await self._clear_paths()
             for doubt in (await self._open())[0]:
@@ -133,11 +137,14 @@ class Custody:
         there = self._world.card_in_slot(blocked.slot)
         if there is not None and blocked.card != there and self._checker.place_of(there) != "in_doubt":
             self._take_out(there)
-        for _ in range(TRIES):
+        await self._unblock(blocked.slot, tries=TRIES)
+
+    async def _unblock(self, slot: int, *, tries: int) -> None:
+        for _ in range(tries):
             try:
-                await self._stage.daemon.unblock(self._random.choice(PEOPLE), blocked.slot)
+                await self._stage.daemon.unblock(self._random.choice(PEOPLE), slot)
             except Refused as why:
-                self._checker.note(f"slot {blocked.slot} stays blocked: {why}")
+                self._checker.note(f"slot {slot} stays blocked: {why}")
                 await asyncio.sleep(_PAUSE)
             else:
                 self._count("slot unblocked")

@@ -25,13 +25,17 @@ _SENSORS = {
     "dispenser": ("transport", "exit", "slot", "load", "home", "retract_full", "gate_open"),
     "recycler": ("throat", "escrow", "home", "bin_full", "shutter_open"),
 }
+_SOON, _OFTEN = 300.0, 0.25
 _UNITS = {"dispenser": UnitKind.DISPENSER, "recycler": UnitKind.RECYCLER}
 
 
 class Fire:
-    """Breaks things of a stage at random times, `a_day` on average, or as the script has it; `counts` tells how often what."""
+    """Breaks things of a stage at random times, `a_day` on average, or as the script has it; `counts` tells how often what.
 
-    def __init__(self, stage: Stage, seed: int, checker: Checker, a_day: float, script: Script) -> None:
+    `only` names the kinds that happen, by a space; empty for all.
+    """
+
+    def __init__(self, stage: Stage, seed: int, checker: Checker, a_day: float, script: Script, only: str = "") -> None:
         self._stage = stage
         self._seed = seed
         self._schedule = Random(f"{seed}:fire")
@@ -51,6 +55,7 @@ class Fire:
             "noise": (self._noise, 6),
             "silence": (self._silence, 6),
             "silence_midway": (self._silence_soon, 4),
+            "silence_offered": (self._silence_offered, 2),
             "stick": (self._stick, 3),
             "disk": (self._disk, 3),
             "clock": (self._clock, 2),
@@ -58,6 +63,7 @@ class Fire:
             "sms": (self._sms, 3),
             "swap": (self._swap, 1),
         }
+        self._drawn = only.split() or list(self._kinds)
 
     async def run(self) -> None:
         """Burn until cancelled."""
@@ -69,10 +75,10 @@ class Fire:
             return
         if not self._a_day:
             return
-        weights = [weight for _act, weight in self._kinds.values()]
+        weights = [self._kinds[kind][1] for kind in self._drawn]
         while True:
             await asyncio.sleep(self._schedule.expovariate(self._a_day / 86400.0))
-            (kind,) = self._schedule.choices(list(self._kinds), weights)
+            (kind,) = self._schedule.choices(self._drawn, weights)
             self._play(Item(asyncio.get_running_loop().time(), kind, self.total + 1))
 
     def put_out(self) -> None:
@@ -201,6 +207,25 @@ class Fire:
 
         self._soon(silent)
 
+    def _silence_offered(self) -> None:
+        """The dispenser's line breaks when it matters most: as the next card is held for a hand, if one is soon."""
+        seconds = self._random.choice((self._random.uniform(1, 90), self._random.uniform(90, 600)))
+        after = self._random.choice((0.0, self._random.uniform(0, 3)))
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _SOON
+
+        def silent() -> None:
+            self._note("silence while a card is offered", "", told=f"for {seconds:.0f} s")
+            self._stage.machine.silence("dispenser", seconds)
+
+        def look() -> None:
+            if self._stage.machine.world.spots.at(Place.EXIT):
+                self._later(after, silent)
+            elif loop.time() < until:
+                self._later(_OFTEN, look)
+
+        look()
+
     def _stick(self) -> None:
         unit = self._random.choice(sorted(_SENSORS))
         sensor = self._random.choice(_SENSORS[unit])
@@ -210,6 +235,7 @@ class Fire:
         told = f"at {level} for {seconds:.0f} s"
         self._note("sensor lies" if lies else "sensor stuck", f"{unit} {sensor}", told=told)
         self._stage.machine.units[unit].stick(sensor, level)
+        self._checker.moved()
 
         def end() -> None:
             self._stage.machine.units[unit].stick(sensor, None)

@@ -59,6 +59,12 @@ class Stage:
         self.machine.restore_power()
         self.daemon.start()
 
+    def serving(self, unit: str) -> bool:
+        """Whether somebody could begin a journey now, and this unit answers and is not jammed."""
+        page, machine = self.daemon.page, self.machine
+        jammed = machine.units[unit].kind in machine.world.jammed
+        return page is not None and page.screen == "code" and not jammed and not machine.silenced(unit)
+
 
 class Witness:
     """What watches a stage: nothing here; `sim.soak.checker` sees everything."""

@@ -16,13 +16,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from sim.soak.auditor import found_wrong
 from sim.soak.broken import last_lines, named, whose
 from sim.soak.checker import Checker
 from sim.soak.citizens import ABSENT_MINDED, CONFUSED, GUESSER, HONEST, QUICK, SLOW, Temper, Visit
 from sim.soak.custody import Custody
 from sim.soak.fire import Fire
 from sim.soak.item import CUSTODY, VISIT, Item
-from sim.soak.months import Month, Months
+from sim.soak.months import Month, Months, told
 from sim.soak.script import Script, until
 from sim.soak.staff import Staff
 from sim.soak.stage import Stage, quiet, staged
@@ -34,7 +35,6 @@ DAY = 86400.0
 DATABASE = "lockerd.db"
 ROUND_SECONDS = DAY
 CLOSING_LOOKS, CLOSING_SECONDS = 12, 600.0
-CUSTODY_SECONDS = 4 * 3600.0  # on average
 OUT_OF_SERVICE_SECONDS = 1800.0
 AGAIN_SECONDS = 4 * 3600.0
 _FULL_EVERY = 4  # visits; each move and each event is compared when it is written
@@ -59,13 +59,18 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a disk would sync for ever
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is simulated. `visits` and `faults` are a day's average; `crowd` says who comes, see CROWDS."""
+    """What is simulated. `visits`, `faults` and `custody` (visits of two of the staff) are a day's average.
+
+    `crowd` says who comes, see CROWDS; `only` which kinds of faults, by a space; empty for all.
+    """
 
     days: float
     slots: int = 300
     visits: float = 20.0
     faults: float = 12.0
     crowd: str = "town"
+    only: str = ""
+    custody: float = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +105,8 @@ class Year:
         self._schedule = Random(f"{seed}:visits")
         self._staff = Staff(stage, Random(f"{seed}:staff"), checker)
         self.custody = Custody(stage, checker, self._staff)
-        self.fire = Fire(stage, seed, checker, setting.faults, script)
         self._standstill = Standstill(asyncio.get_running_loop().time, checker.wrong)
+        self.fire = Fire(stage, seed, checker, setting.faults, script, setting.only)
         self.pickups = 0
         self.counts: dict[str, int] = {}
         self._floor = asyncio.Lock()
@@ -180,7 +185,7 @@ class Year:
         schedule = Random(f"{self._seed}:custody")
         for number in itertools.count():
             if kept is None:
-                await asyncio.sleep(schedule.expovariate(1 / CUSTODY_SECONDS))
+                await asyncio.sleep(schedule.expovariate(self._setting.custody / DAY))
             elif number < len(kept):
                 await until(kept[number].at)
             else:
@@ -310,18 +315,25 @@ class _Run:
             stage.daemon.on_broken = self.breaks
             checker.attend(stage)
             self.year = Year(stage, self.seed, self.setting, checker, self.script)
-            months = Months(
-                folder / DATABASE,
-                lambda number, month: print(told(self.seed, number, month), file=sys.stderr, flush=True),
-            )
+            months = Months(folder / DATABASE, lambda number, month: self._month(folder / DATABASE, number, month))
             self.months = months.months
             measuring = asyncio.create_task(months.run())
             await self.year.run(end)
             if not checker.violations:
                 await self.year.close()
+            if not checker.violations:
+                self._audit(folder / DATABASE)
             measuring.cancel()
             for text in stage.office.wrong:
                 checker.wrong(text)
+
+    def _month(self, database: Path, number: int, month: Month) -> None:
+        print(told(self.seed, number, month), file=sys.stderr, flush=True)
+        self._audit(database)
+
+    def _audit(self, database: Path) -> None:
+        for words in found_wrong(database):
+            self.checker.wrong(f"lockerd verify: {words}")
 
     def _on_loop(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback failed; a task that was given up before anybody asked how it ended is none of it."""
@@ -387,11 +399,3 @@ def play(
         gc.unfreeze()
         shutil.rmtree(folder, ignore_errors=True)
     return one.report()
-
-
-def told(seed: int, number: int, month: Month) -> str:
-    """One line of progress."""
-    return (
-        f"seed {seed}, month {number}: {month.rss_mb} MB resident, database {month.database_mb} MB, "
-        f"its log at most {month.wal_mb} MB, journal {month.log_kb_a_day} KB a day"
-    )

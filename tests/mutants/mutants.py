@@ -23,6 +23,8 @@ class Hunt:
     visits: float
     faults: float
     crowd: str = "town"
+    only: str = ""
+    custody: float = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,10 @@ TAMPERED = Hunt(0.5, slots=8, visits=400.0, faults=300.0)
 
 STORM = Hunt(0.5, slots=40, visits=300.0, faults=600.0)
 ATTACKED = Hunt(0.5, slots=40, visits=200.0, faults=20.0, crowd="hostile")
+SILENT = Hunt(0.5, slots=40, visits=300.0, faults=400.0, only="silence_offered")
+DOUBTED = Hunt(0.5, slots=40, visits=300.0, faults=300.0, only="jam power_midway", custody=60.0)
+"""Staff come while a slot is blocked for its card's doubt, before the machine has looked for it."""
+
 CARELESS = Hunt(0.5, slots=40, visits=200.0, faults=100.0, crowd="careless")
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -333,6 +339,42 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
         STORM,
+    ),
+    Mutant(
+        "doubt-ended-by-unblocking",
+        "Whoever unblocks a slot says with it that the card in doubt lies there: nobody has looked, and it is offered again.",
+        (
+            Edit(
+                "lockerd.custody_desk",
+                '            return "its card is in doubt; two of you have to say where it is"\n',
+                '            await ledger.move(tx, card_id, Place.SLOT, stamp, "unblocked", slot=slot, journey_id=journey_id)\n',
+            ),
+        ),
+        DOUBTED,
+    ),
+    Mutant(
+        "old-card-back-while-the-new-one-may-be-in-a-hand",
+        "A dispenser that fell silent as its card was taken: the citizen gets the old card back, too, and leaves with both.",
+        (
+            Edit(
+                "lockerd.recovery",
+                "        return await self._db.transaction(_may_be_in_a_hand)\n",
+                "        return False\n",
+            ),
+            Edit(
+                "lockerd.pickup.table",
+                '    Row(_S.PRESENTING, MotionEnded, _S.FAULT, "place not known", change=fault_of(FaultKind.IN_DOUBT),\n'
+                "        do=asks(IssueTicket())),\n",
+                '    *failing(_S.PRESENTING, MotionEnded, FaultKind.IN_DOUBT, "place not known"),\n',
+            ),
+            Edit(
+                "lockerd.pickup.table",
+                '    Row(_S.RETRACTING, MotionEnded, _S.FAULT, "cannot be drawn back", change=fault_of(FaultKind.IN_DOUBT),\n'
+                "        do=asks(IssueTicket())),\n",
+                '    *failing(_S.RETRACTING, MotionEnded, FaultKind.IN_DOUBT, "cannot be drawn back"),\n',
+            ),
+        ),
+        SILENT,
     ),
     Mutant(
         "office-told-of-somebody-else",

@@ -10,6 +10,7 @@ import pytest
 
 from lockerd.errors import StoreError
 from lockerd.journey import session
+from lockerd.store import ledger_rows
 from sim.soak import command, worker
 from sim.soak.fire import Fire
 from sim.soak.standstill import Standstill
@@ -83,3 +84,13 @@ def test_a_worker_process_that_dies_is_told_and_counted(
     told = capsys.readouterr()
     assert '"violations": 2' in told.out
     assert "seed 5, minute 0: its process ended with status -9 and no report" in told.err
+
+
+def test_what_lockerd_verify_finds_at_the_end_is_a_violation_though_the_checker_saw_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ledger_rows, "responsible", lambda _journey_id, _stamp: "machine:1")
+    violation = play(1, SMALL).violation
+    assert violation is not None
+    assert violation[1].startswith("lockerd verify: card N0")
+    assert violation[1].endswith("is on machine:1, and of journey staff:li")

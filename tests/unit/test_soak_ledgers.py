@@ -10,10 +10,10 @@ import pytest
 
 from sim.soak.decisions import Decisions, Where
 from sim.soak.item import CUSTODY, FAULT, VISIT, Item
-from sim.soak.lies import Lies
+from sim.soak.lies import PATIENCE, Lies
 from sim.soak.office_ledger import OfficeLedger
 from sim.soak.script import Script
-from sim.world import Place, World
+from sim.world import Place, Spot, World
 
 CHAIN = [("N000001", "tray", None, "office"), ("N000001", "slot", 3, "staff:li"), ("old-000001", "throat", None, "s:1")]
 
@@ -159,9 +159,28 @@ def test_a_record_that_changed_in_between_voids_what_was_said() -> None:
     assert "it is undecided" in staff.wrong[0]
 
 
+class Machine:
+    """A world with one card in slot 0, at the picker, and a daemon that serves or does not."""
+
+    def __init__(self) -> None:
+        self.world = World(3, {"N1": Place.TRAY, "N2": Place.TRAY})
+        self.world.spots["N1"] = Spot(Place.SLOT, 0)
+        self.serves = True
+        self.lies = Lies(self.world, lambda _unit: self.serves)
+
+    def lie(self, sensor: str, level: bool, card: str = "N1") -> None:
+        self.lies.carries("dispenser", card)
+        self.world.stuck[sensor] = level
+        self.lies.look()
+        self.world.stuck.clear()
+
+    def excuses(self, place: str, really: Spot, now: float = 0.0) -> bool:
+        return self.lies.excuse("N1", place, really, now)
+
+
 def test_a_lie_excuses_records_of_its_own_unit_until_the_card_is_seen() -> None:
-    world = World(3, {"N1": Place.TRAY})
-    lies = Lies(world)
+    machine = Machine()
+    world, lies = machine.world, machine.lies
     world.stuck["throat"] = True
     lies.recorded("N1", "dispenser", "slot")
     assert not lies.about("N1")
@@ -172,6 +191,60 @@ def test_a_lie_excuses_records_of_its_own_unit_until_the_card_is_seen() -> None:
     assert lies.about("N1")
     lies.recorded("N1", "dispenser", "transport")
     assert not lies.about("N1")
+
+
+@pytest.mark.parametrize(("sensor", "level"), [("slot", True), ("transport", False), ("load", True), ("home", False)])
+def test_a_sensor_that_is_stuck_at_the_truth_or_sees_no_path_excuses_nothing(sensor: str, level: bool) -> None:
+    machine = Machine()
+    machine.lie(sensor, level)
+    assert not machine.lies.about("N1")
+    assert not machine.lies.since_totals
+
+
+@pytest.mark.parametrize("place", ["tray", "retract", "bin", "removed"])
+def test_a_place_that_no_sensor_tells_is_never_excused_by_one(place: str) -> None:
+    machine = Machine()
+    machine.lie("transport", True)
+    assert machine.excuses("taken", Spot(Place.TRANSPORT))
+    assert not machine.excuses(place, Spot(Place.TRANSPORT))
+    machine.lies.misjudge("N1")
+    assert machine.excuses(place, Spot(Place.TRANSPORT))
+
+
+def test_a_slot_is_not_taken_for_another_because_of_a_lie() -> None:
+    machine = Machine()
+    machine.lie("slot", False)
+    assert machine.excuses("slot", Spot(Place.TRANSPORT))
+    assert not machine.excuses("slot", Spot(Place.SLOT, 2))
+
+
+def test_a_record_that_proves_right_when_nobody_lies_any_more_needs_no_excuse() -> None:
+    machine = Machine()
+    machine.lies.carries("dispenser", "N1")
+    machine.world.stuck["slot"] = False
+    machine.lies.look()
+    machine.lies.right("N1")
+    assert machine.lies.about("N1")
+    machine.world.stuck.clear()
+    machine.lies.right("N1")
+    assert not machine.lies.about("N1")
+
+
+def test_a_unit_that_tells_the_truth_again_sets_its_path_right_in_time() -> None:
+    machine = Machine()
+    machine.lie("exit", True)
+    between = Spot(Place.BETWEEN)
+    assert machine.excuses("exit", between, 0.0)
+    machine.serves = False
+    assert machine.excuses("exit", between, 2 * PATIENCE)
+    machine.serves = True
+    assert machine.excuses("exit", between, 2 * PATIENCE)
+    assert machine.excuses("exit", between, 3 * PATIENCE)
+    assert not machine.excuses("exit", between, 3 * PATIENCE + 1)
+    assert machine.excuses("taken", between, 9 * PATIENCE)
+    machine.lie("exit", True)
+    machine.lies.recorded("N1", "dispenser", "in_doubt")
+    assert machine.excuses("exit", between, 9 * PATIENCE)
 
 
 def test_a_kept_story_has_visits_faults_and_staff_each_for_its_own_source() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import shutil
 import sqlite3
 from importlib import resources
 from pathlib import Path
@@ -49,12 +51,23 @@ async def _history(tx: Transaction) -> None:
     await journal.append(tx, "lockerd.machine.started", {}, stamp=STAMP)
 
 
-@pytest.fixture
-async def path(tmp_path: Path) -> Path:
-    path = tmp_path / "lockerd.db"
+async def _made(path: Path) -> None:
     async with opened(path) as db:
         await db.transaction(_history)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checked") / "lockerd.db"
+    asyncio.run(_made(path))
     return path
+
+
+@pytest.fixture
+def path(whole: Path, tmp_path: Path) -> Path:
+    for suffix in ("", ".lock"):
+        shutil.copy(whole.with_name(whole.name + suffix), tmp_path)
+    return tmp_path / whole.name
 
 
 def altered(path: Path, script: str) -> Report:
@@ -98,7 +111,7 @@ BROKEN = {
     f"DELETE FROM card_move WHERE card_id = '{EXPECTED}'": "card N000003 has no chain of custody",
     f"UPDATE card_move SET target = 'load' WHERE card_id = '{EXPECTED}'": "its chain begins at load, not at tray",
     f"UPDATE card_move SET origin = 'retract' WHERE move_id = {LAST}": "leaves retract, but the link before it led to transport",
-    f"UPDATE card_move SET intent_id = NULL WHERE move_id = {LAST}": "came to slot 0 without a motion",
+    f"UPDATE card_move SET intent_id = NULL WHERE move_id = {LAST}": "came from transport to slot 0 without a motion",
     f"UPDATE card_move SET intent_id = {PICK} WHERE move_id = {LAST}": "which carried card N000001",
     f"UPDATE intent SET motion = 'present' WHERE intent_id = {PICK}": "cannot have brought it from slot to transport",
     f"UPDATE intent SET result = 'not_moved' WHERE intent_id = {PICK}": "ended not_moved and left 1 links",
@@ -110,7 +123,7 @@ BROKEN = {
         "was taken by a citizen, and moved again"
     ),
     "INSERT INTO card_move (card_id, origin, target, reason, wall) VALUES ('old-000001', 'bin', 'taken', '', 0)": (
-        "was taken from bin"
+        "came from bin to taken without a motion"
     ),
     # slots
     "DELETE FROM slot WHERE slot = 2": "slot 2 is missing",
@@ -221,7 +234,8 @@ def test_the_command_says_what_is_wrong_and_fails(path: Path, capsys: pytest.Cap
     assert main(["verify", "--database", str(path)]) == 1
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "wrong: the audit chain of journal breaks: event 3 is missing before event 4"
-    assert said[-1] == f"{path}: 1 wrong, 3 unsettled"
+    assert said[-2].startswith("what to do: the audit chain: somebody wrote to this file beside lockerd")
+    assert said[-1] == f"{path}: {sum(line.startswith('wrong: ') for line in said)} wrong, 3 unsettled"
     assert main(["verify", "--database", str(path.with_name("none"))]) == 1
     assert "none is not there" in capsys.readouterr().err
 
