@@ -62,3 +62,11 @@ def rss_mb() -> float:
     """Resident memory of this process now."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
+
+
+def told(seed: int, number: int, month: Month) -> str:
+    """One line of progress."""
+    return (
+        f"seed {seed}, month {number}: {month.rss_mb} MB resident, database {month.database_mb} MB, "
+        f"its log at most {month.wal_mb} MB, journal {month.log_kb_a_day} KB a day"
+    )

@@ -22,7 +22,7 @@ from sim.soak.citizens import ABSENT_MINDED, CONFUSED, GUESSER, HONEST, QUICK, S
 from sim.soak.custody import Custody
 from sim.soak.fire import Fire
 from sim.soak.item import CUSTODY, VISIT, Item
-from sim.soak.months import Month, Months
+from sim.soak.months import Month, Months, told
 from sim.soak.script import Script, until
 from sim.soak.staff import Staff
 from sim.soak.stage import Stage, quiet, staged
@@ -52,19 +52,29 @@ CROWDS = {
     "careless": {"confused": 1, "absent-minded": 2},
 }
 """Who comes how often, by the name of the crowd."""
+DISPENSERS = ("mailbox", "crt")
+"""In the words of the configuration: a board on the bus, or a bought module before it."""
 TEMPERS = {temper.name: temper for temper in (HONEST, QUICK, SLOW, CONFUSED, ABSENT_MINDED, GUESSER)}
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a disk would sync for ever
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is simulated. `visits` and `faults` are a day's average; `crowd` says who comes, see CROWDS."""
+    """What is simulated. `visits` and `faults` are a day's average; `crowd` says who comes, see CROWDS.
+
+    `dispenser` is one of DISPENSERS, or "" to let the seed decide: every fourth has a bought one.
+    """
 
     days: float
     slots: int = 300
     visits: float = 20.0
     faults: float = 12.0
     crowd: str = "town"
+    dispenser: str = ""
+
+    def dispenser_of(self, seed: int) -> str:
+        """The dispenser that a seed plays with."""
+        return self.dispenser or DISPENSERS[seed % 4 == 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,7 @@ class Report:
 
     seed: int
     days: float
+    dispenser: str
     pickups: int
     faults: int
     trace: str
@@ -300,7 +311,8 @@ class _Run:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._on_loop)
         checker = self.checker
-        async with staged(folder, self.seed, slots=self.setting.slots, witness=checker) as self.stage:
+        bought = self.setting.dispenser_of(self.seed) == "crt"
+        async with staged(folder, self.seed, slots=self.setting.slots, witness=checker, bought=bought) as self.stage:
             stage = self.stage
             stage.daemon.on_broken = self.breaks
             checker.attend(stage)
@@ -333,6 +345,7 @@ class _Run:
         return Report(
             seed=self.seed,
             days=self.setting.days,
+            dispenser=self.setting.dispenser_of(self.seed),
             pickups=self.year.pickups if self.year else 0,
             faults=self.year.fire.total if self.year else 0,
             trace=checker.trace,
@@ -350,7 +363,7 @@ class _Run:
 
 def unplayed(seed: int, setting: Setting, why: str) -> Report:
     """The report of a seed whose process died."""
-    return Report(seed, setting.days, 0, 0, "", 0.0, (0, why), {}, 0, 0, [], (), ())
+    return Report(seed, setting.days, setting.dispenser_of(seed), 0, 0, "", 0.0, (0, why), {}, 0, 0, [], (), ())
 
 
 def play(
@@ -382,11 +395,3 @@ def play(
         gc.unfreeze()
         shutil.rmtree(folder, ignore_errors=True)
     return one.report()
-
-
-def told(seed: int, number: int, month: Month) -> str:
-    """One line of progress."""
-    return (
-        f"seed {seed}, month {number}: {month.rss_mb} MB resident, database {month.database_mb} MB, "
-        f"its log at most {month.wal_mb} MB, journal {month.log_kb_a_day} KB a day"
-    )

@@ -23,6 +23,7 @@ class Hunt:
     visits: float
     faults: float
     crowd: str = "town"
+    dispenser: str = "mailbox"
 
 
 @dataclass(frozen=True, slots=True)
