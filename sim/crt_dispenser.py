@@ -38,7 +38,7 @@ from firmware_protocol.units import Opcode, UnitKind
 from sim.firmware import Memory
 from sim.mechanisms import SECONDS
 from sim.motions import MotionLog
-from sim.world import CAPACITY, PATH_END, Impossible, Place, World
+from sim.world import CAPACITY, Impossible, Place, World
 
 Send = Callable[[bytes], None]
 Sleep = Callable[[float], Awaitable[None]]
@@ -367,12 +367,14 @@ class CrtDispenser:
         except Impossible as error:
             world.jammed.add(_UNIT)
             raise Failed(ErrorCode.JAM) from error
-        self._left = target if target in {Place.EXIT, *PATH_END.values()} else None
+        self._left = self._position()
         world.gate_open = target is Place.EXIT
         if origin is Place.SLOT:
             self._advance()
         if target is Place.RETRACT and self._counting:
             self._count()
+        if self._left is not target and target is not Place.RETRACT:
+            raise Failed(ErrorCode.SENSOR)  # which did not tell the motor to stop
 
     def _count(self) -> None:
         if self.counted >= 999:
