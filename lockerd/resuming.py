@@ -92,7 +92,8 @@ class Resuming:
         if collected and claim is not None and claim.kind in HANDED_IN:
             return Resume(replace(journey, stage=Stage.KEEPING_OLD, fault=None), (keep,))
         if claim is not None and await self.db.read(lambda tx: self._may_be_in_a_hand(tx, claim.claim_id)):
-            return Resume(replace(journey, stage=Stage.KEEPING_FORGOTTEN), (IssueTicket(), keep))
+            kept = replace(journey, stage=Stage.KEEPING_FORGOTTEN, new_place=Place.IN_DOUBT, fault=FaultKind.IN_DOUBT)
+            return Resume(kept, (IssueTicket(), keep))
         return Resume(journey, (IssueTicket(), Move(Motion.RETURN)))
 
     async def record(self, place: Place, journey_id: str) -> str:
