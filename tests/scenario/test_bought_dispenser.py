@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from sim.assembly import MODULE
 from sim.soak.year import Setting
 from sim.soak.year import play as soaked
 from sim.world import Place
-from tests.scenario.scene import RENEWAL, Scene, play
+from tests.scenario.scene import RENEWAL, REPLACEMENT, Scene, play
 
 PLAYED = {"visit honest", "bytes of the module lost", "jam dispenser present", "unit without power crt-dispenser"}
 
@@ -36,3 +37,19 @@ def test_whoever_may_have_taken_the_new_card_does_not_get_the_old_one_back(tmp_p
         assert scene.resident(RENEWAL).ticket
 
     play(tmp_path, story, people=1, bought=True)
+
+
+def test_a_card_is_not_presented_while_the_dispenser_does_not_tell_its_total(tmp_path: Path) -> None:
+    """Noise covers the look before the gate: a total from before a restart would count the next lost card as taken."""
+
+    async def story(scene: Scene) -> None:
+        machine = scene.stage.machine
+        visit = asyncio.create_task(scene.visit(REPLACEMENT))
+        while "reader-exit" not in machine.last_read:
+            await asyncio.sleep(0.001)
+        machine.silence(MODULE, 3.0)
+        assert not await visit
+        assert scene.new(REPLACEMENT) is Place.SLOT
+        assert await scene.visit(REPLACEMENT)
+
+    play(tmp_path, story, bought=True)
