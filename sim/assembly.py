@@ -10,7 +10,7 @@ from typing import Any
 
 from firmware_protocol.blocks import IdentityBlock
 from firmware_protocol.mailbox import ExceptionCode
-from firmware_protocol.units import Light, UnitKind
+from firmware_protocol.units import Light, Sensor, UnitKind
 from sim.camera import Scene
 from sim.carousel import CarouselMechanism
 from sim.chip_photo import LENGTH, photo_block
@@ -142,8 +142,11 @@ class Machine:
         self.boot()
 
     def silence(self, part: str, seconds: float) -> None:
-        """Break the line of a unit, a reader or the camera for so long; what it does goes on."""
-        if part not in {*self.units, *READERS, CAMERA, FINGERPRINT}:
+        """Break the line of a unit, a reader or the camera for so long; what it does goes on.
+
+        A bought dispenser is silent as a whole by the name of its unit, and alone, without its board, by `MODULE`.
+        """
+        if part not in {*self.units, *READERS, CAMERA, FINGERPRINT, *((MODULE,) if self.module else ())}:
             raise Impossible(f"there is no {part}")
         self._silent_until[part] = self._clock() + seconds
 
@@ -164,8 +167,11 @@ class Machine:
 
     def module_feed(self, data: bytes, send: Send) -> None:
         """Bytes from the host to a bought dispenser; it answers by `send`, nothing while its line is broken."""
-        if self.module is not None and not self.silenced("dispenser"):
-            self.module.handle(data, lambda answer: None if self.silenced("dispenser") else send(answer))
+        if self.module is not None and not self._module_silenced():
+            self.module.handle(data, lambda answer: None if self._module_silenced() else send(answer))
+
+    def _module_silenced(self) -> bool:
+        return self.silenced("dispenser") or self.silenced(MODULE)
 
     def scene(self) -> Scene | None:
         """What the camera sees; None while it is off or gone."""
@@ -208,6 +214,18 @@ class Machine:
         return chip
 
     # What a run may know and do
+
+    def moves(self, unit: str | None = None) -> bool:
+        """Whether a motor of the unit runs, or of any; a bought module's is one of the dispenser's."""
+        if self.module is not None and self.module.moving and unit in {None, "dispenser"}:
+            return True
+        return any(self.firmware[one.kind].moving for name, one in self.units.items() if unit in {None, name})
+
+    def sees(self, unit: str, sensor: str) -> bool:
+        """Whether a sensor of the unit, or of its bought module, by its name in lower case, sees something."""
+        if self.module is not None and unit == "dispenser" and self.module.sees(sensor):
+            return True
+        return Sensor[sensor.upper()] in self.units[unit].sensors()
 
     def add(self, one: Citizen) -> None:
         """Somebody more with their cards: the new one with the staff, the old one in their hand."""

@@ -38,7 +38,7 @@ from firmware_protocol.units import Opcode, UnitKind
 from sim.firmware import Memory
 from sim.mechanisms import SECONDS
 from sim.motions import MotionLog
-from sim.world import CAPACITY, PATH_END, Impossible, Place, World
+from sim.world import CAPACITY, Impossible, Place, World
 
 Send = Callable[[bytes], None]
 Sleep = Callable[[float], Awaitable[None]]
@@ -49,6 +49,8 @@ _LEAVES, _MIDWAY = 0.3, 0.6  # fractions of a motion at which its card leaves, a
 _GAP = 0.05  # seconds of silence after which an unfinished frame is dropped
 _SENSORS = 8
 _GATE, _FRONT, _READER, _REAR, _STACKER, _BIN = 0, 1, 2, 3, 5, 6  # S1-S4, S6, S7
+
+_POSITIONS = {"exit": Place.EXIT, "transport": Place.TRANSPORT}
 
 _TARGETS = {
     Move.HOLD_AT_GATE: Place.EXIT,
@@ -117,6 +119,8 @@ class CrtDispenser:
         self._parser = crt.request_parser()
         self._heard_at = clock()
         self._on_the_way: int | None = None  # sensor that sees the card between two positions
+        self.carried = 0  # cards that a motor pulled out of their place
+        self.latest: tuple[Place | None, Place, int | None] | None = None  # of the last one: whence, where to, its slot
         self._powered = False
         self._group: asyncio.TaskGroup | None = None
         self._work: asyncio.Task[None] | None = None
@@ -135,6 +139,11 @@ class CrtDispenser:
     def counted(self) -> int:
         """The error bin's counter; outlives power."""
         return self._memory.load().get("counted", 0)
+
+    @property
+    def powered(self) -> bool:
+        """Whether it is switched on."""
+        return self._powered
 
     @property
     def moving(self) -> bool:
@@ -249,11 +258,26 @@ class CrtDispenser:
         return Refusal(request.cm, request.pm, code, address=self._address)
 
     def _status(self) -> Status:
-        world = self.world
         card = {Place.EXIT: Card.GATE, Place.TRANSPORT: Card.READER, None: Card.NONE}[self._position()]
-        stacked = world.aligned is not None and world.card_in_slot(world.aligned) is not None
-        full = len(world.cards_at(Place.RETRACT)) >= CAPACITY[Place.RETRACT]
+        stacked, full = self.sees("slot"), self.sees("retract_full")
         return Status(card, Stacker.FEW if stacked else Stacker.EMPTY, Bin.FULL if full else Bin.OK)
+
+    def sees(self, sensor: str) -> bool:
+        """Level of a sensor, by the name that the board's has (False where the module has none); one may be stuck.
+
+        Where both have one they are stuck together, which is worse than one of them alone: nothing contradicts it.
+        """
+        world = self.world
+        match sensor:
+            case "exit" | "transport":
+                level = world.card_at(_POSITIONS[sensor]) is not None
+            case "slot":
+                level = world.aligned is not None and world.card_in_slot(world.aligned) is not None
+            case "retract_full":
+                level = len(world.spots.at(Place.RETRACT)) >= CAPACITY[Place.RETRACT]
+            case _:
+                return False
+        return world.stuck.get(sensor, level)
 
     def _sensors(self) -> bytes:
         status = self._status()
@@ -269,7 +293,7 @@ class CrtDispenser:
 
     def _position(self) -> Place | None:
         """Where the position sensors see a card."""
-        return next((place for place in (Place.EXIT, Place.TRANSPORT) if self.world.card_at(place)), None)
+        return next((place for sensor, place in _POSITIONS.items() if self.sees(sensor)), None)
 
     # What it does
 
@@ -320,16 +344,20 @@ class CrtDispenser:
         slot = world.aligned if origin is Place.SLOT else None
         if _UNIT in world.jammed:
             raise Failed(ErrorCode.JAM)
-        if origin is Place.SLOT and (slot is None or world.card_in_slot(slot) is None):
+        if origin is Place.SLOT and not self.sees("slot"):
             raise Failed(ErrorCode.STACKER_EMPTY)
-        if target is Place.RETRACT and len(world.cards_at(Place.RETRACT)) >= CAPACITY[Place.RETRACT]:
+        if target is Place.RETRACT and self.sees("retract_full"):
             raise Failed(ErrorCode.BIN_FULL)
         await self._pass(seconds * _LEAVES)
         try:
             if origin is not None:
+                if origin is Place.SLOT and (slot is None or world.card_in_slot(slot) is None):
+                    raise Failed(ErrorCode.STACKER_EMPTY)  # its sensor lied
                 if origin is not Place.SLOT and world.card_at(origin) is None:
-                    raise Failed(ErrorCode.MOVED_BY_HAND)  # a hand was quicker than the rollers
+                    raise Failed(ErrorCode.MOVED_BY_HAND)  # a hand was quicker than the rollers, or a sensor lied
                 world.leave(_UNIT, origin, slot)
+                self.carried += 1
+                self.latest = (origin, target, slot)
                 self._on_the_way = self._random.choice((_FRONT, _REAR, None))
                 self._changed()
             await self._pass(seconds * (_MIDWAY - _LEAVES))
@@ -339,12 +367,14 @@ class CrtDispenser:
         except Impossible as error:
             world.jammed.add(_UNIT)
             raise Failed(ErrorCode.JAM) from error
-        self._left = target if target in {Place.EXIT, *PATH_END.values()} else None
+        self._left = self._position()
         world.gate_open = target is Place.EXIT
         if origin is Place.SLOT:
             self._advance()
         if target is Place.RETRACT and self._counting:
             self._count()
+        if self._left is not target and target is not Place.RETRACT:
+            raise Failed(ErrorCode.SENSOR)  # which did not tell the motor to stop
 
     def _count(self) -> None:
         if self.counted >= 999:

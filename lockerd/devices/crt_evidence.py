@@ -136,10 +136,11 @@ def _gone(before: Seen, after: Seen) -> bool:
 def noticed(tally: Tally, seen: Seen) -> Tally:
     """What a look while nothing moves adds: a held card that is gone from a clear channel was taken by a hand.
 
-    Not if the bin has counted another one meanwhile: then something moved that nobody ordered.
+    Not if the bin has counted another one meanwhile: then something moved that nobody ordered. What is seen at the gate while
+    this driver has nothing in the channel is no card that it could hand out, but a sensor that lies or something put in.
     """
     if seen.card is Card.GATE:
-        return replace(tally, held=True, carried=True, counted=seen.counted)
+        return replace(tally, held=True, counted=seen.counted) if tally.carried else tally
     if tally.held and seen.card is Card.NONE and not seen.covered:
         taken = seen.counted == tally.counted
         return replace(tally, dispensed=tally.dispensed + taken, held=False, carried=not taken)

@@ -67,7 +67,10 @@ class Moving:
         needs_slot = motion in (Motion.PICK, Motion.STORE, Motion.ALIGN)
         slot = journey.claim.slot if needs_slot and journey.claim else None
         if motion is Motion.PRESENT:
-            self.dispensed_before = await self._dispensed()
+            try:
+                self.dispensed_before = (await self._motions.observe(Unit.DISPENSER)).dispensed
+            except DeviceError:  # an earlier total in the ledger would later count a card as taken that is not
+                return MotionEnded(motion, Outcome(Result.NOT_MOVED, Fault.SILENT), None, None)
 
         reported, kept_for = journey.lost, claim_id if journey.old_accepted else None
         if Record.OLD_KEPT in effect.records and kept_for is None:
@@ -148,9 +151,3 @@ class Moving:
         return await self._db.transaction(
             lambda tx: ledger.add_old_card(tx, claim_id, journey.journey_id, self._stamp())
         )
-
-    async def _dispensed(self) -> int:
-        try:
-            return (await self._motions.observe(Unit.DISPENSER)).dispensed
-        except DeviceError:
-            return self.dispensed_before

@@ -134,6 +134,13 @@ def _freed_and(change: Change) -> Change:
     return lambda journey, event: replace(change(journey, event), jam=None)
 
 
+def _may_be_in_a_hand(journey: Journey, _event: Event) -> bool:
+    """How the way to the gate or back ended is not known, and the new card is found nowhere: a hand may have been quicker."""
+    jam = journey.jam
+    at_gate = jam is not None and jam.kind is FaultKind.IN_DOUBT and jam.stage in (_S.PRESENTING, _S.RETRACTING)
+    return at_gate and journey.new_place is Place.IN_DOUBT
+
+
 _RETURN = Move(Motion.RETURN)
 _TICKET = IssueTicket()
 
@@ -141,6 +148,8 @@ _BY_EVIDENCE: tuple[tuple[Stage, str, Guard, Change, Do], ...] = (
     # the dispenser's path is at rest: the new card was taken, lies in a slot, or cannot be handed out now
     (_S.KEEPING_OLD, "a hand was faster, renewal", _of(Unit.DISPENSER, new_taken, old_inside), _collected, asks(KEEP)),
     (_S.DONE, "a hand was faster", _of(Unit.DISPENSER, new_taken), _collected, nothing),
+    (_S.KEEPING_FORGOTTEN, "cleared, not found at the gate, old card inside",
+     _of(Unit.DISPENSER, _may_be_in_a_hand, old_inside), _given_up, asks(_TICKET, KEEP)),
     (_S.GIVING_BACK, "cleared, old card inside", _of(Unit.DISPENSER, _leaving, old_inside), _freed, asks(_RETURN)),
     (_S.FAULT, "cleared", _of(Unit.DISPENSER, _leaving), _freed, nothing),
     (_S.PICKING, "cleared, in its slot", _of(Unit.DISPENSER, _collectable), _freed, asks(PICK)),

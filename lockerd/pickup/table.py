@@ -215,6 +215,8 @@ TABLE: tuple[Row, ...] = (
     Row(_S.DRAWING_FORGOTTEN, MotionEnded, _S.CLOSING, "taken after all",
         motion_fault(Motion.ACCEPT, Fault.NO_CARD), old_gone, old_back(Move(Motion.CLOSE))),
     Row(_S.DRAWING_FORGOTTEN, MotionEnded, _S.FAULT, "stuck"),
+    Row(_S.KEEPING_FORGOTTEN, MotionEnded, _S.FAULT, "kept, new card in doubt",
+        lambda journey, _event: journey.new_place is Place.IN_DOUBT),
     Row(_S.KEEPING_FORGOTTEN, MotionEnded, _S.FAULT, "kept", moved(Motion.RETAIN),
         setting(fault=FaultKind.OLD_CARD_KEPT)),
     Row(_S.KEEPING_FORGOTTEN, MotionEnded, _S.FAULT, "stays in escrow"),

@@ -208,10 +208,10 @@ class Checker(Witness):
 
     async def _on_intents(self, fetch: Fetch) -> None:
         assert self._orders is not None
-        sql = "SELECT intent_id, unit, token, card_id FROM intent WHERE intent_id > ? ORDER BY intent_id"
+        sql = "SELECT * FROM intent WHERE intent_id > ? ORDER BY intent_id"
         for row in await fetch(sql, self._last_intent):
             self._last_intent = row["intent_id"]
-            self._orders.intended(row["unit"], row["token"])
+            self._orders.intended(row["unit"], row["motion"], row["slot"], row["token"])
             self._lies.carries(row["unit"], row["card_id"])
 
     async def _on_moves(self, fetch: Fetch, told: list[tuple[str, dict[str, Any]]]) -> None:
@@ -274,7 +274,7 @@ class Checker(Witness):
 
     def _moving(self, card: str) -> bool:
         assert self.machine is not None
-        return self.machine.firmware[self.machine.units[self._unit_of(card)].kind].moving
+        return self.machine.moves(self._unit_of(card))
 
     def _judged(self, card: str, judged: Where) -> None:
         """Two people decided where a card is; they may both have looked wrongly."""
@@ -318,7 +318,7 @@ class Checker(Witness):
 
     def _still(self) -> bool:
         assert self.machine is not None
-        return self.machine.world.powered and not any(unit.moving for unit in self.machine.firmware.values())
+        return self.machine.world.powered and not self.machine.moves()
 
     async def _full(self, fetch: Fetch) -> None:
         """The whole ledger against the whole machine."""

@@ -18,7 +18,7 @@ from sim.soak.item import Item
 from sim.soak.script import Kept, read, write
 from sim.soak.shrink import shrunk
 from sim.soak.worker import played
-from sim.soak.year import DAY, Report, Setting, play
+from sim.soak.year import DAY, DISPENSERS, Report, Setting, play
 
 BUSY = Setting(365.0, slots=300, visits=150.0)
 """Of three visits two end with a card in the hand: a hundred pickups a day."""
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--busy", action="store_true", help=f"a busy locker: {BUSY.slots} slots, {BUSY.visits:g} visits a day"
     )
+    parser.add_argument("--dispenser", choices=DISPENSERS, help="crt: a bought module (default: in every fourth seed)")
     parser.add_argument("--json", action="store_true", help="print one object")
     parser.add_argument(
         "--replay",
@@ -56,7 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Play all seeds; returns the exit status."""
-    setting = Setting(arguments.days, arguments.slots, arguments.visits, arguments.faults)
+    setting = Setting(
+        arguments.days, arguments.slots, arguments.visits, arguments.faults, dispenser=arguments.dispenser or ""
+    )
     if arguments.busy:
         setting = replace(setting, slots=BUSY.slots, visits=BUSY.visits)
     if arguments.replay is not None:
@@ -79,6 +82,7 @@ def summary(reports: list[Report]) -> dict[str, object]:
             {
                 "seed": report.seed,
                 "days": report.days,
+                "dispenser": report.dispenser,
                 "pickups": report.pickups,
                 "faults": report.faults,
                 "trace": report.trace,
@@ -97,8 +101,8 @@ def summary(reports: list[Report]) -> dict[str, object]:
 
 def _tell(report: Report, setting: Setting) -> None:
     print(
-        f"seed {report.seed}: {report.days:g} days, {report.pickups} pickups, {report.faults} faults, "
-        f"{report.starts} starts, {report.full_checks} full checks, trace {report.trace}, "
+        f"seed {report.seed}: {report.days:g} days, dispenser {report.dispenser}, {report.pickups} pickups, "
+        f"{report.faults} faults, {report.starts} starts, {report.full_checks} full checks, trace {report.trace}, "
         f"{report.peak_rss_mb} MB: {'ok' if report.violation is None else 'VIOLATION'}",
         file=sys.stderr,
     )

@@ -202,7 +202,7 @@ class Custody:
             self._world.spots[card] = Spot(Place.PERSON)  # at the counter, or by post
 
     def _motors_run(self) -> bool:
-        return any(unit.moving for unit in self._stage.machine.firmware.values())
+        return self._stage.machine.moves()
 
     def _homeless(self) -> list[Resident]:
         """Whose new card is with the staff, and was not just announced."""

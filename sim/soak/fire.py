@@ -8,8 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 
-from firmware_protocol.units import Sensor, UnitKind
-from sim.assembly import CAMERA, READERS
+from firmware_protocol.units import UnitKind
+from sim.assembly import CAMERA, MODULE, READERS
 from sim.soak.checker import Checker
 from sim.soak.item import FAULT, Item
 from sim.soak.script import Script, until
@@ -43,6 +43,7 @@ class Fire:
         self._checker = checker
         self._a_day = a_day
         self._script = script
+        self._bought = (MODULE,) if stage.machine.module is not None else ()
         self.counts: dict[str, int] = {}
         self.total = 0
         self._kinds: dict[str, tuple[Callable[[], None], int]] = {
@@ -151,19 +152,24 @@ class Fire:
             self._stage.daemon.start()
 
     def _unit_soon(self) -> None:
-        """One unit alone loses its power, in the middle of something, and boots again."""
-        name = self._random.choice(sorted(_UNITS))
-        firmware = self._stage.machine.firmware[_UNITS[name]]
+        """One unit, or a bought module alone, loses its power, in the middle of something, and boots again."""
+        machine = self._stage.machine
+        name = self._random.choice((*sorted(_UNITS), *self._bought))
         seconds, boot = self._random.uniform(1, 20), self._random.randrange(1, 2**32)
 
         def back() -> None:
-            if self._stage.machine.world.powered:
-                firmware.power_on(boot)
+            if not machine.world.powered:
+                return
+            if name in _UNITS:
+                machine.firmware[_UNITS[name]].power_on(boot)
+            elif machine.module is not None and not machine.module.powered:
+                machine.module.power_on()
 
         def off() -> None:
-            if firmware.powered:
+            part = machine.firmware[_UNITS[name]] if name in _UNITS else machine.module
+            if part is not None and part.powered:
                 self._note("unit without power", name, told=f"for {seconds:.0f} s")
-                firmware.power_off()
+                part.power_off()
                 self._later(seconds, back)
 
         self._soon(off)
@@ -191,14 +197,14 @@ class Fire:
         self._later(seconds, end)
 
     def _silence(self) -> None:
-        part = self._random.choice(("dispenser", "recycler", "cabinet", *READERS, CAMERA))
+        part = self._random.choice(("dispenser", "recycler", "cabinet", *READERS, CAMERA, *self._bought))
         seconds = self._random.choice((self._random.uniform(1, 20), self._random.uniform(20, 900)))
         self._note("silence", part, told=f"for {seconds:.0f} s")
         self._stage.machine.silence(part, seconds)
 
     def _silence_soon(self) -> None:
         """A line breaks in the middle of something, often for longer than a motion is waited for."""
-        part = self._random.choice((*sorted(_UNITS), *READERS))
+        part = self._random.choice((*sorted(_UNITS), *READERS, *self._bought))
         seconds = self._random.uniform(1, 90)
 
         def silent() -> None:
@@ -231,7 +237,7 @@ class Fire:
         sensor = self._random.choice(_SENSORS[unit])
         level = self._random.random() < 0.5
         seconds = self._random.uniform(10, 1200)
-        lies = bool(self._stage.machine.units[unit].sensors() & Sensor[sensor.upper()]) is not level
+        lies = self._stage.machine.sees(unit, sensor) is not level
         told = f"at {level} for {seconds:.0f} s"
         self._note("sensor lies" if lies else "sensor stuck", f"{unit} {sensor}", told=told)
         self._stage.machine.units[unit].stick(sensor, level)
@@ -284,7 +290,7 @@ class Fire:
         """Somebody with a key exchanges two cards."""
         world = self._stage.machine.world
         full = [spot.slot for spot in world.spots.values() if spot.place is Place.SLOT and spot.slot is not None]
-        if len(full) < 2 or any(unit.moving for unit in self._stage.machine.firmware.values()):
+        if len(full) < 2 or self._stage.machine.moves():
             return
         a, b = self._random.sample(sorted(full), 2)
         self._note("wrong card in a slot", "", told=f"{a} and {b} exchanged")

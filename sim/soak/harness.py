@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from lockerd import app, config
 from lockerd.devices.bus import DeviceRefused, DeviceSilent, LineStatistics, LinkStatistics
-from lockerd.drivers import READERS, Drivers
+from lockerd.drivers import MODULE, READERS, Drivers
 from lockerd.errors import FaceUnavailable, LinkError, LockerError
 from lockerd.face.verifier import FaceStatus
 from lockerd.model.custody import Place
@@ -26,6 +26,7 @@ from lockerd.office.exchange import Raw
 from sim.assembly import CAMERA, Machine
 from sim.soak.broken import innermost, named
 from sim.soak.door import Blocked, Doubt, Loaded, Page, Pulse, Refused
+from sim.soak.module_line import ModuleLine
 from sim.soak.office import Office
 from sim.soak.reaping import inside, reaped
 from sim.soak.seams import Connection, DiskFault, Fetch, KeptDisk, Seams, cheap_hash
@@ -198,6 +199,7 @@ class Daemon:
         self._committed = committed
         self._patience = patience or config.PatienceSeconds()
         self._outside = copy_context()
+        self._module_line = ModuleLine(machine, self.noise, self.seams, self._outside)
         self._family: Family = Family()
         self._machine: app.Assembled | None = None
         self._pulse = Pulse()
@@ -270,19 +272,17 @@ class Daemon:
         self._kept.come_back()
 
     def _drivers(self) -> Drivers:
-        @asynccontextmanager
-        async def office() -> AsyncIterator[MemoryTransport]:
-            yield MemoryTransport(self._office, self.seams)
-
-        async def line(name: str) -> ReaderLine:
+        async def line(name: str) -> ReaderLine | ModuleLine:
+            if name == MODULE:
+                return self._module_line.opened()
             return ReaderLine(self.machine, f"reader-{name}", self.noise, self.seams, self._outside)
 
         return Drivers(
             bus=MemoryBus(BusLine(self.machine, self.noise, self.seams, self._outside)),
-            lines={name: partial(line, name) for name in READERS},
+            lines={name: partial(line, name) for name in (*READERS, MODULE)},
             face=MemoryFace(self.machine, self.seams),
             sms=MemorySms(self.seams, self._deliver),
-            office=office,
+            office=lambda: nullcontext(MemoryTransport(self._office, self.seams)),
             clock=self._clock,
             monotonic=self.loop.time,
             random=self._random,
@@ -308,6 +308,7 @@ class Daemon:
         return config.Config(
             machine=config.Machine(nowhere, "simulator", self._folder, self._folder / nowhere),
             bus=config.Tcp(nowhere, 0),
+            dispenser=config.CrtDispenser(nowhere) if self.machine.module else config.MailboxDispenser(),
             readers=config.Readers(nowhere, nowhere, nowhere),
             face=config.Face(Path(nowhere), "file", nowhere),
             office=config.Office("memory://office"),

@@ -12,12 +12,22 @@ from sim.world import Place
 
 _UNITS = {"dispenser": UnitKind.DISPENSER, "recycler": UnitKind.RECYCLER}
 _EXIT_READER = "reader-exit"
+_BY_MODULE = {
+    "pick": (Place.SLOT, Place.TRANSPORT),
+    "present": (Place.TRANSPORT, Place.EXIT),
+    "retract": (Place.EXIT, Place.TRANSPORT),
+    "capture": (Place.TRANSPORT, Place.RETRACT),
+}
+"""Motions that a bought module makes, whence and where to; all others are its board's."""
+_BESIDE = {"pick": Opcode.ALIGN, "capture": Opcode.RESET}
+"""What the board may do once for a motion of the module: bring the slot, forget the card."""
 
 
 class Orders:
     """Each command that a unit accepts is one durable intent, and each intent at most one command.
 
-    `wrong` is told of each breach.
+    A bought dispenser numbers nothing: there each card that its motor pulls out of its place is one durable intent for just
+    that, and each intent one such card at most. `wrong` is told of each breach.
     """
 
     def __init__(self, machine: Machine, wrong: Callable[[str], None]) -> None:
@@ -29,15 +39,26 @@ class Orders:
         self._in_box = 0
         self._excess: dict[UnitKind, int] = {}  # of the ledger's count of taken cards, after a lie
         self.kept = {UnitKind.DISPENSER: 0, UnitKind.RECYCLER: 0}  # cards that really fell into box and bin
+        self._module = machine.module
+        self._carried = machine.module.carried if machine.module else 0
+        self._expected: tuple[Place | None, Place, int | None] | None = None  # of the module
+        self._beside: tuple[int, int] | None = None  # opcode and argument, of its board
+        self._at_exit: str | None = None
+        self._out = 0  # new cards that hands took out of the exit
 
-    def intended(self, unit: str, token: str) -> None:
+    def intended(self, unit: str, motion: str, slot: int | None, token: str) -> None:
         """An intent became durable."""
         self._notice_orders()  # a unit that lost its power as it accepted a command has changed nothing since
         kind = _UNITS[unit]
-        try:
-            _boot, seq, opcode, argument = (int(part) for part in token.split(":"))
-        except ValueError:
-            return  # of a driver with words of its own
+        if self._module is not None and unit == "dispenser":
+            self._expected = self._beside = None
+            if motion in _BY_MODULE:
+                self._durable.pop(kind, None)
+                self._expected = (*_BY_MODULE[motion], slot)
+                self._beside = (_BESIDE[motion], slot or 0) if motion in _BESIDE else None
+                return
+            token = token.partition(":")[2]
+        _boot, seq, opcode, argument = (int(part) for part in token.split(":"))
         if seq <= self._accepted[kind]:
             self._wrong(f"an intent of the {unit} bears number {seq}, which a command had before")
         self._durable[kind] = (seq, opcode, argument)
@@ -48,6 +69,9 @@ class Orders:
         self._notice_orders()
         if world.card_at(Place.TRANSPORT) is None:
             self._machine.last_read.pop(_EXIT_READER, None)
+        if self._at_exit is not None and world.spots[self._at_exit].place in {Place.PERSON, Place.TRAY}:
+            self._out += 1
+        self._at_exit = world.card_at(Place.EXIT)
         box = len(world.spots.at(Place.RETRACT))
         self.kept[UnitKind.DISPENSER] += max(box - self._in_box, 0)
         self._in_box = box
@@ -63,9 +87,25 @@ class Orders:
             if record.accepted_seq != self._accepted[kind]:
                 self._accepted[kind] = record.accepted_seq
                 self._obeyed(unit, kind, (record.accepted_seq, record.opcode, record.arg0))
+        module = self._module
+        if module is not None and module.carried != self._carried and module.latest is not None:
+            self._carried += 1
+            self._module_obeyed(*module.latest, again=module.carried - self._carried)
+
+    def _module_obeyed(self, origin: Place | None, target: Place, slot: int | None, *, again: int) -> None:
+        expected, self._expected = self._expected, None
+        if expected != (origin, target, slot) or again:
+            self._carried += again
+            self._wrong(f"the module carried from {origin} to {target} without a durable intent for it")
+        card = self._machine.world.card_between(UnitKind.DISPENSER)
+        if target is Place.EXIT and self._machine.last_read.get(_EXIT_READER) != card:
+            self._wrong(f"{card} goes to the gate, and nobody has read its chip")
 
     def _obeyed(self, unit: str, kind: UnitKind, command: tuple[int, int, int]) -> None:
         motion = Opcode(command[1]).name.lower()
+        if kind is UnitKind.DISPENSER and self._beside == command[1:]:
+            self._beside = None
+            return
         if self._durable.pop(kind, None) != command:
             self._wrong(f"the {unit} was ordered to {motion} without a durable intent for it")
         card = self._machine.world.card_at(Place.TRANSPORT)
@@ -79,16 +119,26 @@ class Orders:
         """
         for row in await fetch("SELECT unit, dispensed FROM unit_total"):
             kind = _UNITS[row["unit"]]
-            excess = row["dispensed"] - self._machine.firmware[kind].record.dispensed
+            excess = row["dispensed"] - self._dispensed(kind)
             if excess > self._excess.get(kind, 0) and not lied:
                 self._wrong(
                     f"the ledger has counted {row['dispensed']} cards taken from the {row['unit']}, itself fewer"
                 )
             self._excess[kind] = max(excess, 0)
         for unit, kind in _UNITS.items():
-            counted, kept = self._machine.firmware[kind].record.retained, self.kept[kind]
+            counted, kept = self._retained(kind), self.kept[kind]
             if counted != kept:
                 self._wrong(f"the {unit} has counted {counted} cards as kept, and {kept} really fell")
+
+    def _dispensed(self, kind: UnitKind) -> int:
+        """Cards that hands took, as the unit counted them; a module counts none, so here they are counted."""
+        bought = self._module is not None and kind is UnitKind.DISPENSER
+        return self._out if bought else self._machine.firmware[kind].record.dispensed
+
+    def _retained(self, kind: UnitKind) -> int:
+        if self._module is not None and kind is UnitKind.DISPENSER:
+            return self._module.counted
+        return self._machine.firmware[kind].record.retained
 
 
 def told_with(move: Any) -> frozenset[str]:

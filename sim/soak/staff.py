@@ -34,9 +34,14 @@ class Staff:
         self._checker.note("staff leave")
 
     def mend(self) -> None:
-        """Clear jams and clean sensors; a card that is between stays for the machine to draw in."""
-        for unit in self._stage.machine.units.values():
-            unit.clear_jam()
+        """Clear jams and clean sensors, where no motor runs.
+
+        A card that is between stays for the machine to draw in, or is taken out of a bought dispenser, which cannot.
+        """
+        machine = self._stage.machine
+        for name, unit in machine.units.items():
+            if not machine.moves(name):
+                unit.clear_jam()
         self._stage.machine.world.stuck.clear()
         self._stage.machine.changed()
 

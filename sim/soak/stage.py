@@ -80,13 +80,15 @@ class Witness:
 
 
 @asynccontextmanager
-async def staged(folder: Path, seed: int, *, slots: int = 20, witness: Witness | None = None) -> AsyncIterator[Stage]:
-    """A machine with power whose daemon starts; an empty carousel and a town without people."""
+async def staged(
+    folder: Path, seed: int, *, slots: int = 20, witness: Witness | None = None, bought: bool = False
+) -> AsyncIterator[Stage]:
+    """A machine with power whose daemon starts, with a `bought` dispenser or not; an empty carousel, a town without people."""
     loop: VirtualLoop = asyncio.get_running_loop()  # type: ignore[assignment]
     sees = witness or Witness()
     kept = MemoryKept(folder / "world", seed, fresh_world((), slots))
     kept.on_change = sees.moved
-    machine = Machine((), kept, clock=loop.time, poll_interval=FIRMWARE_LOOK_SECONDS)
+    machine = Machine((), kept, clock=loop.time, poll_interval=FIRMWARE_LOOK_SECONDS, bought=bought)
     clock = Clock(loop, BEGAN)
     office = Office(clock.true, sees.told)
     town = Town(seed, machine, office, Random(f"{seed}:town"))

@@ -53,6 +53,8 @@ CROWDS = {
     "careless": {"confused": 1, "absent-minded": 2},
 }
 """Who comes how often, by the name of the crowd."""
+DISPENSERS = ("mailbox", "crt")
+"""In the words of the configuration: a board on the bus, or a bought module before it."""
 TEMPERS = {temper.name: temper for temper in (HONEST, QUICK, SLOW, CONFUSED, ABSENT_MINDED, GUESSER)}
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a disk would sync for ever
 
@@ -61,7 +63,8 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a disk would sync for ever
 class Setting:
     """What is simulated. `visits`, `faults` and `custody` (visits of two of the staff) are a day's average.
 
-    `crowd` says who comes, see CROWDS; `only` which kinds of faults, by a space; empty for all.
+    `crowd` says who comes, see CROWDS; `only` which kinds of faults, by a space; empty for all. `dispenser` is one of
+    DISPENSERS, or "" to let the seed decide: every fourth has a bought one.
     """
 
     days: float
@@ -71,6 +74,11 @@ class Setting:
     crowd: str = "town"
     only: str = ""
     custody: float = 6.0
+    dispenser: str = ""
+
+    def dispenser_of(self, seed: int) -> str:
+        """The dispenser that a seed plays with."""
+        return self.dispenser or DISPENSERS[seed % 4 == 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,7 @@ class Report:
 
     seed: int
     days: float
+    dispenser: str
     pickups: int
     faults: int
     trace: str
@@ -310,7 +319,8 @@ class _Run:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._on_loop)
         checker = self.checker
-        async with staged(folder, self.seed, slots=self.setting.slots, witness=checker) as self.stage:
+        bought = self.setting.dispenser_of(self.seed) == "crt"
+        async with staged(folder, self.seed, slots=self.setting.slots, witness=checker, bought=bought) as self.stage:
             stage = self.stage
             stage.daemon.on_broken = self.breaks
             checker.attend(stage)
@@ -350,6 +360,7 @@ class _Run:
         return Report(
             seed=self.seed,
             days=self.setting.days,
+            dispenser=self.setting.dispenser_of(self.seed),
             pickups=self.year.pickups if self.year else 0,
             faults=self.year.fire.total if self.year else 0,
             trace=checker.trace,
@@ -367,7 +378,7 @@ class _Run:
 
 def unplayed(seed: int, setting: Setting, why: str) -> Report:
     """The report of a seed whose process died."""
-    return Report(seed, setting.days, 0, 0, "", 0.0, (0, why), {}, 0, 0, [], (), ())
+    return Report(seed, setting.days, setting.dispenser_of(seed), 0, 0, "", 0.0, (0, why), {}, 0, 0, [], (), ())
 
 
 def play(

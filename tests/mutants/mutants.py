@@ -25,6 +25,7 @@ class Hunt:
     crowd: str = "town"
     only: str = ""
     custody: float = 6.0
+    dispenser: str = "mailbox"
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +358,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "A dispenser that fell silent as its card was taken: the citizen gets the old card back, too, and leaves with both.",
         (
             Edit(
-                "lockerd.recovery",
+                "lockerd.journey.recovery",
                 "        return await self._db.transaction(_may_be_in_a_hand)\n",
                 "        return False\n",
             ),

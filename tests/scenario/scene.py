@@ -62,16 +62,16 @@ class Scene:
 Story = Callable[[Scene], Awaitable[None]]
 
 
-def play(folder: Path, story: Story, people: int = 3) -> Checker:
+def play(folder: Path, story: Story, people: int = 3, *, bought: bool = False) -> Checker:
     """Stock the machine for the first `people` of the town, play, and hold all ledgers against the truth."""
     with quiet():
-        return run(_play(folder, story, people))
+        return run(_play(folder, story, people, bought=bought))
 
 
-async def _play(folder: Path, story: Story, people: int) -> Checker:
+async def _play(folder: Path, story: Story, people: int, *, bought: bool) -> Checker:
     loop = asyncio.get_running_loop()
     checker = Checker(loop.time)
-    async with staged(folder, SEED, slots=SLOTS, witness=checker) as stage:
+    async with staged(folder, SEED, slots=SLOTS, witness=checker, bought=bought) as stage:
         checker.attend(stage)
         scene = Scene(stage, checker, Staff(stage, Random(SEED), checker))
         for _ in range(people):

@@ -47,6 +47,18 @@ def test_a_captured_card_is_counted_by_the_module_also_over_a_power_cut(tmp_path
     in_jumping_time(story)
 
 
+def test_a_gate_sensor_that_lies_counts_no_hand(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with Bench(tmp_path).running() as bench:
+            bench.world.stuck["exit"] = True
+            assert (await bench.mover.observe()).place is Place.EXIT
+            bench.world.stuck.clear()
+            seen = await bench.mover.observe()
+            assert (seen.place, seen.dispensed) == (None, 0)
+
+    in_jumping_time(story)
+
+
 def test_a_card_lost_in_the_channel_stays_in_doubt_until_reset(tmp_path: Path) -> None:
     async def story() -> None:
         async with Bench(tmp_path).running() as bench:

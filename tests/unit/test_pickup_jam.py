@@ -112,6 +112,16 @@ def test_a_new_card_is_fetched_only_from_a_slot_and_against_the_old_one(
     assert motions(asked) == ([motion] if motion else [])
 
 
+def test_an_old_card_stays_while_nothing_tells_whether_a_hand_took_the_new_one() -> None:
+    """A bought dispenser that was not heard at the gate cannot say it afterwards either."""
+    unheard = ended(Motion.PRESENT, Place.IN_DOUBT, Result.IN_DOUBT)
+    journey, asked = walk(inside(Place.ESCROW, Place.IN_DOUBT), start=walk(*TO_EXIT[:-1], unheard)[0])
+    assert IssueTicket() in asked
+    assert motions(asked) == [Motion.RETAIN]
+    kept, _ = walk(ended(Motion.RETAIN, Place.BIN), start=journey)
+    assert (kept.stage, kept.fault) == (Stage.FAULT, FaultKind.IN_DOUBT)
+
+
 def test_a_card_that_was_not_taken_is_not_presented_again_after_a_jam_on_its_way_back() -> None:
     back = ended(Motion.RETRACT, Place.EXIT, Result.FAILED, Fault.JAM)
     journey, asked = walk(*TO_EXIT, TimedOut(), back, BACK)
