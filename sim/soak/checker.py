@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from sim.assembly import Machine
 from sim.soak.books import Ended
@@ -34,6 +35,8 @@ SELECT (SELECT value FROM meta WHERE key = 'last_seq') AS event,
 """How far the database has come, in one look."""
 
 _OPEN_INTENTS = "SELECT count(*) AS n FROM intent WHERE result IS NULL"
+
+_INSIDE = frozenset(Place) - OUTSIDE - UNLOADED - {Place.THROAT}  # no card without a record
 
 _BEGINS = {"throat": Place.THROAT, "escrow": Place.ESCROW}
 """Where an old card's chain begins: inserted; or found by a recovery, and named by nothing."""
@@ -75,6 +78,7 @@ class Checker(Witness):
     def attend(self, stage: Stage) -> None:
         """Look at this stage from now on."""
         self.machine = stage.machine
+        self._claimed = stage.town.by_claim
         self._orders = Orders(stage.machine, self.wrong)
         self._remedies = Remedies(stage, self.wrong, self.physical)
         self._lies = Lies(stage.machine.world)
@@ -200,7 +204,7 @@ class Checker(Witness):
             if row["seq"] != self._last_event + 1:
                 self.wrong(f"event {row['seq']} follows {self._last_event}")
             self._last_event = row["seq"]
-            data = json.loads(row["data"])
+            data = msgspec.json.decode(row["data"])  # the office reads it with another parser
             told.append((row["type"], data))
             self._untold[row["seq"]] = (row["type"], data)
             self.note(f"event {row['seq']} {row['type']} {row['data']}")
@@ -253,7 +257,7 @@ class Checker(Witness):
         self._lies.recorded(card, self._unit_of(card), target)
         self.decisions.moved(row)
         if not self._moving(card):
-            self._compare(card, target, slot, strict=False)
+            self._compare(card, target, slot)
         self._ended.keep(card, target if target in LEFT else "")
         physical = str(self.physical(card))
         self._lost_by_lie.discard(physical)
@@ -293,28 +297,26 @@ class Checker(Witness):
         if self._still() and not (await fetch(_OPEN_INTENTS))[0]["n"]:
             for card, (place, slot, _responsible) in told:
                 if (place, slot) == self.recorded.get(card):
-                    self._compare(card, str(place), slot, strict=False, whose="at the office")
+                    self._compare(card, str(place), slot, whose="at the office")
 
-    def _compare(self, card: str, place: str, slot: Any, *, strict: bool, whose: str = "recorded") -> None:
+    def _compare(self, card: str, place: str, slot: Any, whose: str = "recorded") -> None:
         if place == "in_doubt" or self._lies.about(card) or (card in self._tampered and place in {"slot", "transport"}):
             return
-        if self._fits(card, place, slot, strict=strict):
+        if self._fits(card, place, slot):
             self._taken_out.discard(str(self.physical(card)))
         elif self.physical(card) not in self._taken_out:
             assert self.machine is not None
             spot = self.machine.world.spots[str(self.physical(card))]
             self.wrong(f"{card} is {whose} at {place}{at(slot)} and really at {where(spot)}")
 
-    def _fits(self, card: str, place: str, slot: Any, *, strict: bool = False) -> bool:
+    def _fits(self, card: str, place: str, slot: Any) -> bool:
         """Whether a card may be recorded there, by where it really is; in doubt, anywhere."""
         assert self.machine is not None
         physical = self.physical(card)
         spot = self.machine.world.spots.get(physical) if physical else None
         if spot is None or place == "in_doubt" or physical in self.in_hands:
             return True
-        if fits(spot, place, slot, old=card in self._bound):
-            return True
-        return not strict and place == "tray" and spot.place in UNLOADED
+        return fits(spot, place, slot, old=card in self._bound) or (place == "tray" and spot.place in UNLOADED)
 
     # --- everything, while nothing moves -----------------------------------------------------------------------------
 
@@ -338,10 +340,10 @@ class Checker(Witness):
         if not self._untold:
             await self.office.compare_all(fetch)
         cards = await fetch(
-            "SELECT card.*, slot.slot, slot.state FROM card LEFT JOIN slot USING (card_id)"
-            " WHERE place < 'removed' OR place > 'removed' AND place < 'taken' OR place > 'taken' ORDER BY card_id"
+            "SELECT card_id, place, slot.slot, state FROM card LEFT JOIN slot USING (card_id)"
+            " WHERE place < 'removed' OR place > 'removed' AND place < 'taken' OR place > 'taken'"
         )
-        known: set[str] = set()
+        known: set[str | None] = {*self._lost_by_lie}  # those the machine finds later; that it does, `Remedies` holds
         for row in cards:
             card, place = row["card_id"], row["place"]
             if self.place_of(card) != place:
@@ -350,15 +352,12 @@ class Checker(Witness):
                 self.wrong(f"{card} is in doubt and slot {row['slot']} is {row['state']}")
             if (place == "slot") != (row["state"] == "stocked") and row["state"] not in {None, "blocked"}:
                 self.wrong(f"{card} is at {place} and slot {row['slot']} is {row['state']}")
-            self._compare(card, place, row["slot"], strict=False)
-            physical = self._bound.get(card, card)
-            if physical is not None and place not in {"tray", "taken", "removed"}:
-                known.add(physical)
-        known |= self._lost_by_lie  # the machine finds them later; that it does, `Remedies` holds
+            self._compare(card, place, row["slot"])
+            if place != "tray":
+                known.add(self.physical(card))
         for card, spot in self.machine.world.spots.items():
-            if spot.place in OUTSIDE or spot.place in UNLOADED or card in known or spot.place is Place.THROAT:
-                continue
-            self.wrong(f"{card} is really at {where(spot)}, and the ledger does not know")
+            if spot.place in _INSIDE and card not in known:
+                self.wrong(f"{card} is really at {where(spot)}, and the ledger does not know")
         for row in await fetch("SELECT slot FROM slot WHERE state = 'free'"):
             card = self.machine.world.card_in_slot(row["slot"])
             if card is not None and card not in self._tampered | self._lost_by_lie and not self._lies.about(card):
@@ -368,7 +367,7 @@ class Checker(Witness):
     async def _claims(self, fetch: Fetch) -> None:
         assert self.machine is not None
         sql = "SELECT claim_id, state FROM claim WHERE claim_id IN (SELECT value FROM json_each(?)) AND state IN (?, ?)"
-        for row in await fetch(sql, json.dumps(list(self.machine.world.spots)), "stocked", "collected"):
+        for row in await fetch(sql, msgspec.json.encode(list(self._claimed)).decode(), "stocked", "collected"):
             spot = self.machine.world.spots.get(row["claim_id"])
             if spot is None or self._lies.about(row["claim_id"]):
                 continue

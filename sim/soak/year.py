@@ -9,16 +9,17 @@ import resource
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from sim.soak.broken import last_lines, named, whose
 from sim.soak.checker import Checker
-from sim.soak.citizens import ABSENT_MINDED, CONFUSED, GUESSER, HONEST, QUICK, SLOW, Temper, Visit
+from sim.soak.citizens import ABSENT_MINDED, CONFUSED, GUESSER, HONEST, PASSING_GUESSER, QUICK, SLOW, Temper, Visit
 from sim.soak.custody import Custody
 from sim.soak.fire import Fire
 from sim.soak.item import CUSTODY, VISIT, Item
@@ -46,13 +47,13 @@ CROWDS = {
         "absent-minded": 9,
         "impostor": 4,
         "with a foreign card": 4,
-        "guesser": 4,
+        "guesser in passing": 4,
     },
     "hostile": {"impostor": 1, "with a foreign card": 1, "guesser": 4},
     "careless": {"confused": 1, "absent-minded": 2},
 }
 """Who comes how often, by the name of the crowd."""
-TEMPERS = {temper.name: temper for temper in (HONEST, QUICK, SLOW, CONFUSED, ABSENT_MINDED, GUESSER)}
+TEMPERS = {temper.name: temper for temper in (HONEST, QUICK, SLOW, CONFUSED, ABSENT_MINDED, GUESSER, PASSING_GUESSER)}
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a disk would sync for ever
 
 
@@ -85,6 +86,8 @@ class Report:
     story: tuple[str, ...]
     script: tuple[Item, ...]
     months: tuple[Month, ...] = ()
+    seconds: float = field(default=0.0, compare=False)  # by the clock
+    cpu_seconds: float = field(default=0.0, compare=False)
 
 
 class Year:
@@ -288,6 +291,7 @@ class _Run:
         self.year: Year | None = None
         self.months: list[Month] = []
         self.broken: BaseException | None = None
+        self._began = time.perf_counter(), time.process_time()
 
     def breaks(self, error: BaseException) -> None:
         """An exception that nobody expected ends the run; only the first counts."""
@@ -345,6 +349,8 @@ class _Run:
             story=tuple(checker.story),
             script=tuple(self.script.played) if first else (),
             months=tuple(self.months),
+            seconds=round(time.perf_counter() - self._began[0], 1),
+            cpu_seconds=round(time.process_time() - self._began[1], 1),
         )
 
 
