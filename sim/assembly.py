@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -201,7 +200,10 @@ class Machine:
                 return None
             self.last_read[name] = found
             one = self._cards[found]
-            return _chip(one, self._faces.get(one.person_id))
+            face = self._faces.get(one.person_id)
+            photo = bytes(LENGTH) if face is None else photo_block(face)
+            chip = resident_chip(one.name, one.id_number, one.valid_from, one.valid_to, photo)
+            return replace(chip, fingerprint=block_of(one.id_number))
 
         return chip
 
@@ -278,13 +280,6 @@ class Machine:
             return {"dispensed": len(given), "retained": self.module.counted}
         record = UnitMemory(self._kept, name).load()
         return {total: record.get(total, 0) for total in ("dispensed", "retained")}
-
-
-@lru_cache(8)  # a card is found, selected and read
-def _chip(card: Card, face: int | None) -> ChipData:
-    photo = bytes(LENGTH) if face is None else photo_block(face)
-    chip = resident_chip(card.name, card.id_number, card.valid_from, card.valid_to, photo)
-    return replace(chip, fingerprint=block_of(card.id_number))
 
 
 class Line:
