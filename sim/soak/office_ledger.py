@@ -20,12 +20,12 @@ _LINKS = (
     " WHERE move_id > ? AND reason <> 'still_there' ORDER BY move_id"
 )
 _NAMED = (
-    "SELECT card.card_id, place, responsible, slot FROM card JOIN card_move ON move_id ="
+    "SELECT card.card_id, place, slot, responsible FROM card JOIN card_move ON move_id ="
     " (SELECT max(move_id) FROM card_move WHERE card_move.card_id = card.card_id)"
     " WHERE card.card_id IN (SELECT value FROM json_each(?))"
 )
 _INSIDE = (
-    "SELECT card.card_id, place, responsible, slot FROM card JOIN card_move ON move_id ="
+    "SELECT card.card_id, place, slot, responsible FROM card JOIN card_move ON move_id ="
     " (SELECT max(move_id) FROM card_move WHERE card_move.card_id = card.card_id)"
     " WHERE place < 'removed' OR place > 'removed' AND place < 'taken' OR place > 'taken'"
 )
@@ -128,8 +128,9 @@ class OfficeLedger:
         """While the office has every event: each card that either has inside the machine, or with staff for it."""
         rows = await fetch(_INSIDE)
         for row in rows:
-            if _standing(row) != self.inside.get(row["card_id"]):
-                self._wrong(_differs(row, self.inside.get(row["card_id"])))
+            card, *standing = row
+            if tuple(standing) != self.inside.get(card):
+                self._wrong(_differs(row, self.inside.get(card)))
         if len(rows) != len(self.inside):
             more = sorted(set(self.inside) - {row["card_id"] for row in rows})
             self._wrong(f"the office has {', '.join(more)} in the machine, the ledger has not")
