@@ -54,6 +54,7 @@ CROWDS = {
 }
 """Who comes how often, by the name of the crowd."""
 TEMPERS = {temper.name: temper for temper in (HONEST, QUICK, SLOW, CONFUSED, ABSENT_MINDED, GUESSER, PASSING_GUESSER)}
+_WITH_ANOTHERS = {"impostor", "with a foreign card"}
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a disk would sync for ever
 
 
@@ -225,9 +226,9 @@ class Year:
             return None
         random = Random(f"{self._seed}:visitor:{number}")
         who = random.choice(ready)
-        others = [person for person in people if person != who]
         crowd = CROWDS[self._setting.crowd]
         (how,) = random.choices(list(crowd), list(crowd.values()))
+        others = [person for person in people if person != who] if how in _WITH_ANOTHERS else []
         return Item(now, VISIT, number, who, how, random.choice(others) if others else "")
 
     async def _visit(self, item: Item) -> None:
