@@ -54,7 +54,7 @@ CROWDS = {
 }
 """Who comes how often, by the name of the crowd."""
 TEMPERS = {temper.name: temper for temper in (HONEST, QUICK, SLOW, CONFUSED, ABSENT_MINDED, GUESSER, PASSING_GUESSER)}
-_WITH_ANOTHERS = {"impostor", "with a foreign card"}
+WITH_ANOTHERS = ("impostor", "with a foreign card")  # with somebody else's face or card
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a disk would sync for ever
 
 
@@ -228,7 +228,7 @@ class Year:
         who = random.choice(ready)
         crowd = CROWDS[self._setting.crowd]
         (how,) = random.choices(list(crowd), list(crowd.values()))
-        others = [person for person in people if person != who] if how in _WITH_ANOTHERS else []
+        others = [person for person in people if person != who] if how in WITH_ANOTHERS else []
         return Item(now, VISIT, number, who, how, random.choice(others) if others else "")
 
     async def _visit(self, item: Item) -> None:
