@@ -1,23 +1,21 @@
 """An event loop in virtual time: its clock stands still while anything can run, and then jumps to the next timer.
 
-The loop serves no file descriptors and no executors. Threads may answer through `call_soon_threadsafe`, each answer having
-been announced by `expect`: the loop takes no further turn before every announced answer is there, so that neither time nor
-the order of things depends on how fast a thread is. Equal programs make equal runs, in any process and under any
-PYTHONHASHSEED.
+The loop serves no file descriptors, threads and executors, on whose pace the order of things would depend. Equal programs
+make equal runs, in any process and under any PYTHONHASHSEED.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, ContextVar, copy_context
 from heapq import heapify, heappop, heappush
-from queue import SimpleQueue
 from typing import Any, NoReturn, TypeVar
 from weakref import WeakValueDictionary
+
+import msgspec
 
 T = TypeVar("T")
 
@@ -25,10 +23,8 @@ _RESOLUTION = (
     1e-6  # of the clock; a nanosecond, as the base class has it, is less than a float can add after half a year
 )
 
-_MOST_GIVEN_UP = 200
-
-ANSWER_WITHIN = 60.0
-"""Seconds of real time for which a thread's announced answer is waited for."""
+_LEAST_ROOM = 200
+"""Timers, those that were given up among them, before they are looked through."""
 
 
 class Stalled(RuntimeError):
@@ -56,38 +52,20 @@ class NumberedTask(asyncio.Task[T]):
         return self is other
 
 
-class Call(asyncio.TimerHandle):
-    """A callback that waits for its turn or its time; a handle with nothing but what it needs."""
+class Call(msgspec.Struct, eq=False):
+    """A callback that waits for its turn or its time; None once it was given up."""
 
-    __slots__ = ()
-
-    def __init__(
-        self,
-        when: float,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        loop: VirtualLoop,
-        context: Context | None,
-    ) -> None:
-        self._context = copy_context() if context is None else context
-        self._callback = callback
-        self._args = args
-        self._cancelled = False
-        self._when = when
-        self._loop = loop
-        self._repr = None
-        self._source_traceback = None
+    callback: Callable[..., object] | None
+    args: tuple[Any, ...]
+    context: Context
 
     def cancel(self) -> None:
         """Let it never run."""
-        if not self._cancelled:
-            self._cancelled = True
-            self._callback, self._args = _nothing, ()
-            self._loop.given_up += 1
+        self.callback, self.args = None, ()
 
-
-def _nothing() -> None:
-    """In place of a callback that was given up."""
+    def cancelled(self) -> bool:
+        """Whether it was given up."""
+        return self.callback is None
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -95,29 +73,23 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def __init__(self) -> None:
         super().__init__()
-        self.given_up = 0
         self._now = 0.0
-        self._expected = 0
-        self._answers: SimpleQueue[Call] = SimpleQueue()
+        self._stopping: bool  # of the base class
         self._numbers = itertools.count(1)
-        self._home = threading.get_ident()
         self._calls: deque[Call] = deque()
-        self._timers: list[tuple[float, int, Call]] = []
+        self._timers: list[tuple[float, int, Call]] = []  # all of them later than now
         self._timer_numbers = itertools.count()
+        self._room = _LEAST_ROOM
 
     def time(self) -> float:
         """Virtual seconds."""
         return self._now
 
-    def expect(self) -> None:
-        """Announce one answer of a thread."""
-        self._expected += 1
-
     def call_soon(  # type: ignore[override]  # the variadic generic of typeshed says no more than this
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Call:
-        """Call in the next turn."""
-        call = Call(0.0, callback, args, self, context)
+        """Call after all that is ready now."""
+        call = Call(callback, args, copy_context() if context is None else context)
         self._calls.append(call)
         return call
 
@@ -125,7 +97,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Call:
         """Call at that virtual second; equal ones in the order in which they were asked for."""
-        call = Call(when, callback, args, self, context)
+        call = Call(callback, args, copy_context() if context is None else context)
+        if when < self._now + _RESOLUTION:
+            self._calls.append(call)
+            return call
+        if len(self._timers) >= self._room:
+            self._forget_given_up()
         heappush(self._timers, (when, next(self._timer_numbers), call))
         return call
 
@@ -138,12 +115,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_soon_threadsafe(  # type: ignore[override]  # as above
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Call:
-        """From this thread like `call_soon`; from another, one announced answer."""
-        if threading.get_ident() == self._home:
-            return self.call_soon(callback, *args, context=context)
-        call = Call(0.0, callback, args, self, context)
-        self._answers.put(call)
-        return call
+        """Like `call_soon`, for the handler of a signal; threads have no place here."""
+        return self.call_soon(callback, *args, context=context)
 
     def run_in_executor(self, executor: object, func: object, *args: object) -> NoReturn:
         """Refused: a thread's pace would decide the run."""
@@ -161,40 +134,38 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return task
 
     def _run_once(self) -> None:
-        """One turn: what is ready now, after the time has moved on if nothing was."""
-        calls, timers = self._calls, self._timers
-        while self._expected:
-            self._expected -= 1
-            calls.append(self._answers.get(timeout=ANSWER_WITHIN))
-        while timers and timers[0][2]._cancelled:
-            heappop(timers)
-            self.given_up -= 1
+        """All that is ready, after the time has moved on if nothing was."""
+        calls = self._calls
         if not calls:
-            if not timers:
-                raise Stalled("the program waits for ever")
-            self._now = max(self._now, timers[0][0])
-        end = self._now + _RESOLUTION
-        while timers and timers[0][0] < end:
-            calls.append(heappop(timers)[2])
-        for _ in range(len(calls)):
+            self._move_on()
+        while calls and not self._stopping:
             call = calls.popleft()
-            if call._cancelled:
-                self.given_up -= 1
+            if call.callback is None:
                 continue
             try:
-                call._context.run(call._callback, *call._args)
+                call.context.run(call.callback, *call.args)
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException as error:
                 self.call_exception_handler({"message": "a callback failed", "exception": error, "handle": call})
-        if self.given_up > _MOST_GIVEN_UP:
-            self._forget_given_up()
+
+    def _move_on(self) -> None:
+        """To the next timer."""
+        timers = self._timers
+        while timers and timers[0][2].callback is None:
+            heappop(timers)
+        if not timers:
+            raise Stalled("the program waits for ever")
+        self._now = timers[0][0]
+        end = self._now + _RESOLUTION
+        while timers and timers[0][0] < end:
+            self._calls.append(heappop(timers)[2])
 
     def _forget_given_up(self) -> None:
         """Time-outs that did not happen leave the queue long before their time."""
-        self._timers = [one for one in self._timers if not one[2]._cancelled]
+        self._timers = [one for one in self._timers if one[2].callback is not None]
         heapify(self._timers)
-        self.given_up = 0
+        self._room = max(2 * len(self._timers), _LEAST_ROOM)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

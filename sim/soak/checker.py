@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from sim.assembly import Machine
 from sim.soak.books import Ended
+from sim.soak.claims import belied
 from sim.soak.decisions import Decisions, Where
 from sim.soak.lies import Lies
 from sim.soak.office_ledger import LEFT, OfficeLedger
@@ -34,6 +36,8 @@ SELECT (SELECT value FROM meta WHERE key = 'last_seq') AS event,
 """How far the database has come, in one look."""
 
 _OPEN_INTENTS = "SELECT count(*) AS n FROM intent WHERE result IS NULL"
+
+_INSIDE = frozenset(Place) - OUTSIDE - UNLOADED - {Place.THROAT}  # no card without a record
 
 _BEGINS = {"throat": Place.THROAT, "escrow": Place.ESCROW}
 """Where an old card's chain begins: inserted; or found by a recovery, and named by nothing."""
@@ -73,6 +77,7 @@ class Checker(Witness):
     def attend(self, stage: Stage) -> None:
         """Look at this stage from now on."""
         self.machine = stage.machine
+        self._claimed = stage.town.by_claim
         self._orders = Orders(stage.machine, self.wrong)
         self._remedies = Remedies(stage, self.wrong, self.physical)
         self._lies = Lies(stage.machine.world, stage.serving)
@@ -195,7 +200,7 @@ class Checker(Witness):
             if row["seq"] != self._last_event + 1:
                 self.wrong(f"event {row['seq']} follows {self._last_event}")
             self._last_event = row["seq"]
-            data = json.loads(row["data"])
+            data = msgspec.json.decode(row["data"])  # the office reads it with another parser
             told.append((row["type"], data))
             self._untold[row["seq"]] = (row["type"], data)
             self.note(f"event {row['seq']} {row['type']} {row['data']}")
@@ -336,46 +341,37 @@ class Checker(Witness):
         if not self._untold:
             await self.office.compare_all(fetch)
         cards = await fetch(
-            "SELECT card.*, slot.slot, slot.state FROM card LEFT JOIN slot USING (card_id)"
-            " WHERE place < 'removed' OR place > 'removed' AND place < 'taken' OR place > 'taken' ORDER BY card_id"
+            "SELECT card_id, place, slot.slot, state FROM card LEFT JOIN slot USING (card_id)"
+            " WHERE place < 'removed' OR place > 'removed' AND place < 'taken' OR place > 'taken'"
         )
-        known: set[str] = set()
-        for row in cards:
-            card, place = row["card_id"], row["place"]
+        spots = self.machine.world.spots
+        known: set[str | None] = {*self._lost_by_lie}  # those the machine finds later; that it does, `Remedies` holds
+        for card, place, slot, state in cards:
+            at_home = self.recorded.get(card) == (place, slot) and spots.in_slot(slot) == card
+            quiet = card not in self._taken_out and not self._lies.about(card)
+            if at_home and place == "slot" and state == "stocked" and quiet:
+                known.add(card)
+                continue  # as nearly all
             if self.place_of(card) != place:
                 self.wrong(f"{card} is at {place}, its chain ends at {self.place_of(card)}")
-            if place == "in_doubt" and row["slot"] is not None and row["state"] != "blocked":
-                self.wrong(f"{card} is in doubt and slot {row['slot']} is {row['state']}")
-            if (place == "slot") != (row["state"] == "stocked") and row["state"] not in {None, "blocked"}:
-                self.wrong(f"{card} is at {place} and slot {row['slot']} is {row['state']}")
-            self._compare(card, place, row["slot"])
-            physical = self._bound.get(card, card)
-            if physical is not None and place not in {"tray", "taken", "removed"}:
-                known.add(physical)
-        known |= self._lost_by_lie  # the machine finds them later; that it does, `Remedies` holds
-        for card, spot in self.machine.world.spots.items():
-            if spot.place in OUTSIDE or spot.place in UNLOADED or card in known or spot.place is Place.THROAT:
-                continue
-            self.wrong(f"{card} is really at {where(spot)}, and the ledger does not know")
-        for row in await fetch("SELECT slot FROM slot WHERE state = 'free'"):
-            card = self.machine.world.card_in_slot(row["slot"])
+            if place == "in_doubt" and slot is not None and state != "blocked":
+                self.wrong(f"{card} is in doubt and slot {slot} is {state}")
+            if (place == "slot") != (state == "stocked") and state not in {None, "blocked"}:
+                self.wrong(f"{card} is at {place} and slot {slot} is {state}")
+            self._compare(card, place, slot)
+            if place != "tray":
+                known.add(self.physical(card))
+        for card, spot in spots.items():
+            if spot.place in _INSIDE and card not in known:
+                self.wrong(f"{card} is really at {where(spot)}, and the ledger does not know")
+        for (slot,) in await fetch("SELECT slot FROM slot WHERE state = 'free'"):
+            card = spots.in_slot(slot)
             if card is not None and card not in self._tampered | self._lost_by_lie and not self._lies.about(card):
-                self.wrong(f"slot {row['slot']} is recorded as free and really holds {card}")
-        await self._claims(fetch)
-
-    async def _claims(self, fetch: Fetch) -> None:
-        assert self.machine is not None
-        sql = "SELECT claim_id, state FROM claim WHERE claim_id IN (SELECT value FROM json_each(?)) AND state IN (?, ?)"
-        for row in await fetch(sql, json.dumps(list(self.machine.world.spots)), "stocked", "collected"):
-            spot = self.machine.world.spots.get(row["claim_id"])
-            if spot is None or self._lies.about(row["claim_id"]):
-                continue
-            if row["state"] == "collected" and spot.place is not Place.PERSON:
-                self.wrong(f"{row['claim_id']} is recorded as collected and really at {where(spot)}")
-            if row["state"] == "stocked" and spot.place is Place.PERSON:
-                place = self.place_of(row["claim_id"])
-                if place not in {"exit", "in_doubt", "removed"}:
-                    self.wrong(f"{row['claim_id']} is in somebody's hand and recorded at {place}")
+                self.wrong(f"slot {slot} is recorded as free and really holds {card}")
+        for claim, state in await belied(fetch, self._claimed, spots):
+            place = self.place_of(claim)
+            if not self._lies.about(claim) and (state == "collected" or place not in {"exit", "in_doubt", "removed"}):
+                self.wrong(f"{claim} is {state}, recorded at {place} and really at {where(spots[claim])}")
 
     def took_out(self, card: str) -> None:
         """Staff took a card out of the machine by hand: the record cannot follow before they tell or the machine looks."""

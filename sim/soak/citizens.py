@@ -9,6 +9,7 @@ from random import Random
 
 from sim.soak.checker import Checker
 from sim.soak.door import Page
+from sim.soak.remedies import GUESSES
 from sim.soak.stage import Stage
 from sim.soak.town import Resident
 from sim.world import Impossible, Place
@@ -36,6 +37,7 @@ class Temper:
     pulls_back: float = 0.0  # takes the card out of the throat while it is drawn in
     leaves_old: float = 0.0  # walks away from a card that is given back
     guesses: int = 0  # codes that are tried at random, and the power is cut meanwhile
+    cuts_once: bool = False  # after one of the guesses only
     face: str | None = None
     instead: str | None = None
     hands_in: bool = False  # the lost card, where one was lost: it is found
@@ -58,6 +60,7 @@ CONFUSED = Temper(
 QUICK = Temper("quick", reaction=(0.0, 0.3), look=0.1)
 ABSENT_MINDED = Temper("absent-minded", reaction=(1.0, 8.0), leaves_card=0.5, leaves_old=0.5)
 GUESSER = Temper("guesser", reaction=(0.8, 3.0), wrong_code=1.0, guesses=12)
+PASSING_GUESSER = Temper("guesser in passing", reaction=(0.8, 3.0), wrong_code=1.0, guesses=12, cuts_once=True)
 _CUT_WITHIN = 24  # crossings after a guess was worked out
 _PLUG_SECONDS = 10.0
 
@@ -76,6 +79,8 @@ class Visit:
         self._answered: Page | None = None
         self._codes = 0
         self._guess = ""
+        self._compared = 0
+        self._cut_at = random.randint(1, GUESSES) if temper.cuts_once else 0
         self._inserted: str | None = None
         self._drawn_in = False
         self._took = False
@@ -111,7 +116,8 @@ class Visit:
         if secret != self._guess.encode():
             return
         self._checker.remedies.guessed(self.person)
-        if self._temper.guesses:
+        self._compared += 1
+        if self._temper.guesses and self._cut_at in (0, self._compared):
             seams = self._stage.daemon.seams
             seams.at(seams.crossings + self._random.randrange(1, _CUT_WITHIN), self._pull_the_plug)
 

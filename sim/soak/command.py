@@ -86,6 +86,8 @@ def summary(reports: list[Report]) -> dict[str, object]:
                 "pickups": report.pickups,
                 "faults": report.faults,
                 "trace": report.trace,
+                "seconds": report.seconds,
+                "cpu_seconds": report.cpu_seconds,
                 "peak_rss_mb": report.peak_rss_mb,
                 "violation": report.violation and {"minute": report.violation[0], "what": report.violation[1]},
                 "kinds": report.counts,
@@ -103,7 +105,8 @@ def _tell(report: Report, setting: Setting) -> None:
     print(
         f"seed {report.seed}: {report.days:g} days, dispenser {report.dispenser}, {report.pickups} pickups, "
         f"{report.faults} faults, {report.starts} starts, {report.full_checks} full checks, trace {report.trace}, "
-        f"{report.peak_rss_mb} MB: {'ok' if report.violation is None else 'VIOLATION'}",
+        f"{report.seconds:.0f} s by the clock, {report.cpu_seconds:.0f} s of the processor's, {report.peak_rss_mb} MB: "
+        f"{'ok' if report.violation is None else 'VIOLATION'}",
         file=sys.stderr,
     )
     if report.violation is None:

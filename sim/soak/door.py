@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -90,13 +89,26 @@ class Pulse:
     """An event that everybody who waits hears once."""
 
     def __init__(self) -> None:
-        self._event = asyncio.Event()
+        self._waiting: dict[asyncio.Future[None], None] = {}
 
     def beat(self) -> None:
         """Wake all who wait now."""
-        self._event.set()
-        self._event = asyncio.Event()
+        for one in list(self._waiting):
+            _wake(one)
 
-    def wait(self) -> Awaitable[object]:
-        """Until the next beat."""
-        return self._event.wait()
+    async def wait(self, timeout: float) -> None:
+        """Until the next beat, at most so many seconds."""
+        loop = asyncio.get_running_loop()
+        beat: asyncio.Future[None] = loop.create_future()
+        self._waiting[beat] = None
+        tired = loop.call_later(timeout, _wake, beat)
+        try:
+            await beat
+        finally:
+            tired.cancel()
+            del self._waiting[beat]
+
+
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

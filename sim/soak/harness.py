@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
@@ -331,9 +331,7 @@ class Daemon:
 
     async def changed(self, timeout: float) -> None:
         """See `Door`."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._pulse.wait()
+        await self._pulse.wait(timeout)
 
     async def _staff(self, work: Callable[[app.Assembled], Awaitable[T]]) -> T:
         if self._machine is None or self.seams.dead:

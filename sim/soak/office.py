@@ -8,7 +8,6 @@ import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 Json = dict[str, Any]
 
@@ -66,15 +65,15 @@ class Office:
             return 503, b"{}"
         if body is not None and headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
-        parts = urlsplit(url)
-        match parts.path.rsplit("/", 1)[-1]:
+        path, _, query = url.partition("?")
+        match path.rpartition("/")[2]:
             case "hello":
                 status, answer = self._hello(json.loads(body or b"{}"))
             case "events":
                 status, answer = self._events(json.loads(body or b"[]"))
             case "down":
-                query = parse_qs(parts.query)
-                status, answer = await self._page(int(query["after"][0]), float(query["wait"][0]))
+                asked = dict(pair.split("=") for pair in query.split("&"))
+                status, answer = await self._page(int(asked["after"]), float(asked["wait"]))
             case "status":
                 self.status = json.loads(body or b"{}")
                 status, answer = (200, {"now": self._now()}) if self.epoch else (403, {})

@@ -19,13 +19,17 @@ _LINKS = (
     "SELECT move_id, card_id, target AS place, slot, responsible FROM card_move"
     " WHERE move_id > ? AND reason <> 'still_there' ORDER BY move_id"
 )
-_CARDS = (
-    "SELECT card.card_id, place, responsible, slot FROM card JOIN card_move ON move_id ="
+_NAMED = (
+    "SELECT card.card_id, place, slot, responsible FROM card JOIN card_move ON move_id ="
     " (SELECT max(move_id) FROM card_move WHERE card_move.card_id = card.card_id)"
-    " WHERE ?1 IS NULL AND (place < 'removed' OR place > 'removed' AND place < 'taken' OR place > 'taken')"
-    " OR card.card_id IN (SELECT value FROM json_each(?1))"
+    " WHERE card.card_id IN (SELECT value FROM json_each(?))"
 )
-"""The cards that are named, or all that are inside the machine or on the way to it."""
+_INSIDE = (
+    "SELECT card.card_id, place, slot, responsible FROM card JOIN card_move ON move_id ="
+    " (SELECT max(move_id) FROM card_move WHERE card_move.card_id = card.card_id)"
+    " WHERE place < 'removed' OR place > 'removed' AND place < 'taken' OR place > 'taken'"
+)
+"""All that are inside the machine or on the way to it."""
 
 
 class Standing(NamedTuple):
@@ -115,17 +119,18 @@ class OfficeLedger:
             self._wrong(f"the office was told of {len(told)} links where the ledger has {len(links)}")
         self._upto = links[-1]["move_id"] if links else self._upto
         latest = dict(told)
-        for row in await fetch(_CARDS, json.dumps(list(latest))):
+        for row in await fetch(_NAMED, json.dumps(list(latest))):
             if _standing(row) != latest[row["card_id"]]:
                 self._wrong(_differs(row, latest[row["card_id"]]))
         return told
 
     async def compare_all(self, fetch: Fetch) -> None:
         """While the office has every event: each card that either has inside the machine, or with staff for it."""
-        rows = await fetch(_CARDS, None)
+        rows = await fetch(_INSIDE)
         for row in rows:
-            if _standing(row) != self.inside.get(row["card_id"]):
-                self._wrong(_differs(row, self.inside.get(row["card_id"])))
+            card, *standing = row
+            if tuple(standing) != self.inside.get(card):
+                self._wrong(_differs(row, self.inside.get(card)))
         if len(rows) != len(self.inside):
             more = sorted(set(self.inside) - {row["card_id"] for row in rows})
             self._wrong(f"the office has {', '.join(more)} in the machine, the ledger has not")

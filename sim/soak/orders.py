@@ -34,6 +34,7 @@ class Orders:
         self._machine = machine
         self._wrong = wrong
         self._durable: dict[UnitKind, tuple[int, int, int]] = {}  # seq, opcode, argument of the latest intent
+        self._obeying = [(unit, kind, machine.firmware[kind]) for unit, kind in _UNITS.items()]
         self._accepted = {kind: machine.firmware[kind].record.accepted_seq for kind in _UNITS.values()}
         self._in_bin = machine.world.bin_counter
         self._in_box = 0
@@ -67,23 +68,26 @@ class Orders:
         """Something physical changed; gives an old card that fell into the bin just now."""
         world = self._machine.world
         self._notice_orders()
-        if world.card_at(Place.TRANSPORT) is None:
+        if not world.spots.at(Place.TRANSPORT):
             self._machine.last_read.pop(_EXIT_READER, None)
         if self._at_exit is not None and world.spots[self._at_exit].place in {Place.PERSON, Place.TRAY}:
             self._out += 1
         self._at_exit = world.card_at(Place.EXIT)
         box = len(world.spots.at(Place.RETRACT))
-        self.kept[UnitKind.DISPENSER] += max(box - self._in_box, 0)
-        self._in_box = box
+        if box != self._in_box:
+            self.kept[UnitKind.DISPENSER] += max(box - self._in_box, 0)
+            self._in_box = box
+        if world.bin_counter == self._in_bin:
+            return None
         fell, self._in_bin = world.bin_counter - self._in_bin, world.bin_counter
-        if fell <= 0:
+        if fell < 0:
             return None
         self.kept[UnitKind.RECYCLER] += fell
         return world.cards_at(Place.BIN)[-1]
 
     def _notice_orders(self) -> None:
-        for unit, kind in _UNITS.items():
-            record = self._machine.firmware[kind].record
+        for unit, kind, firmware in self._obeying:
+            record = firmware.record
             if record.accepted_seq != self._accepted[kind]:
                 self._accepted[kind] = record.accepted_seq
                 self._obeyed(unit, kind, (record.accepted_seq, record.opcode, record.arg0))

@@ -190,20 +190,30 @@ class Connection(aiosqlite.Connection):
         self._seams.count(Step.STATEMENT)
         if self._seams.dead:
             raise _error("the power is off", sqlite3.SQLITE_IOERR)
-        writes = sql == "COMMIT" and self.total_changes != self._changes
+        if sql == "COMMIT":
+            return await self._commit()
+        connection = self._conn
+        rows = connection.execute(sql, tuple(parameters or ())).fetchall()
+        if not connection.in_transaction:
+            if sql == "ROLLBACK":
+                self._changes = connection.total_changes
+            await _TURN
+        return rows
+
+    async def _commit(self) -> Iterable[sqlite3.Row]:
+        """The others see it, unless the power or the disk fails, and the witness looks at what it changed."""
+        connection = self._conn
+        writes = connection.total_changes != self._changes
         fault = self._disk.on_commit() if writes else None
         if fault is not None and not fault[1]:
             raise _error("simulated", fault[0])
         if writes and self._seams.commit(durable=False):
             raise _error("the power is off", sqlite3.SQLITE_IOERR)
-        connection = self._conn
-        rows = connection.execute(sql, tuple(parameters or ())).fetchall()
-        if not connection.in_transaction:
-            await _TURN
+        rows = connection.execute("COMMIT").fetchall()
+        await _TURN
         if fault is not None:
             raise _error("simulated", fault[0])
-        if sql in {"COMMIT", "ROLLBACK"}:
-            self._changes = self.total_changes
+        self._changes = connection.total_changes
         if writes:
             await self._committed(self._read)
             self._seams.commit(durable=True)

@@ -9,9 +9,10 @@ import resource
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 from sim.soak.auditor import found_wrong
 from sim.soak.broken import last_lines, named, whose
 from sim.soak.checker import Checker
-from sim.soak.citizens import ABSENT_MINDED, CONFUSED, GUESSER, HONEST, QUICK, SLOW, Temper, Visit
+from sim.soak.citizens import ABSENT_MINDED, CONFUSED, GUESSER, HONEST, PASSING_GUESSER, QUICK, SLOW, Temper, Visit
 from sim.soak.custody import Custody
 from sim.soak.fire import Fire
 from sim.soak.item import CUSTODY, VISIT, Item
@@ -47,7 +48,7 @@ CROWDS = {
         "absent-minded": 9,
         "impostor": 4,
         "with a foreign card": 4,
-        "guesser": 4,
+        "guesser in passing": 4,
     },
     "hostile": {"impostor": 1, "with a foreign card": 1, "guesser": 4},
     "careless": {"confused": 1, "absent-minded": 2},
@@ -55,7 +56,8 @@ CROWDS = {
 """Who comes how often, by the name of the crowd."""
 DISPENSERS = ("mailbox", "crt")
 """In the words of the configuration: a board on the bus, or a bought module before it."""
-TEMPERS = {temper.name: temper for temper in (HONEST, QUICK, SLOW, CONFUSED, ABSENT_MINDED, GUESSER)}
+TEMPERS = {temper.name: temper for temper in (HONEST, QUICK, SLOW, CONFUSED, ABSENT_MINDED, GUESSER, PASSING_GUESSER)}
+WITH_ANOTHERS = ("impostor", "with a foreign card")  # with somebody else's face or card
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a disk would sync for ever
 
 
@@ -100,6 +102,8 @@ class Report:
     story: tuple[str, ...]
     script: tuple[Item, ...]
     months: tuple[Month, ...] = ()
+    seconds: float = field(default=0.0, compare=False)  # by the clock
+    cpu_seconds: float = field(default=0.0, compare=False)
 
 
 class Year:
@@ -238,9 +242,9 @@ class Year:
             return None
         random = Random(f"{self._seed}:visitor:{number}")
         who = random.choice(ready)
-        others = [person for person in people if person != who]
         crowd = CROWDS[self._setting.crowd]
         (how,) = random.choices(list(crowd), list(crowd.values()))
+        others = [person for person in people if person != who] if how in WITH_ANOTHERS else []
         return Item(now, VISIT, number, who, how, random.choice(others) if others else "")
 
     async def _visit(self, item: Item) -> None:
@@ -307,6 +311,7 @@ class _Run:
         self.year: Year | None = None
         self.months: list[Month] = []
         self.broken: BaseException | None = None
+        self._began = time.perf_counter(), time.process_time()
 
     def breaks(self, error: BaseException) -> None:
         """An exception that nobody expected ends the run; only the first counts."""
@@ -373,6 +378,8 @@ class _Run:
             story=tuple(checker.story),
             script=tuple(self.script.played) if first else (),
             months=tuple(self.months),
+            seconds=round(time.perf_counter() - self._began[0], 1),
+            cpu_seconds=round(time.process_time() - self._began[1], 1),
         )
 
 

@@ -20,7 +20,7 @@ from sim.soak.command import listed
 from sim.soak.item import VISIT, Item
 from sim.soak.script import read, write
 from sim.soak.shrink import kind_of, minimal, shrunk
-from sim.soak.year import Setting, play, unplayed
+from sim.soak.year import CROWDS, TEMPERS, WITH_ANOTHERS, Setting, play, unplayed
 from tests.mutants.__main__ import hunted
 from tests.mutants.mutants import MUTANTS
 from tests.mutants.mutated import edited
@@ -50,6 +50,18 @@ def test_the_same_seed_makes_the_same_trace_in_every_process() -> None:
     traces = [run["trace"] for run in one["runs"]]
     assert traces == [run["trace"] for run in other["runs"]]
     assert len(set(traces)) == 2
+    assert all(run["cpu_seconds"] > 0 and run["seconds"] > 0 for run in one["runs"])
+
+
+def test_a_passing_guesser_pulls_the_plug_once_a_visit(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert all(how in TEMPERS | dict.fromkeys(WITH_ANOTHERS) for crowd in CROWDS.values() for how in crowd)
+    monkeypatch.setitem(CROWDS, "town", {"guesser in passing": 1})
+    lines: list[str] = []
+    assert play(1, Setting(0.2, slots=20, visits=200.0, faults=0.01), echo=lines.append).violation is None
+    visits = "\n".join(lines).split("comes\n")[1:]
+    pulled = [visit.count("pulls the plug") for visit in visits]
+    assert max(pulled) == 1
+    assert sum(pulled) >= len(visits) / 2
 
 
 @pytest.mark.parametrize("name", ["intent-after-motion", "event-outside-the-transaction", "code-not-consumed"])

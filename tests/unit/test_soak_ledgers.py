@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sim.soak.claims import belied
 from sim.soak.decisions import Decisions, Where
 from sim.soak.item import CUSTODY, FAULT, VISIT, Item
 from sim.soak.lies import PATIENCE, Lies
@@ -253,3 +254,17 @@ def test_a_kept_story_has_visits_faults_and_staff_each_for_its_own_source() -> N
     assert [script.kept(source) for source in (VISIT, CUSTODY, FAULT)] == [[items[2]], [items[1]], [items[0]]]
     assert len({item.random(1).random() for item in items}) == 3
     assert "two of the staff come" in items[1].told()
+
+
+def test_claims_that_their_cards_belie() -> None:
+    database = sqlite3.connect(":memory:")
+    database.execute("CREATE TABLE claim (claim_id TEXT PRIMARY KEY, state TEXT)")
+    said = {"N1": "stocked", "N2": "stocked", "N3": "collected", "N4": "collected", "N5": "expected", "N6": "stocked"}
+    database.executemany("INSERT INTO claim VALUES (?, ?)", said.items())
+    really = {"N1": Place.SLOT, "N2": Place.PERSON, "N3": Place.PERSON, "N4": Place.EXIT, "N5": Place.TRAY}
+
+    async def fetch(sql: str, *parameters: object) -> list[Any]:
+        return database.execute(sql, parameters).fetchall()
+
+    spots = World(6, really).spots
+    assert asyncio.run(belied(fetch, really, spots)) == [("N2", "stocked"), ("N4", "collected")]

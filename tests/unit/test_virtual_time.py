@@ -4,13 +4,12 @@ import asyncio
 import os
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from sim.virtual_time import Stalled, VirtualLoop, run
+from sim.virtual_time import Stalled, run
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,20 +62,38 @@ def test_time_stands_still_and_jumps_to_the_exact_timer() -> None:
     assert time.monotonic() - began < 60, "a year takes no year"
 
 
-def test_an_announced_answer_of_a_thread_is_waited_for_before_time_moves() -> None:
-    async def main() -> tuple[str, float]:
+def test_equal_timers_run_in_the_order_in_which_they_were_asked_for_and_those_that_are_due_after_what_is_ready() -> (
+    None
+):
+    async def main() -> list[str]:
         loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualLoop)
-        answer: asyncio.Future[str] = loop.create_future()
-        thread = threading.Timer(0.05, loop.call_soon_threadsafe, (answer.set_result, "there"))
-        thread.start()
-        loop.expect()
-        async with asyncio.timeout(0.001):  # virtual, and over long before the thread answers
-            result = await answer
-        thread.join()
-        return result, loop.time()
+        seen: list[str] = []
+        loop.call_at(5.0, seen.append, "first at 5")
+        loop.call_at(5.0, seen.append, "second at 5")
+        loop.call_soon(seen.append, "soon")
+        loop.call_at(-1.0, seen.append, "long due")
+        loop.call_soon(seen.append, "sooner")
+        await asyncio.sleep(6.0)
+        return seen
 
-    assert run(main()) == ("there", 0.0)
+    assert run(main()) == ["soon", "long due", "sooner", "first at 5", "second at 5"]
+
+
+def test_a_call_that_was_given_up_never_runs_and_moves_no_time() -> None:
+    async def main() -> tuple[list[str], float]:
+        loop = asyncio.get_running_loop()
+        seen: list[str] = []
+        for call in [
+            loop.call_soon(seen.append, "soon"),
+            *(loop.call_later(9.0, seen.append, "later") for _ in range(999)),
+        ]:
+            call.cancel()
+            assert call.cancelled()
+        loop.call_later(99.0, seen.append, "kept")
+        await asyncio.sleep(100.0)
+        return seen, loop.time()
+
+    assert run(main()) == (["kept"], 100.0)
 
 
 def test_a_program_that_waits_for_ever_is_told_so() -> None:
