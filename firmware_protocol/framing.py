@@ -82,6 +82,8 @@ class Parser(Generic[FrameT]):
     def _take(self, *, at_end: bool) -> list[FrameT]:
         found: list[FrameT] = []
         buffer, framing = self._buffer, self._framing
+        if not buffer:
+            return found
         search, available = self._mark.search, len(buffer)
         position = framed = 0
         while True:
