@@ -82,11 +82,9 @@ class Parser(Generic[FrameT]):
     def _take(self, *, at_end: bool) -> list[FrameT]:
         found: list[FrameT] = []
         buffer, framing = self._buffer, self._framing
-        if not buffer:
-            return found
         search, available = self._mark.search, len(buffer)
         position = framed = 0
-        while True:
+        while position < available:
             mark = search(buffer, position)
             if mark is None:
                 position = available if at_end else max(position, available - self._header_begun())

@@ -150,7 +150,8 @@ class Machine:
 
     def silenced(self, part: str) -> bool:
         """Whether the part's line is broken now."""
-        return self._clock() < self._silent_until.get(part, float("-inf"))
+        until = self._silent_until.get(part)
+        return until is not None and self._clock() < until
 
     # What hangs on the wires
 

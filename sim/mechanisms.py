@@ -62,6 +62,7 @@ _TRANSPORT, _EXIT = int(Sensor.TRANSPORT), int(Sensor.EXIT)
 _THROAT, _ESCROW = int(Sensor.THROAT), int(Sensor.ESCROW)
 _RETRACT_FULL, _BIN_FULL = int(Sensor.RETRACT_FULL), int(Sensor.BIN_FULL)
 _GATE_OPEN, _SHUTTER_OPEN = int(Sensor.GATE_OPEN), int(Sensor.SHUTTER_OPEN)
+_LIGHTS = sum(Light)
 _MAINS_AND_FAN = int(Sensor.MAINS | Sensor.FAN_TURNS)
 _CARRIES: dict[Opcode, tuple[Place, Place]] = {
     Opcode.LOAD: (Place.LOAD, Place.TRANSPORT),
@@ -356,7 +357,7 @@ class CabinetMechanism(Unit):
     async def _motion(self, opcode: Opcode, arg0: int, step: Step) -> Fault:
         match opcode:
             case Opcode.LIGHT:
-                self.world.lights = arg0 & sum(Light)
+                self.world.lights = arg0 & _LIGHTS
             case Opcode.FAN:
                 self.world.fan = arg0
             case Opcode.HEATER:
