@@ -37,7 +37,7 @@ from lockerd.model.custody import (
 from lockerd.model.polling import MOVING_SECONDS
 
 _OPCODES = {motion: wire.Opcode[motion.name] for motion in Motion}
-_SENSORS = {wire.Sensor[sensor.name]: sensor for sensor in Sensor}
+_SENSORS = tuple((int(wire.Sensor[sensor.name]), sensor) for sensor in Sensor)
 _FAULTS = {wire.Fault[fault.name]: fault for fault in Fault if fault is not Fault.SILENT}
 _PLACES: dict[wire.Position, Place | None] = {
     wire.Position.NONE: None,
@@ -51,7 +51,7 @@ _PLACES: dict[wire.Position, Place | None] = {
     wire.Position.UNKNOWN: Place.IN_DOUBT,
 }
 _BIN_COUNT = {Unit.DISPENSER: DISPENSER_RETRACT_COUNT, Unit.RECYCLER: RECYCLER_BIN_COUNT}
-_LIGHTS = {light.name.lower(): light for light in wire.Light if light.name}
+_LIGHTS = {light.name.lower(): int(light) for light in wire.Light if light.name}
 _SLOT_MOTIONS = frozenset({Motion.ALIGN, Motion.STORE, Motion.PICK})
 _SETTING_SECONDS = 5.0
 _TRIES = 3
@@ -184,6 +184,7 @@ class MailboxCabinet:
 
 def observation_of(unit: Unit, status: StatusBlock) -> Observation:
     """The wire's status in the words of custody."""
+    levels = int(status.sensors)
     return Observation(
         unit=unit,
         boot_id=status.boot_id,
@@ -191,7 +192,7 @@ def observation_of(unit: Unit, status: StatusBlock) -> Observation:
         interrupted=status.state is wire.State.INTERRUPTED,
         place=_PLACES[status.position],
         slot=None if status.slot == NO_SLOT else status.slot,
-        sensors=frozenset(name for bit, name in _SENSORS.items() if bit in status.sensors),
+        sensors=frozenset([sensor for bit, sensor in _SENSORS if levels & bit]),
         fault=_FAULTS.get(status.fault),
         dispensed=status.dispensed,
         retained=status.retained,

@@ -143,9 +143,10 @@ class ReaderLine:
 
     async def read(self, limit: int, timeout: float) -> bytes:
         """What has arrived, or does within `timeout` seconds."""
-        loop = asyncio.get_running_loop()
-        if self._answer and self._there <= loop.time() + max(timeout, 0.0):
-            await asyncio.sleep(max(self._there - loop.time(), 0.0))
+        left = self._there - asyncio.get_running_loop().time()
+        if self._answer and left <= max(timeout, 0.0):
+            if left > 0:
+                await asyncio.sleep(left)
             data, self._answer = self._answer[:limit], self._answer[limit:]
             return data
         if timeout > 0:
