@@ -6,9 +6,10 @@ stale block is seen as such. Where each value stands is said by `IDENTITY`, `COM
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -205,8 +206,12 @@ CABINET_FAN = _detail(UnitKind.CABINET, "fan")
 CABINET_HEATER = _detail(UnitKind.CABINET, "heater")
 
 
-def _values(block: Block, source: object) -> dict[str, Any]:
-    return {one.name: getattr(source, one.name) for one in block.registers}
+def _values_of(block: Block) -> Callable[[object], tuple[Any, ...]]:
+    return attrgetter(*(one.name for one in block.registers))
+
+
+# What a value dataclass holds, in the order of the registers, which is that of its fields.
+_identity_values, _command_values, _status_values = _values_of(IDENTITY), _values_of(COMMAND), _values_of(STATUS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,13 +225,12 @@ class IdentityBlock:
 
     def to_registers(self) -> list[int]:
         """IDENTITY_COUNT registers, CRC included; raises BlockError for a value outside its range."""
-        return encode(IDENTITY, _values(IDENTITY, self))
+        return encode(IDENTITY, _identity_values(self))
 
     @classmethod
     def from_registers(cls, registers: Sequence[int]) -> IdentityBlock:
         """Decode IDENTITY_COUNT registers; raises BlockError."""
-        values: dict[str, Any] = decode(IDENTITY, registers)
-        return cls(**values | {"kind": UnitKind(values["kind"])})
+        return cls(*decode(IDENTITY, registers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,13 +246,12 @@ class CommandBlock:
 
     def to_registers(self) -> list[int]:
         """COMMAND_COUNT registers, CRC included; raises BlockError for a value outside its range."""
-        return encode(COMMAND, _values(COMMAND, self))
+        return encode(COMMAND, _command_values(self))
 
     @classmethod
     def from_registers(cls, registers: Sequence[int]) -> CommandBlock:
         """Decode COMMAND_COUNT registers; raises BlockError. The opcode may be one that the unit does not have."""
-        values: dict[str, Any] = decode(COMMAND, registers)
-        return cls(**values)
+        return cls(*decode(COMMAND, registers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +284,7 @@ class StatusBlock:
     def to_registers(self) -> list[int]:
         """STATUS_COUNT registers, CRC included; raises BlockError for a value outside its range."""
         version = V1_0 if self.accepted_opcode is None else VERSION
-        return encode(STATUS, _values(STATUS, self), version)
+        return encode(STATUS, _status_values(self), version)
 
     @classmethod
     def from_registers(cls, registers: Sequence[int]) -> StatusBlock:
@@ -294,10 +297,4 @@ class StatusBlock:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _status(registers: tuple[int, ...]) -> StatusBlock:
-    values: dict[str, Any] = decode(STATUS, registers)
-    values["state"] = State(values["state"])
-    values["result"] = Result(values["result"])
-    values["position"] = Position(values["position"])
-    values["sensors"] = Sensor(values["sensors"])
-    values["fault"] = Fault(values["fault"])
-    return StatusBlock(**values)
+    return StatusBlock(*decode(STATUS, registers))

@@ -32,8 +32,13 @@ def crc16_of_registers(registers: Sequence[int]) -> int:
         data = struct.pack(f">{len(registers)}H", *registers)
     except struct.error as error:
         raise OverflowError("a register is outside 16 bits") from error
+    return crc16_of_words(data)
+
+
+def crc16_of_words(data: bytes) -> int:
+    """As `crc16`, for an even number of bytes."""
     crc = 0xFFFF
-    for two in struct.unpack(f"<{len(registers)}H", data):  # a register a step: it runs for each block that is read
+    for two in struct.unpack(f"<{len(data) // 2}H", data):  # it runs for each block that is read
         crc ^= two
         crc = _TWO_STEPS[crc & 0xFF] ^ _TABLE[crc >> 8]
     return crc

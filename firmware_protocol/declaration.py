@@ -5,13 +5,15 @@ Encoder, decoder, C header, register reference and test vectors all read these s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag, auto
 from functools import cached_property
-from typing import NamedTuple, Self
+from struct import Struct
+from typing import Any, NamedTuple, Self
 
-from firmware_protocol.crc import crc16_of_registers
+from firmware_protocol.crc import crc16_of_words
 
 MAGIC = 0x4C4B  # "LK"
 MAX_ANSWER_MS = 500
@@ -116,6 +118,9 @@ class WireType(Enum):
                 return 0, 0xFFFFFFFF
 
 
+_CODES = {WireType.U16: "H", WireType.S16: "h", WireType.U32: "I"}  # of `struct`
+
+
 @dataclass(frozen=True, slots=True)
 class Register:
     """One value of a block. `offset` counts registers from the block's address; `unit` is the unit of measure.
@@ -148,21 +153,16 @@ class Register:
         return low if self.low is None else self.low, high if self.high is None else self.high
 
 
-class _Field(NamedTuple):
-    """A register as `encode` and `decode` run over it."""
+class _Layout(NamedTuple):
+    """A block as `encode` and `decode` run over it; places are counted in the block's `registers`."""
 
-    name: str
-    offset: int
-    times: int
-    words: int
-    wide: bool
-    signed: bool
-    low: int
-    high: int
-    known: frozenset[int] | None
-    mask: int | None
-    stand_in: int | None
-    since: Version
+    words: Struct  # every register
+    body: Struct  # every number before the CRC, magic and version first
+    repeated: tuple[tuple[int, int, str], ...]  # place, how many numbers, name
+    narrow: tuple[tuple[int, str, int, int], ...]  # place, name, least and greatest where the type allows more
+    numbers: tuple[tuple[int, str, Mapping[int, Described], Described | None], ...]  # place, name, members, stand-in
+    bits: tuple[tuple[int, type[DescribedFlag], int], ...]  # place, flags, the known ones together
+    younger: tuple[tuple[int, Version], ...]  # place, since when
 
 
 @dataclass(frozen=True)
@@ -180,9 +180,9 @@ class Block:
     registers: tuple[Register, ...]
 
     @cached_property
-    def fields(self) -> tuple[_Field, ...]:
-        """What the codec does with each register, worked out once."""
-        return tuple(_field(one) for one in self.registers)
+    def layout(self) -> _Layout:
+        """What the codec does with the registers, worked out once."""
+        return _layout(self)
 
 
 HEADER = (
@@ -193,49 +193,56 @@ HEADER = (
 )
 
 
-def encode(block: Block, values: Mapping[str, int | Sequence[int] | None], version: Version = VERSION) -> list[int]:
-    """All registers of the block, header and CRC included; None stands for a value that `version` does not have.
+def encode(block: Block, values: Iterable[int | Sequence[int] | None], version: Version = VERSION) -> list[int]:
+    """All registers of the block, header and CRC included; `values` are in the order of `block.registers`.
 
-    Raises BlockError for a value outside its range, KeyError for one that is missing.
+    None stands for a value that `version` does not have. Raises BlockError for a value outside its range.
     """
-    registers = [0] * block.count
-    registers[0] = MAGIC
-    registers[1] = version.major << 8 | version.minor
-    for name, offset, count, words, wide, _, low, high, *_ in block.fields:
-        given = values[name]
-        if given is None:
-            continue
-        if count == 1 and isinstance(given, int):
-            numbers: Sequence[int] = (int(given),)  # of a flag, arithmetic takes many times as long
-        else:
-            numbers = [given] if isinstance(given, int) else list(given)
-            if len(numbers) != count:
-                raise BlockError(Flaw.COUNT, f"{name} has {count} values, not {len(numbers)}")
-        for at, number in zip(range(offset, offset + count * words, words), numbers, strict=True):
-            if not low <= number <= high:
-                raise BlockError(Flaw.VALUE, f"{name} is {int(number)}, outside {low} to {high}")
-            if wide:
-                registers[at] = number >> 16 & 0xFFFF
-                registers[at + 1] = number & 0xFFFF
-            else:
-                registers[at] = number & 0xFFFF
-    registers[-1] = crc16_of_registers(registers[:-1])
+    layout = block.layout
+    given: list[Any] = [0 if value is None else value for value in values]
+    for at, name, low, high in layout.narrow:
+        _hold(name, given[at], low, high)
+    for at, count, name in layout.repeated:
+        if len(given[at]) != count:
+            raise BlockError(Flaw.COUNT, f"{name} has {count} values, not {len(given[at])}")
+        given[at : at + 1] = given[at]
+    try:
+        body = layout.body.pack(MAGIC, version.major << 8 | version.minor, *given)
+    except struct.error:
+        _tell_outside(block, given)
+        raise
+    registers = list(layout.words.unpack(body + bytes(2)))
+    registers[-1] = crc16_of_words(body)
     return registers
 
 
-def decode(block: Block, registers: Sequence[int]) -> dict[str, int | tuple[int, ...] | None]:
-    """The values in a block, None for those newer than the version that wrote it; raises BlockError."""
-    version = _open(block, registers)
-    found: dict[str, int | tuple[int, ...] | None] = {}
-    for field in block.fields:
-        if version < field.since:
-            found[field.name] = None
-        elif field.times == 1:
-            found[field.name] = _value(field, registers, field.offset, version)
-        else:
-            ends = range(field.offset, field.offset + field.times * field.words, field.words)
-            found[field.name] = tuple(_value(field, registers, at, version) for at in ends)
-    return found
+def decode(block: Block, registers: Sequence[int]) -> tuple[Any, ...]:
+    """The values in a block in the order of its registers, members where they are of an enumeration; raises BlockError.
+
+    None stands for a value that is newer than the version that wrote the block.
+    """
+    layout = block.layout
+    version, body = _open(block, registers)
+    found: list[Any] = list(layout.body.unpack(body))[2:]
+    for at, count, _ in layout.repeated:
+        found[at : at + count] = [tuple(found[at : at + count])]
+    for at, name, low, high in layout.narrow:
+        if not low <= found[at] <= high:
+            raise BlockError(Flaw.VALUE, f"undefined value: {name} is {found[at]}, outside {low} to {high}")
+    for at, name, members, stand_in in layout.numbers:
+        member = members.get(found[at])
+        if member is None:
+            if stand_in is None or version <= VERSION:
+                raise BlockError(Flaw.VALUE, f"undefined value: {name} is {found[at]}")
+            member = stand_in
+        found[at] = member
+    for at, flags, known in layout.bits:
+        found[at] = flags(found[at] & known)
+    if version < VERSION:
+        for at, since in layout.younger:
+            if version < since:
+                found[at] = None
+    return tuple(found)
 
 
 def version_of(registers: Sequence[int]) -> Version:
@@ -243,58 +250,58 @@ def version_of(registers: Sequence[int]) -> Version:
     return Version(registers[1] >> 8, registers[1] & 0xFF) if len(registers) > 1 else Version(0, 0)
 
 
-def _open(block: Block, registers: Sequence[int]) -> Version:
+def _open(block: Block, registers: Sequence[int]) -> tuple[Version, bytes]:
+    """The version in the header and all bytes before the CRC; raises BlockError."""
     if len(registers) != block.count:
         raise BlockError(Flaw.COUNT, f"{len(registers)} registers instead of {block.count}")
     try:
-        crc = crc16_of_registers(registers[:-1])
-    except OverflowError:
+        body = block.layout.words.pack(*registers)[:-2]
+    except struct.error:
         raise BlockError(Flaw.RANGE, "a register is outside 16 bits") from None
-    if not 0 <= registers[-1] <= 0xFFFF:
-        raise BlockError(Flaw.RANGE, "a register is outside 16 bits")
-    if crc != registers[-1]:
+    if crc16_of_words(body) != registers[-1]:
         raise BlockError(Flaw.CRC, "CRC is wrong")
     if registers[0] != MAGIC:
         raise BlockError(Flaw.MAGIC, f"magic is {registers[0]:#06x} instead of {MAGIC:#06x}")
     version = version_of(registers)
     if version.major != VERSION.major:
         raise BlockError(Flaw.MAJOR, f"firmware speaks protocol {version.major}, this side speaks {VERSION.major}")
-    return version
+    return version, body
 
 
-def _value(field: _Field, registers: Sequence[int], at: int, version: Version) -> int:
-    name, _, _, _, wide, signed, low, high, known, mask, stand_in, _ = field
-    number = registers[at]
-    if wide:
-        number = number << 16 | registers[at + 1]
-    elif signed:
-        number -= (number & 0x8000) << 1
-    if not low <= number <= high:
-        raise BlockError(Flaw.VALUE, f"undefined value: {name} is {number}, outside {low} to {high}")
-    if mask is not None:
-        return number & mask
-    if known is None or number in known:
-        return number
-    if stand_in is not None and version > VERSION:
-        return stand_in
-    raise BlockError(Flaw.VALUE, f"undefined value: {name} is {number}")
-
-
-def _field(one: Register) -> _Field:
-    low, high = one.range
-    numbers = None if one.values is None else frozenset(int(member) for member in one.values)
-    bits = one.values is not None and issubclass(one.values, DescribedFlag)
-    return _Field(
-        name=one.name,
-        offset=one.offset,
-        times=one.count,
-        words=one.wire_type.words,
-        wide=one.wire_type is WireType.U32,
-        signed=one.wire_type is WireType.S16,
-        low=low,
-        high=high,
-        known=None if bits else numbers,
-        mask=sum(numbers) if bits and numbers is not None else None,
-        stand_in=one.stand_in,
-        since=one.since,
+def _layout(block: Block) -> _Layout:
+    form = ">HH"
+    end = len(HEADER)
+    for one in block.registers:
+        form += "2x" * (one.offset - end) + _CODES[one.wire_type] * one.count
+        end = one.offset + one.words
+    placed = tuple(enumerate(block.registers))
+    numbers, bits = [], []
+    for at, one in placed:
+        if one.values is None:
+            continue
+        if issubclass(one.values, DescribedFlag):
+            bits.append((at, one.values, sum(int(flag) for flag in one.values)))
+        else:
+            members = {int(member): member for member in one.values}
+            numbers.append((at, one.name, members, None if one.stand_in is None else members[one.stand_in]))
+    return _Layout(
+        words=Struct(f">{block.count}H"),
+        body=Struct(form + "2x" * (block.count - 1 - end)),
+        repeated=tuple((at, one.count, one.name) for at, one in placed if one.count > 1),
+        narrow=tuple((at, one.name, *one.range) for at, one in placed if one.range != one.wire_type.bounds),
+        numbers=tuple(numbers),
+        bits=tuple(bits),
+        younger=tuple((at, one.since) for at, one in placed if one.since > V1_0),
     )
+
+
+def _hold(name: str, number: int, low: int, high: int) -> None:
+    if not low <= number <= high:
+        raise BlockError(Flaw.VALUE, f"{name} is {int(number)}, outside {low} to {high}")
+
+
+def _tell_outside(block: Block, numbers: Sequence[int]) -> None:
+    """Raise BlockError for the first of a block's numbers that its type cannot hold."""
+    kinds = [one for one in block.registers for _ in range(one.count)]
+    for one, number in zip(kinds, numbers, strict=True):
+        _hold(one.name, number, *one.range)

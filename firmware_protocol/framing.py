@@ -84,7 +84,7 @@ class Parser(Generic[FrameT]):
         buffer, framing = self._buffer, self._framing
         search, available = self._mark.search, len(buffer)
         position = framed = 0
-        while True:
+        while position < available:
             mark = search(buffer, position)
             if mark is None:
                 position = available if at_end else max(position, available - self._header_begun())

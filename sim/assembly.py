@@ -72,6 +72,7 @@ class Machine:
         self._clock = clock
         self._faces = {one.person_id: one.face_seed for one in town}
         self._cards = {card.card_id: card for card in cards_of(town)}
+        self._chips: dict[str, ChipData] = {}
         self._silent_until: dict[str, float] = {}
         self._readers: dict[str, SamvDevice] = {}
         self.last_read: dict[str, str] = {}  # by reader, the card whose chip it was asked for last
@@ -152,7 +153,8 @@ class Machine:
 
     def silenced(self, part: str) -> bool:
         """Whether the part's line is broken now."""
-        return self._clock() < self._silent_until.get(part, float("-inf"))
+        until = self._silent_until.get(part)
+        return until is not None and self._clock() < until
 
     # What hangs on the wires
 
@@ -205,13 +207,17 @@ class Machine:
             if found is None or found in self.world.broken:
                 return None
             self.last_read[name] = found
-            one = self._cards[found]
-            face = self._faces.get(one.person_id)
-            photo = bytes(LENGTH) if face is None else photo_block(face)
-            chip = resident_chip(one.name, one.id_number, one.valid_from, one.valid_to, photo)
-            return replace(chip, fingerprint=block_of(one.id_number))
+            return self._chips.get(found) or self._made(self._cards[found])
 
         return chip
+
+    def _made(self, card: Card) -> ChipData:
+        """A card's chip, made when it is first asked for and kept as long as the card."""
+        face = self._faces.get(card.person_id)
+        photo = bytes(LENGTH) if face is None else photo_block(face)
+        chip = resident_chip(card.name, card.id_number, card.valid_from, card.valid_to, photo)
+        made = self._chips[card.card_id] = replace(chip, fingerprint=block_of(card.id_number))
+        return made
 
     # What a run may know and do
 
@@ -242,6 +248,7 @@ class Machine:
         del self._faces[one.person_id]
         for card in cards_of([one]):
             del self._cards[card.card_id], self.world.spots[card.card_id]
+            self._chips.pop(card.card_id, None)
 
     def changed(self) -> None:
         """Keep the world after somebody changed it."""

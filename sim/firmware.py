@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
 from typing import Protocol
+
+import msgspec
+from msgspec.structs import asdict, replace
 
 from firmware_protocol.blocks import (
     COMMAND_ADDRESS,
@@ -49,8 +51,7 @@ class Memory(Protocol):
         """Make the record durable before returning."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """What the firmware keeps through a power cut; all integers.
 
     `carried`: a card is in the path, as far as the firmware caused it. `held`: a card is held for a hand at EXIT or, after
@@ -72,7 +73,6 @@ class Record:
     returning: int = 0
 
 
-_KEPT_NAMES = tuple(one.name for one in fields(Record))
 # Sensor bits as plain numbers: they are asked for at each look, and a flag's arithmetic takes many times as long.
 _THROAT, _EXIT, _TRANSPORT = int(Sensor.THROAT), int(Sensor.EXIT), int(Sensor.TRANSPORT)
 _ESCROW, _SLOT = int(Sensor.ESCROW), int(Sensor.SLOT)
@@ -199,12 +199,10 @@ class UnitFirmware:
 
     def read(self, address: int, count: int) -> list[int] | ExceptionCode:
         """Holding registers from one block, or the exception to answer with."""
-        for start, length, block in (
-            (STATUS_ADDRESS, STATUS_COUNT, self._status),
-            (IDENTITY_ADDRESS, IDENTITY_COUNT, self._identity_registers),
-        ):
-            if start <= address and address + count <= start + length:
-                return block()[address - start : address - start + count]
+        if address >= STATUS_ADDRESS and address + count <= STATUS_ADDRESS + STATUS_COUNT:
+            return self._status()[address - STATUS_ADDRESS : address - STATUS_ADDRESS + count]
+        if address >= IDENTITY_ADDRESS and address + count <= IDENTITY_ADDRESS + IDENTITY_COUNT:
+            return self._identity.to_registers()[address - IDENTITY_ADDRESS : address - IDENTITY_ADDRESS + count]
         return ExceptionCode.ILLEGAL_DATA_ADDRESS
 
     def write(self, address: int, values: Sequence[int]) -> ExceptionCode | None:
@@ -228,7 +226,7 @@ class UnitFirmware:
         opcode = Opcode(command.opcode)
         fault = self._interlock(opcode)
         held = bool(self._record.held)
-        changed = {"accepted_seq": command.seq, "opcode": opcode, "arg0": command.arg0}
+        changed = {"accepted_seq": command.seq, "opcode": command.opcode, "arg0": command.arg0}
         if fault is Fault.NONE and opcode in CARRIERS:
             changed.update(carried=1, held=0, returning=int(opcode is Opcode.RETURN))
         self._keep(replace(self._record, **changed))
@@ -244,10 +242,10 @@ class UnitFirmware:
         record = self._record
         changed: dict[str, int] = {
             "done_seq": record.accepted_seq,
-            "done_opcode": opcode,
+            "done_opcode": int(opcode),
             "done_arg0": arg0,
-            "result": Result.DONE if fault is Fault.NONE else Result.FAULT,
-            "fault": fault,
+            "result": int(Result.DONE if fault is Fault.NONE else Result.FAULT),
+            "fault": int(fault),
         }
         if begun:
             changed["carried"] = int(self._still_carried(opcode, arg0, fault))
@@ -306,11 +304,8 @@ class UnitFirmware:
 
     def _keep(self, record: Record) -> None:
         if record != self._record:
-            self._memory.save({name: int(getattr(record, name)) for name in _KEPT_NAMES})
+            self._memory.save(asdict(record))
             self._record = record
-
-    def _identity_registers(self) -> list[int]:
-        return self._identity.to_registers()
 
     def _status(self) -> list[int]:
         sensors = self._mechanism.sensors()

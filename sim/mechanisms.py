@@ -56,10 +56,13 @@ _SEES: dict[Place, Sensor] = {
     Place.THROAT: Sensor.THROAT,
     Place.ESCROW: Sensor.ESCROW,
 }
-_SEES_BITS = tuple((place, int(bit)) for place, bit in _SEES.items() if place is not Place.SLOT)
-_HOME, _SLOT, _MAINS = int(Sensor.HOME), int(Sensor.SLOT), int(Sensor.MAINS)
+# Sensor bits as plain numbers: a flag's arithmetic takes many times as long.
+_HOME, _LOAD, _SLOT, _MAINS = int(Sensor.HOME), int(Sensor.LOAD), int(Sensor.SLOT), int(Sensor.MAINS)
+_TRANSPORT, _EXIT = int(Sensor.TRANSPORT), int(Sensor.EXIT)
+_THROAT, _ESCROW = int(Sensor.THROAT), int(Sensor.ESCROW)
 _RETRACT_FULL, _BIN_FULL = int(Sensor.RETRACT_FULL), int(Sensor.BIN_FULL)
 _GATE_OPEN, _SHUTTER_OPEN = int(Sensor.GATE_OPEN), int(Sensor.SHUTTER_OPEN)
+_LIGHTS = sum(Light)
 _MAINS_AND_FAN = int(Sensor.MAINS | Sensor.FAN_TURNS)
 _CARRIES: dict[Opcode, tuple[Place, Place]] = {
     Opcode.LOAD: (Place.LOAD, Place.TRANSPORT),
@@ -125,7 +128,8 @@ class Unit(ABC):
 
     def sensors(self) -> Sensor:
         """Level of every sensor of this unit."""
-        seen = self._levels() & self._own
+        seen = 0 if self.kind in self.world.unhomed else _HOME
+        seen |= self._levels()
         for name, level in self.world.stuck.items():
             bit = int(Sensor[name.upper()]) & self._own
             seen = seen | bit if level else seen & ~bit
@@ -138,6 +142,10 @@ class Unit(ABC):
     @abstractmethod
     def detail(self) -> tuple[int, ...]:
         """Registers of this kind of unit."""
+
+    @abstractmethod
+    def _levels(self) -> int:
+        """Bits of this kind's sensors but HOME, as a plain number: it is asked for at each look at each unit."""
 
     async def perform(self, opcode: Opcode, arg0: int, step: Step) -> Fault:
         """Make one motion; Fault.NONE when sensors confirm its end."""
@@ -180,10 +188,10 @@ class Unit(ABC):
             self.world.leave(self.kind, origin, slot if origin is Place.SLOT else None)
             self.changed()
             step(2)
-            await self._pass(seconds * (_MIDWAY - _LEAVES))
-            if self._jams(opcode):
+            jams = self._jams(opcode)
+            await self._pass(seconds * ((_MIDWAY if jams else 1.0) - _LEAVES))
+            if jams:
                 return Fault.JAM
-            await self._pass(seconds * (1 - _MIDWAY))
             self.world.arrive(self.kind, target, slot if target is Place.SLOT else None)
         except Impossible:  # a sensor lied: something is in the way, or nothing came
             self.world.jammed.add(self.kind)
@@ -211,28 +219,6 @@ class Unit(ABC):
     async def _pass(self, seconds: float) -> None:
         await self._sleep(seconds / self._speed)
 
-    def _levels(self) -> int:
-        """Sensor bits as a plain number: it is asked for at each look at each unit."""
-        world = self.world
-        at = world.spots.at
-        seen = 0 if self.kind in world.unhomed else _HOME
-        for place, bit in _SEES_BITS:
-            if at(place):
-                seen |= bit
-        if world.aligned is not None and world.card_in_slot(world.aligned) is not None:
-            seen |= _SLOT
-        if len(at(Place.RETRACT)) >= CAPACITY[Place.RETRACT]:
-            seen |= _RETRACT_FULL
-        if len(at(Place.BIN)) >= CAPACITY[Place.BIN]:
-            seen |= _BIN_FULL
-        if world.gate_open:
-            seen |= _GATE_OPEN
-        if world.shutter_open:
-            seen |= _SHUTTER_OPEN
-        if world.powered:
-            seen |= _MAINS_AND_FAN if world.fan > 0 else _MAINS
-        return seen
-
 
 class DispenserMechanism(Unit):
     """Carousel, picker, feeder, transport, exit gate and retract box."""
@@ -244,6 +230,22 @@ class DispenserMechanism(Unit):
     def detail(self) -> tuple[int, ...]:
         """Registers of the dispenser: cards in the retract box."""
         return _registers({DISPENSER_RETRACT_COUNT: len(self.world.spots.at(Place.RETRACT))})
+
+    def _levels(self) -> int:
+        world = self.world
+        at = world.spots.at
+        seen = _GATE_OPEN if world.gate_open else 0
+        if at(Place.LOAD):
+            seen |= _LOAD
+        if at(Place.TRANSPORT):
+            seen |= _TRANSPORT
+        if at(Place.EXIT):
+            seen |= _EXIT
+        if world.aligned is not None and world.card_in_slot(world.aligned) is not None:
+            seen |= _SLOT
+        if len(at(Place.RETRACT)) >= CAPACITY[Place.RETRACT]:
+            seen |= _RETRACT_FULL
+        return seen
 
     async def _motion(self, opcode: Opcode, arg0: int, step: Step) -> Fault:
         if opcode in {Opcode.ALIGN, Opcode.PICK, Opcode.STORE}:
@@ -291,6 +293,17 @@ class RecyclerMechanism(Unit):
         """Registers of the recycler: the bin's counter."""
         return _registers({RECYCLER_BIN_COUNT: self.world.bin_counter})
 
+    def _levels(self) -> int:
+        at = self.world.spots.at
+        seen = _SHUTTER_OPEN if self.world.shutter_open else 0
+        if at(Place.THROAT):
+            seen |= _THROAT
+        if at(Place.ESCROW):
+            seen |= _ESCROW
+        if len(at(Place.BIN)) >= CAPACITY[Place.BIN]:
+            seen |= _BIN_FULL
+        return seen
+
     async def _motion(self, opcode: Opcode, arg0: int, step: Step) -> Fault:
         match opcode:
             case Opcode.OPEN | Opcode.CLOSE:
@@ -336,10 +349,15 @@ class CabinetMechanism(Unit):
             }
         )
 
+    def _levels(self) -> int:
+        if not self.world.powered:
+            return 0
+        return _MAINS_AND_FAN if self.world.fan > 0 else _MAINS
+
     async def _motion(self, opcode: Opcode, arg0: int, step: Step) -> Fault:
         match opcode:
             case Opcode.LIGHT:
-                self.world.lights = arg0 & sum(Light)
+                self.world.lights = arg0 & _LIGHTS
             case Opcode.FAN:
                 self.world.fan = arg0
             case Opcode.HEATER:
@@ -352,4 +370,7 @@ class CabinetMechanism(Unit):
 
 
 def _registers(values: dict[int, int]) -> tuple[int, ...]:
-    return tuple(values.get(index, 0) for index in range(DETAIL_COUNT))
+    registers = [0] * DETAIL_COUNT
+    for index, value in values.items():
+        registers[index] = value
+    return tuple(registers)

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+import msgspec
+
 from firmware_protocol.blocks import (
     COMMAND_ADDRESS,
     COMMAND_COUNT,
@@ -75,7 +77,7 @@ class ExecutesRepeat(UnitFirmware):
         command = _decoded(address, values)
         repeated = command is not None and command.seq == self._record.accepted_seq
         if command and repeated and command.boot_id == self._boot_id and self._state is State.READY:
-            self._record = replace(self._record, accepted_seq=command.seq - 1)
+            self._record = msgspec.structs.replace(self._record, accepted_seq=command.seq - 1)
         return super().write(address, values)
 
 
@@ -114,7 +116,7 @@ class SkipsOrder(UnitFirmware):
         if command and command.boot_id == self._boot_id and self._state is State.READY:
             accepted = self._record.accepted_seq
             if command.seq not in {accepted, next_seq(accepted)}:
-                self._record = replace(self._record, accepted_seq=command.seq - 1)
+                self._record = msgspec.structs.replace(self._record, accepted_seq=command.seq - 1)
         return super().write(address, values)
 
 
@@ -248,7 +250,7 @@ class ClaimsDoneWithoutCard(UnitFirmware):
     async def _move(self, opcode: Opcode, arg0: int, fault: Fault, *, held: bool) -> None:
         await super()._move(opcode, arg0, fault, held=held)
         if self._record.fault in {Fault.NO_CARD, Fault.SLOT_EMPTY}:
-            self._keep(replace(self._record, result=Result.DONE, fault=Fault.NONE))
+            self._keep(msgspec.structs.replace(self._record, result=Result.DONE, fault=Fault.NONE))
 
 
 class CountsBeforeMotion(UnitFirmware):
@@ -257,10 +259,10 @@ class CountsBeforeMotion(UnitFirmware):
     async def _move(self, opcode: Opcode, arg0: int, fault: Fault, *, held: bool) -> None:
         counting = opcode in {Opcode.CAPTURE, Opcode.RETAIN} and fault is Fault.NONE
         if counting:
-            self._keep(replace(self._record, retained=self._record.retained + 1))
+            self._keep(msgspec.structs.replace(self._record, retained=self._record.retained + 1))
         await super()._move(opcode, arg0, fault, held=held)
         if counting and self._record.result == Result.DONE:
-            self._keep(replace(self._record, retained=self._record.retained - 1))
+            self._keep(msgspec.structs.replace(self._record, retained=self._record.retained - 1))
 
 
 class CountsPresentedAsTaken(UnitFirmware):
@@ -269,7 +271,7 @@ class CountsPresentedAsTaken(UnitFirmware):
     async def _move(self, opcode: Opcode, arg0: int, fault: Fault, *, held: bool) -> None:
         await super()._move(opcode, arg0, fault, held=held)
         if opcode in {Opcode.PRESENT, Opcode.RETURN} and self._record.result == Result.DONE:
-            self._keep(replace(self._record, dispensed=self._record.dispensed + 1))
+            self._keep(msgspec.structs.replace(self._record, dispensed=self._record.dispensed + 1))
 
 
 class MissesTakenWithoutPower(UnitFirmware):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
+
 from firmware_protocol.blocks import StatusBlock
 from firmware_protocol.units import Fault, Opcode, Result, Sensor
 from sim.firmware import UnitFirmware
@@ -15,7 +17,7 @@ class HidesJam(UnitFirmware):
     async def _move(self, opcode: Opcode, arg0: int, fault: Fault, *, held: bool) -> None:
         await super()._move(opcode, arg0, fault, held=held)
         if self._record.fault == Fault.JAM:
-            self._keep(replace(self._record, result=Result.DONE, fault=Fault.NONE))
+            self._keep(msgspec.structs.replace(self._record, result=Result.DONE, fault=Fault.NONE))
 
 
 class ForgetsCard(UnitFirmware):

@@ -43,6 +43,14 @@ _FAILURE: dict[Command, frozenset[int]] = {
 }
 """How the reader says that no card answered."""
 
+_OWNED_BY_OTHERS: dict[Command, frozenset[int]] = {
+    command: frozenset({Status.OK, Status.FOUND}.union(*_FAILURE.values()) - failure)
+    for command, failure in _FAILURE.items()
+}
+"""What cannot be a bad answer to the command."""
+
+_REQUESTS = {command: samv.Request(command).to_bytes() for command in _SUCCESS}
+
 _CARD_REFUSED = frozenset(
     {
         Status.NO_CONTENT,
@@ -198,7 +206,7 @@ class SamvReader:
         """Send one request and wait for a reply that can belong to it; None when none came in time."""
         loop = asyncio.get_running_loop()
         await self._drain(line)
-        await line.write(samv.Request(command).to_bytes(), self._timing.answer)
+        await line.write(_REQUESTS[command], self._timing.answer)
         deadline = loop.time() + timeout
         while True:
             left = deadline - loop.time()
@@ -242,8 +250,7 @@ def _can_answer(command: Command, reply: Reply) -> bool:
     status, lengths = _SUCCESS[command]
     if reply.status == status:
         return len(reply.data) in lengths
-    owned_by_others = {Status.OK, Status.FOUND}.union(*_FAILURE.values()) - _FAILURE[command]
-    return reply.status not in owned_by_others
+    return reply.status not in _OWNED_BY_OTHERS[command]
 
 
 def _status_name(status: int) -> str:

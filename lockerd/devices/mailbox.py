@@ -33,6 +33,9 @@ T = TypeVar("T")
 
 _READS = 3
 _SENDS = 4
+_FRESH_SECONDS = (
+    1.0  # a plan from a status of that age is as good as one from a new look: the unit refuses what it outlived
+)
 
 
 class Registers(Protocol):
@@ -68,6 +71,8 @@ class MailboxUnit:
         self._name = name
         self._poll_interval = poll_interval
         self._asking = asyncio.Lock()
+        self._known: StatusBlock | None = None  # its last status, as long as no command was written since
+        self._known_at = 0.0
         self._identity: IdentityBlock | None = None
         self._identity_boot: int | None = None
 
@@ -86,8 +91,11 @@ class MailboxUnit:
 
         Raises DeviceError when the unit is silent, speaks another major version of the protocol or is of another kind.
         """
+        self._known = None
         status = await self._status()
-        if status.boot_id != self._identity_boot:
+        if status.boot_id == self._identity_boot:
+            self._remember(status)
+        else:
             self._identity = await self._read_identity()
             self._identity_boot = status.boot_id
         return status
@@ -95,9 +103,17 @@ class MailboxUnit:
     async def plan(self, opcode: wire.Opcode, arg0: int = 0) -> str:
         """Name the next command for good: the token "boot:seq:opcode:arg0" from a fresh status. Moves nothing.
 
-        Raises DeviceError when the unit is silent, busy or interrupted (then only RESET), or cannot do such a thing.
+        The status that ended the motion before, or was looked at just now, is fresh enough. Raises DeviceError when the unit
+        is silent, busy or interrupted (then only RESET), or cannot do such a thing.
         """
-        return self.plan_from(await self.observe(), opcode, arg0)
+        status = self._known
+        if (
+            status is None
+            or status.state is not wire.State.READY
+            or asyncio.get_running_loop().time() - self._known_at > _FRESH_SECONDS
+        ):
+            status = await self.observe()
+        return self.plan_from(status, opcode, arg0)
 
     def plan_from(self, status: StatusBlock, opcode: wire.Opcode, arg0: int = 0) -> str:
         """As `plan`, from a status that was read before: the unit refuses the command if it has booted or obeyed since.
@@ -127,19 +143,34 @@ class MailboxUnit:
         for _ in range(_SENDS):
             surely_not_taken = False
             try:
-                await self._registers.write(self._kind, COMMAND_ADDRESS, command.to_registers())
+                await self._write(command)
             except DeviceRefused:
                 surely_not_taken = True
             except DeviceSilent as error:
                 if not error.sent and status is None:
                     return Ending(Result.NOT_MOVED, wire.Fault.NONE, None)
+            else:
+                await asyncio.sleep(self._poll_interval)  # it has only begun
             conclusion, status = await self._follow(command, end, status)
+            if conclusion is Conclusion.DONE and status is not None:
+                self._remember(status)
             if conclusion is not Conclusion.NOT_ACCEPTED or status is None:
                 return _ending(conclusion, status)
             if surely_not_taken or status.boot_id != command.boot_id:
                 return Ending(Result.NOT_MOVED, wire.Fault.NONE, status)
         # A write without an answer may still be on its way through a gateway: not accepted yet is not never accepted.
         return Ending(Result.IN_DOUBT, wire.Fault.NONE, status)
+
+    async def tell(self, token: str) -> bool:
+        """Write a planned command once, for what nobody waits for; whether the unit acknowledged it, and so took it.
+
+        Raises DeviceError for a token that `plan` did not make.
+        """
+        try:
+            await self._write(self._command(token))
+        except DeviceError:
+            return False
+        return True
 
     async def settle(self, token: str, deadline: float) -> Ending:
         """Tell what became of a planned command, waiting at most `deadline` seconds for its end; never writes.
@@ -172,6 +203,16 @@ class MailboxUnit:
             if loop.time() >= end:
                 return None, status
             await asyncio.sleep(self._poll_interval)
+
+    async def _write(self, command: CommandBlock) -> None:
+        """Write it once; no status of before counts as fresh from here on. Raises DeviceSilent, DeviceRefused."""
+        async with self._asking:
+            self._known = None
+            await self._registers.write(self._kind, COMMAND_ADDRESS, command.to_registers())
+
+    def _remember(self, status: StatusBlock) -> None:
+        self._known = status
+        self._known_at = asyncio.get_running_loop().time()
 
     async def _status(self) -> StatusBlock:
         return await self._block(STATUS_ADDRESS, STATUS_COUNT, StatusBlock.from_registers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from firmware_protocol import units as wire
 from firmware_protocol.blocks import (
@@ -16,6 +17,7 @@ from firmware_protocol.blocks import (
     RECYCLER_BIN_COUNT,
     StatusBlock,
 )
+from firmware_protocol.mailbox import next_seq
 from lockerd.devices.mailbox import Ending, MailboxUnit
 from lockerd.errors import DeviceError
 from lockerd.model.climate import Climate
@@ -32,9 +34,10 @@ from lockerd.model.custody import (
     Sensor,
     Unit,
 )
+from lockerd.model.polling import MOVING_SECONDS
 
 _OPCODES = {motion: wire.Opcode[motion.name] for motion in Motion}
-_SENSORS = {wire.Sensor[sensor.name]: sensor for sensor in Sensor}
+_SENSORS = tuple((int(wire.Sensor[sensor.name]), sensor) for sensor in Sensor)
 _FAULTS = {wire.Fault[fault.name]: fault for fault in Fault if fault is not Fault.SILENT}
 _PLACES: dict[wire.Position, Place | None] = {
     wire.Position.NONE: None,
@@ -48,9 +51,10 @@ _PLACES: dict[wire.Position, Place | None] = {
     wire.Position.UNKNOWN: Place.IN_DOUBT,
 }
 _BIN_COUNT = {Unit.DISPENSER: DISPENSER_RETRACT_COUNT, Unit.RECYCLER: RECYCLER_BIN_COUNT}
-_LIGHTS = {light.name.lower(): light for light in wire.Light if light.name}
+_LIGHTS = {light.name.lower(): int(light) for light in wire.Light if light.name}
 _SLOT_MOTIONS = frozenset({Motion.ALIGN, Motion.STORE, Motion.PICK})
 _SETTING_SECONDS = 5.0
+_TRIES = 3
 
 
 class MailboxMover:
@@ -108,7 +112,7 @@ class MailboxCabinet:
     def __init__(self, mailbox: MailboxUnit) -> None:
         self._mailbox = mailbox
         self._lock = asyncio.Lock()
-        self._told: StatusBlock | None = None
+        self._expected: StatusBlock | None = None  # what its status says if it obeyed what it was told last
 
     async def observe(self) -> CabinetObservation:
         """Read all sensors. Raises DeviceError."""
@@ -131,42 +135,56 @@ class MailboxCabinet:
         )
 
     async def light(self, *names: str) -> None:
-        """Light exactly the named places; a repeated command does no harm here, so it is tried twice. Raises DeviceError."""
+        """Light exactly the named places: one write, whose acknowledgement is enough for a lamp.
+
+        What is not acknowledged is seen to its end; a repeated command does no harm here. Another host's command in between
+        may bear the same number and hide one light. Raises DeviceError.
+        """
         unknown = set(names) - set(_LIGHTS)
         if unknown:
             raise ValueError(f"no such light: {', '.join(sorted(unknown))}")
         mask = sum(_LIGHTS[name] for name in set(names))
-        await self._tell(wire.Opcode.LIGHT, CABINET_LIGHTS, mask)
+        async with self._lock:
+            status, self._expected = self._expected, None
+            if status is not None and status.detail[CABINET_LIGHTS] != mask:
+                token = self._mailbox.plan_from(status, wire.Opcode.LIGHT, mask)
+                if await self._mailbox.tell(token):
+                    detail = [*status.detail]
+                    detail[CABINET_LIGHTS] = mask
+                    self._expected = replace(status, accepted_seq=next_seq(status.accepted_seq), detail=tuple(detail))
+                    return
+            await self._tell(wire.Opcode.LIGHT, CABINET_LIGHTS, mask)
 
     async def set_climate(self, climate: Climate) -> None:
-        """Tell fan and heater what to do, each tried twice. Raises DeviceError."""
-        await self._tell(wire.Opcode.FAN, CABINET_FAN, climate.fan)
-        await self._tell(wire.Opcode.HEATER, CABINET_HEATER, int(climate.heater))
+        """Tell fan and heater what to do, and see it done. Raises DeviceError."""
+        async with self._lock:
+            await self._tell(wire.Opcode.FAN, CABINET_FAN, climate.fan)
+            await self._tell(wire.Opcode.HEATER, CABINET_HEATER, int(climate.heater))
 
     async def _tell(self, opcode: wire.Opcode, detail: int, value: int) -> None:
         """Have a register of the status read `value`. Raises DeviceError."""
-        async with self._lock:
-            for _ in range(2):
-                status = self._told
-                if status is None or status.detail[detail] == value:
-                    status = await self._mailbox.observe()
-                self._told = None
-                if status.state is wire.State.INTERRUPTED:
-                    token = await self._mailbox.plan(wire.Opcode.RESET)
-                    status = (await self._mailbox.carry_out(token, _SETTING_SECONDS)).status or status
-                if status.detail[detail] == value:
-                    return
-                token = self._mailbox.plan_from(status, opcode, value)
-                ending = await self._mailbox.carry_out(token, _SETTING_SECONDS)
-                if ending.result is Result.DONE:
-                    # of the next command, as long as nobody else orders and it does not boot
-                    self._told = ending.status
-                    return
+        for _ in range(_TRIES):
+            self._expected = None
+            status = await self._mailbox.observe()
+            if status.state is wire.State.RUNNING:  # with what it was told before
+                await asyncio.sleep(MOVING_SECONDS)
+                continue
+            if status.state is wire.State.INTERRUPTED:
+                token = await self._mailbox.plan(wire.Opcode.RESET)
+                status = (await self._mailbox.carry_out(token, _SETTING_SECONDS)).status or status
+            if status.detail[detail] == value:
+                return
+            token = self._mailbox.plan_from(status, opcode, value)
+            ending = await self._mailbox.carry_out(token, _SETTING_SECONDS)
+            if ending.result is Result.DONE:
+                self._expected = ending.status
+                return
         raise DeviceError(self._mailbox.name, f"{opcode.name} {value} is not done")
 
 
 def observation_of(unit: Unit, status: StatusBlock) -> Observation:
     """The wire's status in the words of custody."""
+    levels = int(status.sensors)
     return Observation(
         unit=unit,
         boot_id=status.boot_id,
@@ -174,7 +192,7 @@ def observation_of(unit: Unit, status: StatusBlock) -> Observation:
         interrupted=status.state is wire.State.INTERRUPTED,
         place=_PLACES[status.position],
         slot=None if status.slot == NO_SLOT else status.slot,
-        sensors=frozenset(name for bit, name in _SENSORS.items() if bit in status.sensors),
+        sensors=frozenset([sensor for bit, sensor in _SENSORS if levels & bit]),
         fault=_FAULTS.get(status.fault),
         dispensed=status.dispensed,
         retained=status.retained,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
@@ -64,23 +64,22 @@ class MemoryBus:
 
     async def read(self, unit: int, address: int, count: int) -> tuple[int, ...]:
         """Read holding registers."""
-        with _translated(unit):
+        try:
             return tuple(await self._line.read(unit, address, count))
+        except (NoAnswer, NotAccepted) as error:
+            raise _translated(unit, error) from error
 
     async def write(self, unit: int, address: int, values: Sequence[int]) -> None:
         """Write registers; sent once, which is not to say that they arrive once."""
-        with _translated(unit):
+        try:
             await self._line.write(unit, address, list(values))
+        except (NoAnswer, NotAccepted) as error:
+            raise _translated(unit, error) from error
 
 
-@contextmanager
-def _translated(unit: int) -> Iterator[None]:
-    try:
-        yield
-    except NoAnswer as error:
-        raise DeviceSilent(f"bus unit {unit}", "no answer") from error
-    except NotAccepted as error:
-        raise DeviceRefused(f"bus unit {unit}", error.code) from error
+def _translated(unit: int, error: NoAnswer | NotAccepted) -> DeviceSilent | DeviceRefused:
+    device = f"bus unit {unit}"
+    return DeviceRefused(device, error.code) if isinstance(error, NotAccepted) else DeviceSilent(device, "no answer")
 
 
 class MemoryFace:

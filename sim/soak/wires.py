@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextvars import Context
 from enum import Enum, auto
 from random import Random
@@ -13,9 +12,9 @@ from sim.assembly import Line, Machine
 from sim.soak.seams import Seams, Step
 
 BYTE_SECONDS = 10 / 115200
+SHORT_ANSWER = 64
 ANSWER_SECONDS = 0.5  # the bus driver's wait for an answer, and how long it then keeps the line quiet
 QUIET_SECONDS = 1.0
-EXCHANGE_SECONDS = 0.004
 
 
 class Mishap(Enum):
@@ -80,50 +79,54 @@ class BusLine:
 
     async def read(self, unit: int, address: int, count: int) -> list[int]:
         """Read holding registers. Raises NoAnswer, NotAccepted."""
-        answer, mishap = await self._exchange(unit, lambda line: line.read(address, count), order=False)
-        return self._noise.garble(answer) if mishap is Mishap.GARBLED else answer
+        return await self._exchange(unit, address, count, None)
 
     async def write(self, unit: int, address: int, values: list[int]) -> None:
         """Write registers. Raises NoAnswer, NotAccepted."""
         self._seams.ordered()
-        _, mishap = await self._exchange(unit, lambda line: line.write(address, values) or [], order=True)
-        if mishap is Mishap.GARBLED:
-            raise NoAnswer
+        await self._exchange(unit, address, 0, values)
 
-    async def _exchange(
-        self, unit: int, act: Callable[[Line], list[int] | ExceptionCode], *, order: bool
-    ) -> tuple[list[int], Mishap]:
+    async def _exchange(self, unit: int, address: int, count: int, values: list[int] | None) -> list[int]:
+        """One request and its answer. It lets everybody else go first, but takes no time unless there is no answer."""
         loop = asyncio.get_running_loop()
         line = self._units[unit]
         async with self._turn:
-            if self._quiet_until > loop.time():
-                await asyncio.sleep(self._quiet_until - loop.time())
-            await asyncio.sleep(EXCHANGE_SECONDS)
-            await self._seams.cross(Step.ORDER if order else Step.ASK)
+            await asyncio.sleep(max(self._quiet_until - loop.time(), 0.0))
+            await self._seams.cross(Step.ASK if values is None else Step.ORDER)
             mishap = self._noise.next()
+            if line.silent:
+                mishap = Mishap.LOST
             answer: list[int] | ExceptionCode = []
-            if mishap is Mishap.NONE and not line.silent:
-                answer = self._outside.run(act, line)
-            elif not line.silent and mishap is Mishap.LATE and order:
+            if mishap is Mishap.LATE and values is not None:
                 late = self._noise.random.uniform(ANSWER_SECONDS, QUIET_SECONDS)
-                self._outside.run(loop.call_later, late, self._late, act, line)
-            elif not line.silent and mishap not in {Mishap.LOST, Mishap.LATE}:
-                answer = self._outside.run(act, line)
+                self._outside.run(loop.call_later, late, self._late, line, address, values)
+            elif mishap is not Mishap.LOST and mishap is not Mishap.LATE:
+                answer = self._arrives(line, address, count, values)
                 if mishap is Mishap.TWICE:
-                    self._outside.run(act, line)
-            if line.silent or (mishap is not Mishap.NONE and mishap in {Mishap.LOST, Mishap.LATE, Mishap.MUTE}):
+                    self._arrives(line, address, count, values)
+            if mishap is Mishap.LOST or mishap is Mishap.LATE or mishap is Mishap.MUTE:
                 self._quiet_until = loop.time() + QUIET_SECONDS
                 await asyncio.sleep(ANSWER_SECONDS)
                 raise NoAnswer
-        await self._seams.cross(Step.ORDERED if order else Step.ASK)
+        await self._seams.cross(Step.ASK if values is None else Step.ORDERED)
         if isinstance(answer, ExceptionCode):
             raise NotAccepted(answer)
-        return answer, mishap
+        if mishap is Mishap.GARBLED:
+            if values is not None:
+                raise NoAnswer
+            return self._noise.garble(answer)
+        return answer
+
+    def _arrives(self, line: Line, address: int, count: int, values: list[int] | None) -> list[int] | ExceptionCode:
+        """What the unit makes of a request; a motion is the world's own."""
+        if values is None:
+            return line.read(address, count)
+        return self._outside.run(line.write, address, values) or []
 
     @staticmethod
-    def _late(act: Callable[[Line], object], line: Line) -> None:
+    def _late(line: Line, address: int, values: list[int]) -> None:
         if not line.silent:
-            act(line)
+            line.write(address, values)
 
 
 class ReaderLine:
@@ -140,9 +143,10 @@ class ReaderLine:
 
     async def read(self, limit: int, timeout: float) -> bytes:
         """What has arrived, or does within `timeout` seconds."""
-        loop = asyncio.get_running_loop()
-        if self._answer and self._there <= loop.time() + max(timeout, 0.0):
-            await asyncio.sleep(max(self._there - loop.time(), 0.0))
+        left = self._there - asyncio.get_running_loop().time()
+        if self._answer and left <= max(timeout, 0.0):
+            if left > 0:
+                await asyncio.sleep(left)
             data, self._answer = self._answer[:limit], self._answer[limit:]
             return data
         if timeout > 0:
@@ -150,7 +154,7 @@ class ReaderLine:
         return b""
 
     async def write(self, data: bytes, timeout: float) -> None:
-        """All of `data` goes to the reader at once; its answer takes the time of its bytes."""
+        """All of `data` goes to the reader at once; its answer takes the time of its bytes, a short one none."""
         await self._seams.cross()
         answer = self._outside.run(self._machine.reader_feed, self._name, data)
         if answer and self._noise.rate and self._noise.random.random() < self._noise.rate:
@@ -158,7 +162,9 @@ class ReaderLine:
             cut = self._noise.random.randrange(len(answer))
             answer = answer[:cut] + self._noise.random.randbytes(3) + answer[cut + 1 :]
         self._answer += answer
-        self._there = asyncio.get_running_loop().time() + 0.005 + len(answer) * BYTE_SECONDS
+        self._there = asyncio.get_running_loop().time()
+        if len(answer) > SHORT_ANSWER:
+            self._there += len(answer) * BYTE_SECONDS
 
     def close(self) -> None:
         """Nothing to release."""

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from firmware_protocol.units import Fault, Opcode, Position, UnitKind
+from lockerd.devices import mailbox
 from lockerd.devices.mailbox import Ending, MailboxUnit
 from lockerd.errors import DeviceError
 from lockerd.model.custody import Result
@@ -173,6 +174,26 @@ async def test_settling_never_writes(bench: Bench) -> None:
     assert (await settled).result is Result.DONE
     await task
     assert len(bench.line.writes) == 1
+
+
+async def test_what_was_read_just_now_need_not_be_read_again_to_plan(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.host.observe()  # the first after a boot reads the identity, too, and then the status is older
+    await bench.host.carry_out(await bench.host.plan(Opcode.PICK, 3), 5.0)
+    looks = bench.line.reads
+    token = await bench.host.plan(Opcode.STORE, 3)
+    assert (token, bench.line.reads) == ("100:2:18:3", looks)
+    bench.line.script = ["unsent"]
+    await bench.host.carry_out(token, 5.0)
+    assert (await bench.host.plan(Opcode.STORE, 3), bench.line.reads) == (token, looks + 1)
+    bench.reboot(101)
+    assert (await bench.host.carry_out(token, 5.0)).result is Result.NOT_MOVED
+    assert await bench.host.plan(Opcode.STORE, 3) == "101:2:18:3"
+    looks = bench.line.reads
+    monkeypatch.setattr(mailbox, "_FRESH_SECONDS", -1.0)
+    await bench.host.plan(Opcode.STORE, 3)
+    assert bench.line.reads == looks + 1
 
 
 @pytest.mark.parametrize("foreign", [Opcode.ALIGN, Opcode.PICK], ids=["another opcode", "another slot"])
