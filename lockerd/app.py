@@ -324,7 +324,7 @@ def assemble(
             "bus": bus.run,
             "face": face.run,
             "office": link.run,
-            "outbox": lambda: wake_link(db, link),
+            "outbox": lambda: wake_link(db, link, drivers.pace.gathered),
             "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
             "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp, drivers.pace.kept),
             "housekeeping": housekeeping.run,

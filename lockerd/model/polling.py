@@ -25,6 +25,10 @@ REPORTED_SECONDS = 0.5
 """Whether the health answer has become another: of memory only."""
 
 
+GATHERED_SECONDS = 0.5
+"""From the first new event until the office is told: what one step of a journey writes travels in one request."""
+
+
 KEPT_SECONDS = 60.0
 """What changes slowly: a cabinet warms by less than a degree in that time, and models change with an installation."""
 
@@ -37,4 +41,5 @@ class Pace:
     watched: float = WATCHED_SECONDS
     moving: float = MOVING_SECONDS
     reported: float = REPORTED_SECONDS
+    gathered: float = GATHERED_SECONDS
     kept: float = KEPT_SECONDS
