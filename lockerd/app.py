@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -35,8 +35,8 @@ from lockerd.listening import Listener
 from lockerd.loading import Loading
 from lockerd.maintenance import Maintenance
 from lockerd.model.custody import Unit
-from lockerd.model.policy import Evidence, Policy
-from lockerd.model.view import Progress, Screen, View, Ways
+from lockerd.model.policy import Evidence
+from lockerd.model.view import Progress, Screen, View
 from lockerd.motions import Motions
 from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
 from lockerd.ports import Mover
@@ -136,16 +136,6 @@ async def _open_store(config: Config, db: Database, vault: Vault, stamp: Callabl
             "put back the key that this database was made with"
         ) from error
     return await db.transaction(begin)
-
-
-def _by_policy(ways: Ways, policy: Policy) -> Ways:
-    """What the policy leaves of the ways; a finger that no row rests on alone is missed by nobody."""
-    return replace(
-        ways,
-        no_code=policy.without_code,
-        number=policy.names(Evidence.NUMBER),
-        finger=ways.finger or not policy.some_need(Evidence.FINGERPRINT),
-    )
 
 
 Work = Callable[[], Coroutine[None, None, None]]
@@ -271,7 +261,7 @@ def assemble(
             old_path_settled=lambda: Unit.RECYCLER not in recovery.unsettled,
             idle=lambda: session.idle,
             finger=drivers.finger,
-            finger_needed=config.policy.all_need(Evidence.FINGERPRINT),
+            policy=config.policy,
         ),
         changed=lambda: session.condition_changed(),  # noqa: PLW0108 the session comes after
         pace=drivers.pace,
@@ -296,7 +286,7 @@ def assemble(
         show=views.publish,
         patience=config.patience_seconds(),
         new_journey_id=new_journey_id,
-        ways=lambda: _by_policy(condition.ways(), config.policy),
+        ways=condition.ways,
         tries=tries,
     )
     loading = Loading(db, vault, motions, by_place, stamp, stocking, references, lambda: link.status.catching_up)

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from lockerd.condition import Condition, Parts, Survey
+from lockerd.checks import Survey
+from lockerd.condition import Condition, Parts
 from lockerd.doing import Doing
 from lockerd.errors import DeviceError
 from lockerd.face.verifier import FaceStatus
