@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -117,7 +117,7 @@ async def _open_store(config: Config, db: Database, vault: Vault, stamp: Callabl
     """Check the key against the database and journal the start; returns the database's epoch. Raises StartFailed."""
 
     async def begin(tx: Transaction) -> str:
-        await journal.append(tx, "lockerd.machine.started", {"version": version("lockerd")}, stamp=stamp())
+        await journal.append(tx, "lockerd.machine.started", {"version": software()}, stamp=stamp())
         return await journal.epoch(tx)
 
     try:
@@ -138,19 +138,26 @@ async def _open_store(config: Config, db: Database, vault: Vault, stamp: Callabl
     return await db.transaction(begin)
 
 
+@cache
+def software() -> str:
+    """The version of lockerd that is installed."""
+    return version("lockerd")
+
+
 Work = Callable[[], Coroutine[None, None, None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """Everything that runs: long tasks by name, and listeners. `boot` names this run; the rooms are what listeners reach.
+    """Everything that runs: long tasks by name, and listeners, made when they are wanted. `boot` names this run; the rooms are
+    what listeners reach.
 
     `standing` says at once what the machine is doing; `alive` tells whether database and session get on.
     """
 
     boot: str
     work: dict[str, Work]
-    listeners: list[Listener]
+    listeners: Callable[[], list[Listener]]
     session: Session
     views: Views
     maintenance: Maintenance
@@ -236,7 +243,7 @@ def assemble(
     intake = Intake(db, vault, references, stamp, issuing)
     link = OfficeLink(
         LinkSettings(config.office.url),
-        LockerIdentity(config.machine.id, epoch, boot, {"lockerd": version("lockerd")}),
+        LockerIdentity(config.machine.id, epoch, boot, {"lockerd": software()}),
         JournalOutbox(db, partial(envelope, locker_id=config.machine.id)),
         on_item=intake.take,
         load_cursor=lambda: db.read(journal.load_down_cursor),
@@ -299,32 +306,11 @@ def assemble(
         await db.read(journal.position)
         return not session.stuck()
 
-    registry = CollectorRegistry()
-    registry.register(condition)
-    registry.register(tries)
-    return Assembled(
-        boot=boot,
-        session=session,
-        views=views,
-        maintenance=maintenance,
-        desk=desk,
-        standing=lambda: standing(condition.report(), session.recovered, recovery.waiting_for),
-        alive=alive,
-        work={
-            "bus": bus.run,
-            "face": face.run,
-            "office": link.run,
-            "outbox": lambda: wake_link(db, link, drivers.pace.gathered),
-            "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
-            "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp, drivers.pace.kept),
-            "housekeeping": housekeeping.run,
-            "codes": issuing.watch,
-            "condition": condition.run,
-            "climate": lambda: keep_climate(cabinet, drivers.pace.kept),
-            "maintenance": maintenance.run,
-            "session": session.run,
-        },
-        listeners=[
+    def listeners() -> list[Listener]:
+        registry = CollectorRegistry()
+        registry.register(condition)
+        registry.register(tries)
+        return [
             Listener(
                 "kiosk",
                 kiosk_app(
@@ -348,5 +334,29 @@ def assemble(
                 config.console.listen,
             ),
             Listener("health", health_app(report=condition.report, registry=registry), config.health.listen),
-        ],
+        ]
+
+    return Assembled(
+        boot=boot,
+        session=session,
+        views=views,
+        maintenance=maintenance,
+        desk=desk,
+        standing=lambda: standing(condition.report(), session.recovered, recovery.waiting_for),
+        alive=alive,
+        work={
+            "bus": bus.run,
+            "face": face.run,
+            "office": link.run,
+            "outbox": lambda: wake_link(db, link, drivers.pace.gathered),
+            "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
+            "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp, drivers.pace.kept),
+            "housekeeping": housekeeping.run,
+            "codes": issuing.watch,
+            "condition": condition.run,
+            "climate": lambda: keep_climate(cabinet, drivers.pace.kept),
+            "maintenance": maintenance.run,
+            "session": session.run,
+        },
+        listeners=listeners,
     )
