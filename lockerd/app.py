@@ -242,7 +242,7 @@ def assemble(
     )
     intake = Intake(db, vault, references, stamp, issuing)
     link = OfficeLink(
-        LinkSettings(config.office.url),
+        LinkSettings(config.office.url, backoff_limit=drivers.pace.away),
         LockerIdentity(config.machine.id, epoch, boot, {"lockerd": software()}),
         JournalOutbox(db, partial(envelope, locker_id=config.machine.id)),
         on_item=intake.take,

@@ -16,6 +16,7 @@ from typing import Protocol
 import structlog
 
 from lockerd.errors import LinkError, LockerError
+from lockerd.model.polling import AWAY_SECONDS
 from lockerd.model.review import Review, ReviewRequest
 from lockerd.office.events import batch
 from lockerd.office.exchange import (
@@ -85,7 +86,7 @@ class LinkSettings:
     batch: int = 100
     idle: float = 3600.0
     backoff_first: float = 1.0
-    backoff_limit: float = 60.0
+    backoff_limit: float = AWAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
