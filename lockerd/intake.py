@@ -22,6 +22,7 @@ from lockerd.store import claims, journal, lost, messages, templates
 from lockerd.store.collectors import Named
 from lockerd.store.database import Database, News, Transaction
 from lockerd.store.journal import Stamp
+from lockerd.store.messages import Message
 from lockerd.store.vault import Vault
 
 log = structlog.get_logger(__name__)
@@ -121,10 +122,14 @@ async def keep_templates(
 
 async def send_messages(db: Database, vault: Vault, sender: SmsSender, stamp: Callable[[], Stamp]) -> None:
     """Hand queued messages to the sender, oldest first, until cancelled; what fails is tried again later."""
+
+    async def look(tx: Transaction) -> tuple[Message | None, bool]:
+        due = await messages.next_due(tx, vault, stamp().wall)
+        return due, due is not None or await messages.any_waiting(tx)
+
     while True:
         seen = db.heard(News.MESSAGE)
-        waiting = await db.read(messages.any_waiting)
-        message = await db.read(lambda tx: messages.next_due(tx, vault, stamp().wall)) if waiting else None
+        message, waiting = await db.read(look)
         if message is None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(SMS_RETRY_SECONDS if waiting else None):
