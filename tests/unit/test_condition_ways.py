@@ -81,6 +81,7 @@ def test_renewals_are_closed_until_the_recycler_is_at_rest_and_other_journeys_ar
     recycler = Recycler(CLOSED[name])
     one = condition(recycler)
     assert (one.ways().renewal, one.ways().serving) == (False, True)
+    assert one.report() is one.report(), "made anew though nothing has changed"
     recycler.seen = RESTED
     assert one.ways().renewal
 
