@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -44,8 +44,8 @@ from lockerd.listening import Listener
 from lockerd.loading import Loading
 from lockerd.maintenance import Maintenance
 from lockerd.model.custody import Unit
-from lockerd.model.policy import Evidence, Policy
-from lockerd.model.view import Progress, Screen, View, Ways
+from lockerd.model.policy import Evidence
+from lockerd.model.view import Progress, Screen, View
 from lockerd.motions import Motions
 from lockerd.office.link import LinkSettings, LockerIdentity, OfficeLink
 from lockerd.ports import Mover
@@ -120,7 +120,7 @@ async def _open_store(config: Config, db: Database, vault: Vault, stamp: Callabl
     """Check the key against the database and journal the start; returns the database's epoch. Raises StartFailed."""
 
     async def begin(tx: Transaction) -> str:
-        await journal.append(tx, "lockerd.machine.started", {"version": version("lockerd")}, stamp=stamp())
+        await journal.append(tx, "lockerd.machine.started", {"version": software()}, stamp=stamp())
         return await journal.epoch(tx)
 
     try:
@@ -141,14 +141,10 @@ async def _open_store(config: Config, db: Database, vault: Vault, stamp: Callabl
     return await db.transaction(begin)
 
 
-def _by_policy(ways: Ways, policy: Policy) -> Ways:
-    """What the policy leaves of the ways; a finger that no row rests on alone is missed by nobody."""
-    return replace(
-        ways,
-        no_code=policy.without_code,
-        number=policy.names(Evidence.NUMBER),
-        finger=ways.finger or not policy.some_need(Evidence.FINGERPRINT),
-    )
+@cache
+def software() -> str:
+    """The version of lockerd that is installed."""
+    return version("lockerd")
 
 
 Work = Callable[[], Coroutine[None, None, None]]
@@ -156,14 +152,15 @@ Work = Callable[[], Coroutine[None, None, None]]
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """Everything that runs: long tasks by name, and listeners. `boot` names this run; the rooms are what listeners reach.
+    """Everything that runs: long tasks by name, and listeners, made when they are wanted. `boot` names this run; the rooms are
+    what listeners reach.
 
     `standing` says at once what the machine is doing; `alive` tells whether database and session get on.
     """
 
     boot: str
     work: dict[str, Work]
-    listeners: list[Listener]
+    listeners: Callable[[], list[Listener]]
     session: Session
     views: Views
     maintenance: Maintenance
@@ -246,8 +243,8 @@ def assemble(
     )
     intake = Intake(db, vault, references, stamp, issuing)
     link = OfficeLink(
-        LinkSettings(config.office.url),
-        LockerIdentity(config.machine.id, epoch, boot, {"lockerd": version("lockerd")}),
+        LinkSettings(config.office.url, backoff_limit=drivers.pace.away),
+        LockerIdentity(config.machine.id, epoch, boot, {"lockerd": software()}),
         JournalOutbox(db, partial(envelope, locker_id=config.machine.id)),
         on_item=intake.take,
         load_cursor=lambda: db.read(journal.load_down_cursor),
@@ -272,7 +269,7 @@ def assemble(
             old_path_settled=lambda: Unit.RECYCLER not in recovery.unsettled,
             idle=lambda: session.idle,
             finger=drivers.finger,
-            finger_needed=config.policy.all_need(Evidence.FINGERPRINT),
+            policy=config.policy,
         ),
         changed=lambda: session.condition_changed(),  # noqa: PLW0108 the session comes after
         pace=drivers.pace,
@@ -300,7 +297,7 @@ def assemble(
         show=views.publish,
         patience=config.patience_seconds(),
         new_journey_id=new_journey_id,
-        ways=lambda: _by_policy(condition.ways(), config.policy),
+        ways=condition.ways,
         tries=tries,
     )
     loading = Loading(db, vault, motions, by_place, stamp, stocking, references, lambda: link.status.catching_up)
@@ -313,32 +310,11 @@ def assemble(
         await db.read(journal.position)
         return not session.stuck()
 
-    registry = CollectorRegistry()
-    registry.register(condition)
-    registry.register(tries)
-    return Assembled(
-        boot=boot,
-        session=session,
-        views=views,
-        maintenance=maintenance,
-        desk=desk,
-        standing=lambda: standing(condition.report(), session.recovered, recovery.waiting_for),
-        alive=alive,
-        work={
-            "bus": bus.run,
-            "face": face.run,
-            "office": link.run,
-            "outbox": lambda: wake_link(db, link),
-            "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
-            "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp, drivers.pace.kept),
-            "housekeeping": housekeeping.run,
-            "codes": issuing.watch,
-            "condition": condition.run,
-            "climate": lambda: keep_climate(cabinet, drivers.pace.kept),
-            "maintenance": maintenance.run,
-            "session": session.run,
-        },
-        listeners=[
+    def listeners() -> list[Listener]:
+        registry = CollectorRegistry()
+        registry.register(condition)
+        registry.register(tries)
+        return [
             Listener(
                 "kiosk",
                 kiosk_app(
@@ -362,5 +338,29 @@ def assemble(
                 config.console.listen,
             ),
             Listener("health", health_app(report=condition.report, registry=registry), config.health.listen),
-        ],
+        ]
+
+    return Assembled(
+        boot=boot,
+        session=session,
+        views=views,
+        maintenance=maintenance,
+        desk=desk,
+        standing=lambda: standing(condition.report(), session.recovered, recovery.waiting_for),
+        alive=alive,
+        work={
+            "bus": bus.run,
+            "face": face.run,
+            "office": link.run,
+            "outbox": lambda: wake_link(db, link, drivers.pace.gathered),
+            "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
+            "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp, drivers.pace.kept),
+            "housekeeping": housekeeping.run,
+            "codes": issuing.watch,
+            "condition": condition.run,
+            "climate": lambda: keep_climate(cabinet, drivers.pace.kept),
+            "maintenance": maintenance.run,
+            "session": session.run,
+        },
+        listeners=listeners,
     )

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import asdict, dataclass, field
 from typing import Protocol, TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from firmware_protocol.units import UnitKind
+from lockerd.checks import LASTING, Heard, Survey, checks, dispenser_words, recycler_words
 from lockerd.devices.bus import LineStatistics, LinkStatistics
 from lockerd.devices.id_reader import SamvReader
 from lockerd.drivers import Bus
 from lockerd.errors import DeviceError, StoreError
 from lockerd.face.verifier import FaceStatus
-from lockerd.model.custody import CabinetObservation, Observation, Place, Sensor, SlotState, Unit
+from lockerd.model.custody import Sensor, SlotState, Unit
+from lockerd.model.policy import Evidence, Policy
 from lockerd.model.polling import Pace
 from lockerd.model.view import Ways
 from lockerd.motions import Motions
@@ -28,36 +29,16 @@ from lockerd.store.ballast import Ballast
 from lockerd.store.database import Database, Transaction
 from lockerd.store.housekeeping import Housekeeping
 from lockerd.supervise import Standing
-from lockerd.web.health import Check, HealthReport, Status
+from lockerd.web.health import HealthReport, Status
 
 T = TypeVar("T")
 
-SOONER = 5  # how many times sooner the next round comes while something is wrong
-
-CLEAR_IT = "clear it, then settle at the console"
-MAKE_ROOM = "make room on it; the machine goes on by itself then"
-
-NEEDED = frozenset({"store", "disk", "card_path", "dispenser", "reader.exit", "face"})
-"""The checks without which nobody can collect a card; every other failure leaves a way and is a warning.
-
-The fingerprint sensor is one more where the policy opens nothing without a finger.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """What only a round tells: the cabinet (None while it is silent) and what the ledger counts."""
-
-    cabinet: CabinetObservation | None
-    slots: dict[SlotState, int]
-    bin_count: int
+SOONER = 5  # how many times sooner the next round comes while something is wrong that may end by itself
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts whose condition is told. `finger` is None on a machine without a sensor; `finger_needed` says that the policy
-    opens nothing without it.
-    """
+    """The parts whose condition is told. `finger` is None on a machine without a sensor."""
 
     db: Database
     housekeeping: Housekeeping
@@ -72,7 +53,7 @@ class Parts:
     old_path_settled: Callable[[], bool]
     idle: Callable[[], bool]
     finger: FingerVerifier | None = None
-    finger_needed: bool = False
+    policy: Policy = field(default_factory=Policy)
 
 
 class Condition(Collector):
@@ -82,7 +63,11 @@ class Condition(Collector):
         self._parts = parts
         self._pace = pace
         self._changed = changed
+        self._finger_needed = parts.policy.all_need(Evidence.FINGERPRINT)
         self._survey: Survey | None = None
+        self._heard: Heard | None = None
+        self._report = HealthReport(False)
+        self._ways = Ways(serving=False)
         self._told: HealthReport | None = None
         self._store_trouble = ""
 
@@ -104,7 +89,7 @@ class Condition(Collector):
         while True:
             await self._look()
             self._tell()
-            well = all(check.status is Status.PASS for check in self._checks())
+            well = all(check.status is Status.PASS or check.name in LASTING for check in self.report().checks)
             await asyncio.sleep(self._pace.idle if well else self._pace.idle / SOONER)
 
     async def _look(self) -> None:
@@ -128,84 +113,57 @@ class Condition(Collector):
         self._survey = Survey(cabinet, slots, bin_count)
 
     def ways(self) -> Ways:
-        """What a citizen can do at the machine now."""
-        report = self.report()
+        """What a citizen can do at the machine now, as far as the policy lets them."""
+        self.report()
+        return self._ways
+
+    def report(self) -> HealthReport:
+        """The health answer; `serving` is False only if nobody can collect a card now."""
+        heard = self._hear()
+        if heard != self._heard:
+            self._heard = heard
+            found = tuple(checks(heard))
+            self._report = HealthReport(all(check.status is not Status.FAIL for check in found), found)
+            self._ways = self._ways_by(self._report)
+        return self._report
+
+    def _ways_by(self, report: HealthReport) -> Ways:
         bad = {check.name for check in report.checks if check.status is not Status.PASS}
+        policy = self._parts.policy
         return Ways(
             serving=report.serving,
             reader="reader.counter" not in bad,
             face="face" not in bad,
             renewal=not bad & {"recycler", "reader.throat", "bin"},
-            finger="fingerprint" not in bad,
+            no_code=policy.without_code,
+            number=policy.names(Evidence.NUMBER),
+            # a finger that no row rests on alone is missed by nobody
+            finger="fingerprint" not in bad or not policy.some_need(Evidence.FINGERPRINT),
         )
 
-    def report(self) -> HealthReport:
-        """The health answer; `serving` is False only if nobody can collect a card now."""
-        checks = tuple(self._checks())
-        return HealthReport(all(check.status is not Status.FAIL for check in checks), checks)
-
-    def _checks(self) -> Iterator[Check]:
-        survey = self._survey
-        parts = self._parts
-        if survey is None:
-            yield Check("store", Status.FAIL, "the parts are asked for the first time", "wait a moment")
-            return
-        keeping = parts.housekeeping
-        if keeping.damage:
-            remedy = "restart: the file is set aside then; see docs/reliability.md"
-            yield Check("store", Status.FAIL, f"the database is damaged ({keeping.damage})", remedy)
-        else:
-            yield _check("store", not self._store_trouble, self._store_trouble, "look at the disk, then at the log")
-        yield _check("disk", parts.ballast.held, "is full", MAKE_ROOM)
-        if keeping.no_backup:
-            yield Check("backup", Status.WARN, f"could not be made ({keeping.no_backup})", "look at the disk")
-        elif keeping.unerased:
-            yield Check("backup", Status.WARN, f"could not be erased in ({keeping.unerased})", "look at the disk")
-        yield _check("card_path", parts.fit(), "is not at rest", CLEAR_IT)
-        for unit in Unit:
-            seen = parts.motions.last(unit)
-            if seen is None:
-                yield _check(unit.value, False, "does not answer", "check its power and the bus line")
-            elif seen.fault is not None:
-                yield _check(unit.value, False, f"reports {seen.fault}", CLEAR_IT)
-            else:
-                what = self._old_path_words(seen) if unit is Unit.RECYCLER else ""
-                yield _check(unit.value, not what, what, CLEAR_IT)
-        for name, reader in parts.readers.items():
-            yield _check(f"reader.{name}", reader.last_answer_ok, "does not answer", "check its cable and power")
-        face = parts.face()
-        yield _check(
-            "face", face.worker_up and face.camera_up, _face_words(face), "check the camera and the model pack"
+    def _hear(self) -> Heard:
+        parts, keeping = self._parts, self._parts.housekeeping
+        face, link = parts.face(), parts.link()
+        recycler = parts.motions.last(Unit.RECYCLER)
+        return Heard(
+            survey=self._survey,
+            store_trouble=self._store_trouble,
+            damage=keeping.damage,
+            no_backup=keeping.no_backup,
+            unerased=keeping.unerased,
+            room=parts.ballast.held,
+            fit=parts.fit(),
+            dispenser=dispenser_words(parts.motions.last(Unit.DISPENSER)),
+            recycler=recycler_words(recycler, settled=parts.old_path_settled(), idle=parts.idle()),
+            bin_full=recycler is not None and Sensor.BIN_FULL in recycler.sensors,
+            readers={name: reader.last_answer_ok for name, reader in parts.readers.items()},
+            worker_up=face.worker_up,
+            camera_up=face.camera_up,
+            finger=None if parts.finger is None else parts.finger.last_answer_ok,
+            finger_needed=self._finger_needed,
+            office=None if link.reachable else link.trouble or "not reached yet",
+            clock_wrong=link.clock_wrong,
         )
-        if parts.finger is not None:
-            well, needed = parts.finger.last_answer_ok, parts.finger_needed
-            yield _check("fingerprint", well, "does not answer", "check the sensor and its matcher", needed=needed)
-        link = parts.link()
-        yield (
-            passes("office")
-            if link.reachable
-            else Check(
-                "office",
-                Status.WARN,
-                link.trouble or "not reached yet",
-                "check the network; events are kept until then",
-            )
-        )
-        if link.clock_wrong:
-            yield Check(
-                "clock", Status.WARN, "differs from the office's by more than 30 s", "check time synchronisation"
-            )
-        yield from _supplies(survey, parts.motions.last(Unit.RECYCLER))
-
-    def _old_path_words(self, seen: Observation) -> str:
-        """What keeps a recycler without fault from taking an old card; a card in its path is no trouble during a journey."""
-        if not self._parts.old_path_settled():
-            return "has yet to be settled"
-        if not self._parts.idle() or (seen.place is None and Sensor.HOME in seen.sensors and not seen.interrupted):
-            return ""
-        if seen.place is None:
-            return "is not at rest"
-        return "cannot tell its place" if seen.place is Place.IN_DOUBT else "has a card in its path"
 
     def collect(self) -> Iterator[Metric]:
         """Metrics of this moment, for a Prometheus registry."""
@@ -302,46 +260,6 @@ def standing(report: HealthReport, recovered: bool, waiting_for: Unit | None) ->
     if not report.serving:
         return Standing(f"out of service: {troubles}", True)
     return Standing(f"serving; {troubles}" if troubles else "serving", True)
-
-
-@cache
-def passes(name: str) -> Check:
-    """The check of a part that is well, always the same one: nearly all are, and two reports are then soon compared."""
-    return Check(name, Status.PASS)
-
-
-def _check(name: str, good: bool, what: str, remedy: str, *, needed: bool = False) -> Check:
-    if good:
-        return passes(name)
-    return Check(name, Status.FAIL if needed or name in NEEDED else Status.WARN, what, remedy)
-
-
-def _face_words(status: FaceStatus) -> str:
-    return "has no worker yet" if not status.worker_up else "gets no picture from the camera"
-
-
-def _supplies(survey: Survey, recycler: Observation | None) -> Iterator[Check]:
-    if recycler is not None and Sensor.BIN_FULL in recycler.sensors:
-        yield Check("bin", Status.WARN, "is full", "empty the recycling bin at the console")
-    if survey.slots.get(SlotState.BLOCKED, 0):
-        yield Check("slots", Status.WARN, f"{survey.slots[SlotState.BLOCKED]} blocked", "look into them at the console")
-    cabinet = survey.cabinet
-    if cabinet is None:
-        yield Check("cabinet", Status.WARN, "does not answer", "check its power and the bus line")
-        return
-    for name, bad, what, remedy in (
-        ("door", cabinet.door_open, "is open", "close it"),
-        ("hatch", cabinet.hatch_open, "is open", "close it"),
-        ("tamper", cabinet.tamper, "contact is open", "inspect the machine"),
-        ("mains", not cabinet.mains, "is gone; on battery", "restore the supply"),
-        ("fan", _fan_stands(cabinet), "does not turn", "clean or change it"),
-    ):
-        if bad:
-            yield Check(name, Status.WARN, what, remedy)
-
-
-def _fan_stands(cabinet: CabinetObservation) -> bool:
-    return cabinet.climate is not None and cabinet.climate.fan > 0 and not cabinet.fan_turns
 
 
 async def _ask(question: Awaitable[T]) -> T | None:

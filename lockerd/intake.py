@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,7 @@ from lockerd.store import claims, journal, lost, messages, templates
 from lockerd.store.collectors import Named
 from lockerd.store.database import Database, News, Transaction
 from lockerd.store.journal import Stamp
+from lockerd.store.messages import Message
 from lockerd.store.vault import Vault
 
 log = structlog.get_logger(__name__)
@@ -40,27 +41,40 @@ class Intake:
     stamp: Callable[[], Stamp]
     issuing: Issuing
 
-    async def take(self, item: DownItem) -> None:
-        """Make one item durable. Raises FaceUnavailable while no template can be made: the office sends it again."""
+    async def take(self, item: DownItem, cursor: int) -> None:
+        """Make one item durable with its cursor on the down channel.
+
+        Raises FaceUnavailable while no template can be made: the office sends the item again.
+        """
         match item:
             case Announced():
-                await self._announced(item.item)
+                await self._announced(item.item, cursor)
             case Withdrawn():
-                await self.db.transaction(lambda tx: claims.withdraw(tx, item.claim_id, self.stamp()))
+                await self._keep(cursor, lambda tx: claims.withdraw(tx, item.claim_id, self.stamp()))
             case CodeReissue():
                 await self.issuing.on_command(item.claim_id, item.not_after, item.letter_code)
+                await self.db.transaction(partial(journal.save_down_cursor, cursor=cursor))
             case CodeExtension():
                 await self.issuing.on_command(item.claim_id, item.not_after, None)
+                await self.db.transaction(partial(journal.save_down_cursor, cursor=cursor))
             case CardLost():
-                await self.db.transaction(
+                await self._keep(
+                    cursor,
                     lambda tx: lost.report(
                         tx, self.vault, item.report_id, item.id_number, item.valid_from, self.stamp()
-                    )
+                    ),
                 )
             case CardFound():
-                await self.db.transaction(lambda tx: lost.withdraw(tx, item.report_id, self.stamp()))
+                await self._keep(cursor, lambda tx: lost.withdraw(tx, item.report_id, self.stamp()))
 
-    async def _announced(self, item: ManifestItem) -> None:
+    async def _keep(self, cursor: int, work: Callable[[Transaction], Awaitable[object]]) -> None:
+        async def whole(tx: Transaction) -> None:
+            await work(tx)
+            await journal.save_down_cursor(tx, cursor)
+
+        await self.db.transaction(whole)
+
+    async def _announced(self, item: ManifestItem, cursor: int) -> None:
         referred = await self.references.of_office(item.photo, item.template)
         enrolment, refused = referred.enrolment, referred.refused
         if enrolment.template is None:
@@ -82,7 +96,7 @@ class Intake:
                 data = {"claim_id": item.claim_id, "relations": [one.relation.value for one in named]}
                 await journal.append(tx, "lockerd.collectors.named", data, stamp=stamp)
 
-        await self.db.transaction(put)
+        await self._keep(cursor, put)
 
     async def _named(self, claim_id: str, one: ManifestCollector) -> Named:
         enrolment = (await self.references.of_office(one.photo, one.template)).enrolment
@@ -108,10 +122,14 @@ async def keep_templates(
 
 async def send_messages(db: Database, vault: Vault, sender: SmsSender, stamp: Callable[[], Stamp]) -> None:
     """Hand queued messages to the sender, oldest first, until cancelled; what fails is tried again later."""
+
+    async def look(tx: Transaction) -> tuple[Message | None, bool]:
+        due = await messages.next_due(tx, vault, stamp().wall)
+        return due, due is not None or await messages.any_waiting(tx)
+
     while True:
         seen = db.heard(News.MESSAGE)
-        waiting = await db.read(messages.any_waiting)
-        message = await db.read(lambda tx: messages.next_due(tx, vault, stamp().wall)) if waiting else None
+        message, waiting = await db.read(look)
         if message is None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(SMS_RETRY_SECONDS if waiting else None):

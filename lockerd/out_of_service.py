@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from lockerd.condition import MAKE_ROOM, report_metrics
+from lockerd.checks import MAKE_ROOM
+from lockerd.condition import report_metrics
 from lockerd.config import Config
 from lockerd.errors import FaceUnavailable
 from lockerd.listening import Listener

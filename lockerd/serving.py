@@ -42,7 +42,7 @@ async def run(path: Path, config: Config, device_key: bytes, *, supervisor: Supe
         trouble: Exception | None = None
         try:
             async with opened(config, device_key, drivers) as machine:
-                work, listeners = machine.work, machine.listeners
+                work, listeners = machine.work, machine.listeners()
                 log.info("opened", boot=machine.boot)
                 told = machine.standing, machine.alive
                 await _serve(path, work, listeners, *told, stop=stop, until=stop, supervisor=supervisor)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from lockerd.office.events import cloud_event
 from lockerd.office.link import OfficeLink
 from lockerd.store.database import Database, News
@@ -32,10 +34,11 @@ def office_status(report: HealthReport) -> dict[str, object]:
     }
 
 
-async def wake_link(db: Database, link: OfficeLink) -> None:
-    """Tell the link of new events as soon as they are written."""
+async def wake_link(db: Database, link: OfficeLink, gathered: float) -> None:
+    """Tell the link of new events, `gathered` seconds after the first of them was written."""
     seen = 0
     while True:
         await db.more(News.EVENT, seen)
+        await asyncio.sleep(gathered)
         seen = db.heard(News.EVENT)
         link.notify()

@@ -191,12 +191,13 @@ class Bench:
     error: Exception | None = None
     clock: Wall = field(default_factory=Wall)
 
-    async def on_item(self, item: DownItem) -> None:
+    async def on_item(self, item: DownItem, cursor: int) -> None:
         if self.failing:
             self.failing -= 1
             assert self.error is not None
             raise self.error
         self.items.append(item)
+        await self.save(cursor)
 
     async def load(self) -> int:
         return self.cursor

@@ -25,6 +25,14 @@ REPORTED_SECONDS = 0.5
 """Whether the health answer has become another: of memory only."""
 
 
+GATHERED_SECONDS = 0.5
+"""From the first new event until the office is told: what one step of a journey writes travels in one request."""
+
+
+AWAY_SECONDS = 60.0
+"""The longest pause between two tries to reach an office that is away."""
+
+
 KEPT_SECONDS = 60.0
 """What changes slowly: a cabinet warms by less than a degree in that time, and models change with an installation."""
 
@@ -37,4 +45,6 @@ class Pace:
     watched: float = WATCHED_SECONDS
     moving: float = MOVING_SECONDS
     reported: float = REPORTED_SECONDS
+    gathered: float = GATHERED_SECONDS
+    away: float = AWAY_SECONDS
     kept: float = KEPT_SECONDS

@@ -35,7 +35,11 @@ REVIEW_GRACE = 5.0
 _REVIEWER = re.compile(r"[A-Za-z0-9._-]{1,40}")
 
 
-class OfficeBusy(LinkError):
+class OfficeAway(LinkError):
+    """Nobody answered, or nobody who could."""
+
+
+class OfficeBusy(OfficeAway):
     """The office answered 429 or 503; `retry_after` is what it asked for in seconds, 0 where it did not say."""
 
     def __init__(self, status: int, retry_after: float) -> None:
@@ -123,7 +127,7 @@ class Transport(Protocol):
     """The small transport that the exchange sees; HTTP and memory differ only in the composition root."""
 
     async def request(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Raw:
-        """Send one request and give its whole answer, however long that takes. Raises LinkError."""
+        """Send one request and give its whole answer, however long that takes. Raises LinkError, OfficeAway."""
 
 
 OpenTransport = Callable[[], AbstractAsyncContextManager[Transport]]
@@ -151,7 +155,7 @@ class HttpTransport:
             ) as response:
                 return Raw(response.status, await _bounded(response), response.headers.get("Retry-After"))
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise LinkError(f"the office could not be reached ({type(error).__name__})") from error
+            raise OfficeAway(f"the office could not be reached ({type(error).__name__})") from error
 
 
 class Exchange:
@@ -236,7 +240,7 @@ class Exchange:
             async with asyncio.timeout(seconds):
                 raw = await self._transport.request(method, url, body, sent)
         except TimeoutError as error:
-            raise LinkError(f"the office gave no answer within {seconds:g} s") from error
+            raise OfficeAway(f"the office gave no answer within {seconds:g} s") from error
         if raw.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
             raise OfficeBusy(raw.status, retry_after(raw.retry_after, self._now()))
         if raw.status == HTTPStatus.FORBIDDEN:

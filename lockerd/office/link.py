@@ -1,6 +1,7 @@
 """The locker's link to the central office: dials out, drains the outbox, waits for what the office sends, reports its status.
 
 Source: HTTP interface of the office, version 1. Order is by sequence number only; whatever fails is tried again for ever.
+While the office is away only the hello is repeated; everything else waits until it was answered.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Protocol
 import structlog
 
 from lockerd.errors import LinkError, LockerError
+from lockerd.model.polling import AWAY_SECONDS
 from lockerd.model.review import Review, ReviewRequest
 from lockerd.office.events import batch
 from lockerd.office.exchange import (
@@ -23,6 +25,7 @@ from lockerd.office.exchange import (
     Hello,
     Intervals,
     NotRegistered,
+    OfficeAway,
     OfficeBusy,
     OpenTransport,
     Registration,
@@ -81,9 +84,9 @@ class LinkSettings:
 
     url: str
     batch: int = 100
-    idle: float = 300.0
+    idle: float = 3600.0
     backoff_first: float = 1.0
-    backoff_limit: float = 60.0
+    backoff_limit: float = AWAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +133,9 @@ def backoff(settings: LinkSettings, failures: int, random: Random) -> float:
 class OfficeLink:
     """The link; `run` is its life.
 
-    `on_item` must have made the item durable when it returns; only then the cursor moves, so an item may come twice.
-    `load_cursor` and `save_cursor` keep that cursor; `status` is asked for each heartbeat.
+    `on_item` must have made the item durable with its cursor when it returns; until then the item comes again.
+    `save_cursor` keeps the cursor of what is passed over, `load_cursor` gives the one that was kept last; `status` is asked
+    for each heartbeat.
     """
 
     def __init__(
@@ -140,7 +144,7 @@ class OfficeLink:
         identity: LockerIdentity,
         outbox: JournalOutbox,
         *,
-        on_item: Callable[[DownItem], Awaitable[None]],
+        on_item: Callable[[DownItem, int], Awaitable[None]],
         load_cursor: Callable[[], Awaitable[int]],
         save_cursor: Callable[[int], Awaitable[None]],
         status: Callable[[], Mapping[str, object]],
@@ -200,15 +204,14 @@ class OfficeLink:
         failures = 0
         name = beat.__name__.strip("_")
         while True:
-            asked = 0.0
+            asked, lost = 0.0, False
             try:
                 await beat(exchange)
             except LinkError as error:
                 failures += 1
+                lost = isinstance(error, OfficeAway | NotRegistered)
                 if isinstance(error, OfficeBusy):
                     asked = error.retry_after
-                if isinstance(error, NotRegistered):
-                    self._lose_registration()
                 self._status = replace(self._status, reachable=False)
                 self._failed(name, str(error))
             except LockerError as error:
@@ -222,6 +225,9 @@ class OfficeLink:
                 failures = 0
                 continue
             await asyncio.sleep(max(backoff(self._settings, failures, self._random), asked))
+            if lost:
+                self._registered.clear()
+                self._unregistered.set()
 
     async def _register(self, exchange: Exchange) -> None:
         await self._unregistered.wait()
@@ -236,7 +242,7 @@ class OfficeLink:
                 schemas=SCHEMAS,
                 last_seq=here.last_seq,
                 oldest_retained=here.oldest_retained,
-                down_cursor=await self._load_cursor(),
+                down_cursor=await self._known_cursor(),
             )
         )
         self._check_clock(before, answer.now)
@@ -315,7 +321,7 @@ class OfficeLink:
 
     async def _listen(self, exchange: Exchange) -> None:
         await self._registered.wait()
-        cursor = await self._load_cursor() if self._cursor is None else self._cursor
+        cursor = await self._known_cursor()
         at_once = "listen" in self._troubles or not self._status.caught_up
         wait = 0.0 if at_once else self._intervals.wait
         page = await exchange.down(cursor, wait)
@@ -326,10 +332,11 @@ class OfficeLink:
             if isinstance(found, Refused):
                 self._status = replace(self._status, skipped=self._status.skipped + 1)
                 _log.warning("manifest item skipped", claim=found.claim_id, reason=found.reason.value)
-            else:
-                await self._on_item(found)
+                if at is not None:
+                    await self._save_cursor(at)
+            elif at is not None:
+                await self._on_item(found, at)
             if at is not None:
-                await self._save_cursor(at)
                 self._cursor = cursor = at
         if page.cursor > cursor:
             await self._save_cursor(page.cursor)
@@ -337,6 +344,11 @@ class OfficeLink:
         self._cursor = cursor
         self._status = replace(self._status, caught_up=self._status.caught_up or not page.items)
         self._answered("listen")
+
+    async def _known_cursor(self) -> int:
+        if self._cursor is None:
+            self._cursor = await self._load_cursor()
+        return self._cursor
 
     async def _report(self, exchange: Exchange) -> None:
         await self._registered.wait()
@@ -349,10 +361,6 @@ class OfficeLink:
         here = await self._outbox.position()
         self._status = replace(self._status, backlog=here.last_seq - here.acked, acked=here.acked)
         return here
-
-    def _lose_registration(self) -> None:
-        self._registered.clear()
-        self._unregistered.set()
 
     def _check_clock(self, before: float, office: float) -> None:
         """Compare the office's time with the middle of the request."""

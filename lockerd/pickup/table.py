@@ -227,13 +227,16 @@ TABLE: tuple[Row, ...] = (
 )  # fmt: skip
 
 
+_BY_STAGE = {stage: tuple(row for row in TABLE if row.source is stage) for stage in Stage}
+
+
 def step(journey: Journey, event: Event) -> tuple[Journey, tuple[Effect, ...]]:
     """Decide: the journey after `event` and what is to be done. Pure; an event that fits no row changes nothing."""
     if isinstance(event, TicketIssued):
         return note_ticket(journey, event), ()
     journey = _note_place(journey, event)
-    for row in TABLE:
-        if row.source is journey.stage and isinstance(event, row.on) and row.when(journey, event):
+    for row in _BY_STAGE[journey.stage]:
+        if isinstance(event, row.on) and row.when(journey, event):
             changed = row.change(journey, event)
             if row.to is not None:
                 changed = replace(changed, stage=row.to, visit=journey.visit + 1)

@@ -62,7 +62,7 @@ class Views:
         """Show `view` from now on. The page counts `seconds_left` down by itself: do not publish every second."""
         if view == self.current:
             return
-        if _untimed(view) != _untimed(self.current):
+        if not _same_page(view, self.current):
             self.seq += 1
         self.current = view
         self.changes.bump()
@@ -198,5 +198,8 @@ class _Kiosk:
         return msgspec.json.encode({"boot": self._boot, "seq": self._source.seq, **content})
 
 
-def _untimed(view: View) -> View:
-    return replace(view, seconds_left=None, warn=False)
+def _same_page(one: View, other: View) -> bool:
+    """Whether only `seconds_left` and `warn` differ."""
+    if one.screen is not other.screen or one.progress is not other.progress:
+        return False
+    return replace(one, seconds_left=other.seconds_left, warn=other.warn) == other

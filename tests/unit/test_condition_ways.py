@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from lockerd.condition import Condition, Parts, Survey
+from lockerd.checks import Survey
+from lockerd.condition import Condition, Parts
 from lockerd.errors import DeviceError
 from lockerd.face.verifier import FaceStatus
 from lockerd.journey.moving import Moving
@@ -79,6 +80,7 @@ def test_renewals_are_closed_until_the_recycler_is_at_rest_and_other_journeys_ar
     recycler = Recycler(CLOSED[name])
     one = condition(recycler)
     assert (one.ways().renewal, one.ways().serving) == (False, True)
+    assert one.report() is one.report(), "made anew though nothing has changed"
     recycler.seen = RESTED
     assert one.ways().renewal
 

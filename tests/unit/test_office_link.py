@@ -36,9 +36,12 @@ class Scripted:
     batches: list[tuple[float, list[str]]] = field(default_factory=list)
     statuses: list[Any] = field(default_factory=list)
     url: str = ""
+    absent: bool = False
 
     async def hello(self, request: web.Request) -> web.Response:
         self.hellos.append(await request.json())
+        if self.absent:
+            return web.json_response({}, status=503)
         intervals = {"status": 30, "wait": 20}
         now = time.time() + self.offset
         return web.json_response(
@@ -156,6 +159,21 @@ async def test_retry_after_is_waited_for(peer: Scripted, bench: Bench, status: i
         assert link.status.trouble == ""
     (first, _), (second, _) = peer.batches
     assert second - first >= 1.0
+    assert len(peer.hellos) == 2  # whoever was sent away waits for the next hello
+
+
+async def test_while_the_office_is_away_only_the_hello_is_repeated(peer: Scripted, bench: Bench) -> None:
+    bench.outbox.add()
+    async with bench.running(peer.url) as link:
+        await until(lambda: bench.outbox.acked == 1 and peer.statuses)
+        bench.outbox.add()
+        peer.absent = True
+        peer.events = [(503, {}, {})]
+        link.notify()
+        await until(lambda: len(peer.hellos) >= 5)
+        assert peer.sizes() == [1, 1]
+        peer.absent = False
+        await until(lambda: bench.outbox.acked == 2)
 
 
 BAD_ANSWERS: list[Answer] = [

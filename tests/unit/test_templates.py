@@ -18,7 +18,7 @@ from lockerd.model.custody import Motion, Place
 from lockerd.model.identity import Enrolment, FaceReason, FaceResult, FaceTemplate, ReferenceKind
 from lockerd.office.manifest import Announced
 from lockerd.referencing import References
-from lockerd.store import claims, ledger, templates
+from lockerd.store import claims, journal, ledger, templates
 from lockerd.store.database import Database, Transaction
 from sim.office_books import Books
 from tests.store_support import STAMP, carry, issuing, item, opened, vault
@@ -85,7 +85,7 @@ async def models(db: Database, *claim_ids: str) -> list[str | None]:
 
 async def test_each_claim_is_asked_for_once_a_model(db: Database) -> None:
     for claim_id, model in (("N000001", OLD), ("N000002", NEW), ("N000003", OLD)):
-        await intake(db, model).take(Announced(item(claim_id)))
+        await intake(db, model).take(Announced(item(claim_id)), 1)
     await db.transaction(lambda tx: stock(tx, "N000001", 0))
     await db.transaction(lambda tx: claims.withdraw(tx, "N000003", STAMP))
     for _ in range(2):
@@ -95,11 +95,12 @@ async def test_each_claim_is_asked_for_once_a_model(db: Database) -> None:
 
 
 async def test_a_stocked_claim_takes_a_photo_for_the_new_model_and_nothing_else(db: Database) -> None:
-    await intake(db, OLD).take(Announced(item()))
+    await intake(db, OLD).take(Announced(item()), 7)
+    assert await db.read(journal.load_down_cursor) == 7
     await db.transaction(lambda tx: stock(tx, "N000001", 0))
-    await intake(db, NEW).take(Announced(item(id_number="990101199001010026")))
+    await intake(db, NEW).take(Announced(item(id_number="990101199001010026")), 1)
     assert await models(db, "N000001") == [OLD], "another person's item"
-    await intake(db, NEW).take(Announced(item(name="别人", phone="+8619900000009")))
+    await intake(db, NEW).take(Announced(item(name="别人", phone="+8619900000009")), 1)
     assert await models(db, "N000001") == [NEW]
     claim = await db.transaction(lambda tx: claims.by_id(tx, vault(), "N000001"))
     assert claim is not None
@@ -118,7 +119,7 @@ async def test_a_stocked_claim_takes_a_photo_for_the_new_model_and_nothing_else(
 
 
 async def test_the_office_sends_the_item_again_and_it_is_enrolled(db: Database, tmp_path: Path) -> None:
-    await intake(db, OLD).take(Announced(item()))
+    await intake(db, OLD).take(Announced(item()), 1)
     await db.transaction(lambda tx: stock(tx, "N000001", 0))
     running = ""
     keeper = asyncio.create_task(keep_templates(db, lambda: running, lambda: STAMP))
@@ -141,7 +142,7 @@ async def test_the_office_sends_the_item_again_and_it_is_enrolled(db: Database, 
         assert books.take("locker-1", [cloud], 0.0).news
         (again,) = books.page(cursor).items
         assert again["item"] == {"claim_id": "N000001", "photo": "again"}
-    await intake(db, NEW).take(Announced(item()))
+    await intake(db, NEW).take(Announced(item()), 1)
     assert await models(db, "N000001") == [NEW]
 
 
@@ -154,13 +155,13 @@ async def template_of(db: Database) -> FaceTemplate | None:
 
 async def test_a_template_of_the_office_is_taken_as_it_is(db: Database) -> None:
     made = ManifestTemplate(NEW, b"made at the office")
-    await intake(db, NEW).take(Announced(msgspec.structs.replace(item(), photo=b"", template=made)))
+    await intake(db, NEW).take(Announced(msgspec.structs.replace(item(), photo=b"", template=made)), 1)
     assert await template_of(db) == FaceTemplate(NEW, b"made at the office")
 
 
 async def test_a_template_of_another_model_is_refused_and_the_photo_used_or_the_office_told(db: Database) -> None:
     foreign = ManifestTemplate(OLD, b"made at the office")
-    await intake(db, NEW).take(Announced(msgspec.structs.replace(item(), photo=b"photo", template=foreign)))
+    await intake(db, NEW).take(Announced(msgspec.structs.replace(item(), photo=b"photo", template=foreign)), 1)
     found = await template_of(db)
     assert found is not None
     assert (found.model_id, found.vector[-5:]) == (NEW, b"photo")
@@ -168,7 +169,7 @@ async def test_a_template_of_another_model_is_refused_and_the_photo_used_or_the_
         lambda tx: tx.all("SELECT data FROM journal WHERE type = 'lockerd.template.refused'")
     )
     assert [json.loads(row["data"]) for row in refused] == [{"claim_id": "N000001", "reason": "wrong_model"}]
-    await intake(db, NEW).take(Announced(msgspec.structs.replace(item(), photo=b"", template=foreign)))
+    await intake(db, NEW).take(Announced(msgspec.structs.replace(item(), photo=b"", template=foreign)), 1)
     assert await template_of(db) is None
     told = await db.transaction(lambda tx: tx.all("SELECT data FROM journal WHERE type = 'lockerd.reference.unusable'"))
     assert [json.loads(row["data"]) for row in told] == [{"claim_id": "N000001", "reason": "wrong_model"}]
@@ -176,7 +177,7 @@ async def test_a_template_of_another_model_is_refused_and_the_photo_used_or_the_
 
 async def test_a_collectors_template_of_another_model_is_asked_for_again(db: Database) -> None:
     guardian = ManifestCollector("guardian", "990101199001010026", b"photo")
-    await intake(db, OLD).take(Announced(msgspec.structs.replace(item(), photo=NOBODY, collectors=(guardian,))))
+    await intake(db, OLD).take(Announced(msgspec.structs.replace(item(), photo=NOBODY, collectors=(guardian,))), 1)
     await db.transaction(lambda tx: templates.ask_again(tx, NEW, STAMP))
     assert await wanted(db) == [{"claim_id": "N000001", "model": NEW}]
 
@@ -206,7 +207,7 @@ async def test_a_template_from_a_chip_fills_a_gap_only(db: Database) -> None:
         return await db.transaction(lambda tx: claims.supply_template(tx, vault(), claim_id, chip))
 
     assert not await supply("N000001"), "no such claim"
-    await intake(db, NEW).take(Announced(msgspec.structs.replace(item(), photo=NOBODY)))
+    await intake(db, NEW).take(Announced(msgspec.structs.replace(item(), photo=NOBODY)), 1)
     assert await supply("N000001")
     assert await template_of(db) == chip
     assert not await supply("N000001")
