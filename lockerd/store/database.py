@@ -20,7 +20,7 @@ import aiosqlite
 
 from lockerd.errors import DiskFull, StoreError
 from lockerd.store.ballast import Ballast
-from lockerd.store.opening import open_database, translated
+from lockerd.store.opening import Check, open_database, quick_check, translated
 
 Connect = Callable[[Callable[[], sqlite3.Connection], int], aiosqlite.Connection]
 """Makes the connection that runs a connector in a thread of its own: `aiosqlite.Connection`, or one that can fail."""
@@ -96,7 +96,8 @@ class Database:
     """The database file and its owner.
 
     `entropy` gives that many random bytes; it makes the epoch of a fresh database. `run` must be started as a task of the
-    application before anything else here can end. `connect` makes the connection. On a full disk `ballast` is released, and
+    application before anything else here can end. `connect` makes the connection, `check` looks at the file
+    before. On a full disk `ballast` is released, and
     what failed is done again, once.
     """
 
@@ -106,9 +107,11 @@ class Database:
         *,
         entropy: Callable[[int], bytes] = os.urandom,
         connect: Connect = aiosqlite.Connection,
+        check: Check = quick_check,
         ballast: Ballast | None = None,
     ) -> None:
         self._path = path
+        self._check = check
         self._entropy = entropy
         self._connect = connect
         self._ballast = ballast
@@ -238,11 +241,11 @@ class Database:
         """
         try:
             try:
-                connection, self._lock = open_database(self._path, self._entropy)
+                connection, self._lock = open_database(self._path, self._entropy, self._check)
             except DiskFull:
                 if not self._release():
                     raise
-                connection, self._lock = open_database(self._path, self._entropy)
+                connection, self._lock = open_database(self._path, self._entropy, self._check)
         except StoreError as error:
             self._end = error
             return sqlite3.connect(":memory:")
