@@ -127,9 +127,10 @@ class Doing:
         self.dispensed_before = 0
         self._before_gate: Chip | None = None
 
-    async def begin(self, journey_id: str) -> None:
-        """Make the begin of a journey durable."""
-        await self._db.transaction(lambda tx: journeys.begin(tx, journey_id, self._stamp()))
+    def begin(self, journey_id: str) -> None:
+        """Write down that a journey begins, before anything else of it."""
+        stamp = self._stamp()
+        self._db.along(lambda tx: journeys.begin(tx, journey_id, stamp))
 
     async def template_of(self, journey: Journey) -> FaceTemplate | None:
         """What whoever collects is compared with: the stored template, else the photo of the ID card that was shown."""
@@ -220,13 +221,13 @@ class Doing:
             return ClaimChecked(None, attempts_left=attempts_left)
 
         async def look(tx: Transaction) -> bool:
-            await journeys.attach(tx, journey.journey_id, claim.claim_id, collector)
             place, slot = await ledger.place_of(tx, claim.claim_id)
             if place is not Place.SLOT or slot is None:
                 return False
             return await lookups.slot_state(tx, slot) is SlotState.STOCKED
 
-        if not await self._db.transaction(look):
+        self._db.along(lambda tx: journeys.attach(tx, journey.journey_id, claim.claim_id, collector))
+        if not await self._db.read(look):
             log.warning("claim not collectable", journey=journey.journey_id, claim=claim.claim_id)
             return ClaimChecked(None, failed=True)
         opens = self._policy.opens(collector.relation, claim.kind)

@@ -104,7 +104,7 @@ class Recovery:
     async def after_restart(self) -> Resume | None:
         """Settle every open intent and bring both paths to rest, as `bring_to_rest` does."""
         self.unsettled = frozenset(Unit)
-        for journey_id in await self._db.transaction(journeys.unfinished):
+        for journey_id in await self._db.read(journeys.unfinished):
             await self._end_interrupted(journey_id)
         return await self.bring_to_rest()
 
@@ -147,9 +147,9 @@ class Recovery:
         if self.fit:
             return False
         silent = Unit.DISPENSER in self.unsettled
-        if silent and not await self._db.transaction(_nothing_goes_out):
+        if silent and not await self._db.read(_nothing_goes_out):
             return True
-        return await self._db.transaction(_may_be_in_a_hand)
+        return await self._db.read(_may_be_in_a_hand)
 
     async def clear(self, unit: Unit, journey_id: str, old_card_id: str | None) -> bool:
         """In a journey: reset a unit that is stuck and bring its path to rest, an old card to where the journey goes on with it.
@@ -214,7 +214,7 @@ class Recovery:
             self.waiting_for = None
 
     async def _settle_open(self, unit: Unit) -> None:
-        for intent in await self._db.transaction(ledger.open_intents):
+        for intent in await self._db.read(ledger.open_intents):
             if intent.plan.order.unit is unit:
                 await self._settle(intent)
 
@@ -252,7 +252,7 @@ class Recovery:
             log.warning("dispenser not fit", fault=seen.fault)
             return False
         if seen.place is Place.EXIT:
-            at_exit = await self._db.transaction(lambda tx: ledger.cards_at(tx, Place.EXIT))
+            at_exit = await self._db.read(lambda tx: ledger.cards_at(tx, Place.EXIT))
             card_id = at_exit[0].card_id if at_exit else None
             await self._motions.make(
                 Order(Unit.DISPENSER, Motion.RETRACT), card_id=card_id, event=EVENTS[Motion.RETRACT]
@@ -287,7 +287,7 @@ class Recovery:
         card_id = claim.claim_id if claim else None
         slot = None
         if claim is not None and claim.state is ClaimState.STOCKED:
-            slot = claim.slot if claim.slot is not None else await self._db.transaction(ledger.free_slot)
+            slot = claim.slot if claim.slot is not None else await self._db.read(ledger.free_slot)
         if of_tray:
             # Power went while staff loaded it: back to them, to be loaded and announced as any other.
             order, event = Order(Unit.DISPENSER, Motion.REJECT), None
