@@ -155,7 +155,7 @@ async def settle(
         outcome = told_by_totals(order, outcome, known.dispensed, known.retained)
     place = await ledger.settle_intent(tx, intent, outcome, stamp)
     if outcome.observation is not None:
-        await _account(tx, order.unit, outcome.observation)
+        await _account(tx, order.unit, outcome.observation, known)
     if event is not None and outcome.result is Result.DONE:
         data = {
             "claim_id": None if intent.card_id is None else await ledger.claim_of(tx, intent.card_id),
@@ -171,12 +171,11 @@ async def settle(
     return place
 
 
-async def _account(tx: Transaction, unit: Unit, seen: Observation) -> None:
+async def _account(tx: Transaction, unit: Unit, seen: Observation, known: ledger.Totals | None) -> None:
     """Account for the totals of an outcome, but never for a new card that a hand took: that counts with `record_taken`.
 
     A hand may be quicker than the record of the motion that offered the card, and the total is what tells after a restart.
     """
-    known = await ledger.totals(tx, unit)
     if unit is Unit.DISPENSER and known is not None:
         seen = replace(seen, dispensed=known.dispensed)
     if known is None or (known.dispensed, known.retained) != (seen.dispensed, seen.retained):
