@@ -74,6 +74,8 @@ class Motions:
     ) -> Made:
         """Make one motion. `before` runs in the intent's transaction, `after` in the outcome's.
 
+        Without `after`, the outcome of a motion that carries no card goes along with what is written next: until then its
+        intent is open, as it was while it moved.
         `event` names the office's event for a motion that was DONE. Never raises for what the unit did; StoreError only
         when the outcome could not be made durable, which the restart settles.
         """
@@ -127,6 +129,9 @@ class Motions:
             async def conclude(tx: Transaction) -> Place | None:
                 return await settle(tx, intent, outcome, self._stamp(), event=event, after=after)
 
+            if order.motion not in MOVES and after is None:  # where each card is does not hang on it
+                self._db.along(conclude)
+                return Made(outcome, None)
             return Made(outcome, await self._db.transaction(conclude))
 
     async def _place(self, card_id: str | None) -> Place | None:

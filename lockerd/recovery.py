@@ -147,9 +147,9 @@ class Recovery:
         if self.fit:
             return False
         silent = Unit.DISPENSER in self.unsettled
-        if silent and not await self._db.read(_nothing_goes_out):
+        if silent and not await self._db.transaction(_nothing_goes_out):
             return True
-        return await self._db.read(_may_be_in_a_hand)
+        return await self._db.transaction(_may_be_in_a_hand)
 
     async def clear(self, unit: Unit, journey_id: str, old_card_id: str | None) -> bool:
         """In a journey: reset a unit that is stuck and bring its path to rest, an old card to where the journey goes on with it.
@@ -214,7 +214,7 @@ class Recovery:
             self.waiting_for = None
 
     async def _settle_open(self, unit: Unit) -> None:
-        for intent in await self._db.read(ledger.open_intents):
+        for intent in await self._db.transaction(ledger.open_intents):
             if intent.plan.order.unit is unit:
                 await self._settle(intent)
 

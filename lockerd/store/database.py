@@ -34,7 +34,7 @@ Run = Callable[[str, Sequence[Value]], Awaitable[list[Row]]]
 """Runs one statement and gives its rows. Raises StoreError."""
 
 
-ALONG_SECONDS = 10.0
+ALONG_SECONDS = 30.0
 """For how long what goes along with a transaction waits for one."""
 
 

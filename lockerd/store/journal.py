@@ -147,8 +147,11 @@ class JournalOutbox:
             self._db.along(self._keep)
 
     async def _keep(self, tx: Transaction) -> None:
-        if self._acked > await _number(tx, "acked_seq"):
-            await _set_number(tx, "acked_seq", self._acked)
+        await tx.execute(
+            "INSERT INTO meta (key, value) VALUES ('acked_seq', ?)"
+            " ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)",
+            (self._acked,),
+        )
 
     async def rewind(self, seq: int) -> None:
         """Send again what follows `seq`: the office was restored from a backup.
