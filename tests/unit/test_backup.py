@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from lockerd.model.identity import FaceTemplate
 from lockerd.store import claims, journal, ledger
 from lockerd.store.backup import ERASED_EVERY, KEPT, UNERASED_AT_MOST, back_up, backups, erase_in_backups, findings
 from lockerd.store.database import Database, Run, Transaction
-from lockerd.store.housekeeping import PERSONAL_DATA_KEPT, TIDY_EVERY_SECONDS, Housekeeping
+from lockerd.store.housekeeping import PERSONAL_DATA_KEPT, TIDY_EVERY_SECONDS, Housekeeping, give_memory_back
 from lockerd.store.opening import set_aside, set_aside_before
 from lockerd.store.retention import Retention
 from lockerd.store.verify import verify
@@ -230,6 +231,21 @@ async def test_the_health_answer_tells_of_a_backup_that_could_not_be_erased_in(
 
 
 # --- the night
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library is not glibc")
+def test_memory_that_lies_between_what_lives_is_given_back() -> None:
+    blocks = [bytes(1000) for _ in range(100_000)]
+    full = resident()
+    blocks = blocks[::100]
+    kept = resident()
+    give_memory_back()
+    assert full - resident() > 10_000 > full - kept, "pages of 4 KiB"
+    assert len(blocks) == 1000
 
 
 async def test_each_night_has_one_check_and_one_backup(db: Database, tmp_path: Path) -> None:
