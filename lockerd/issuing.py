@@ -62,8 +62,7 @@ class Issuing:
 
     async def letter(self, tx: Transaction, claim_id: str, letter_code: str) -> None:
         """An announced claim's letter code is that of its latest announcement; empty for none. Others keep theirs."""
-        claim = await claims.by_id(tx, self.vault, claim_id)
-        if claim is None or claim.state is not ClaimState.EXPECTED:
+        if await claims.state_of(tx, claim_id) is not ClaimState.EXPECTED:
             return
         await codes.forget(tx, claim_id, CodeKind.LETTER)
         if letter_code:

@@ -41,7 +41,7 @@ async def put_item(
     `named` are those who may collect beside the owner. Once STOCKED only they, and a template that is missing or of another
     model, are replaced, and only for the same ID number. Gives False, changing nothing, in all other cases.
     """
-    known = await _state(tx, item.claim_id)
+    known = await state_of(tx, item.claim_id)
     if known is ClaimState.STOCKED:
         if not await _is_of(tx, vault, item):
             return False
@@ -63,11 +63,14 @@ async def put_item(
             stamp.wall,
         ),
     )
-    await _erase_template(tx, item.claim_id)
+    if known is not None:
+        await _erase_template(tx, item.claim_id)
     if template is not None:
         await _put_template(tx, vault, item.claim_id, template)
-    await collectors.put(tx, vault, item.claim_id, named)
-    await ledger.add_new_card(tx, item.claim_id, stamp)
+    if known is not None or named:
+        await collectors.put(tx, vault, item.claim_id, named)
+    if known is None:
+        await ledger.add_new_card(tx, item.claim_id, stamp)
     return True
 
 
@@ -96,7 +99,7 @@ async def _put_template(tx: Transaction, vault: Vault, claim_id: str, template: 
 async def supply_template(tx: Transaction, vault: Vault, claim_id: str, template: FaceTemplate) -> bool:
     """Give a claim that is announced or stocked a template where it has none; whether it had none."""
     known = await tx.one("SELECT 1 FROM face_template WHERE claim_id = ?", (claim_id,))
-    if known is not None or await _state(tx, claim_id) not in (ClaimState.EXPECTED, ClaimState.STOCKED):
+    if known is not None or await state_of(tx, claim_id) not in (ClaimState.EXPECTED, ClaimState.STOCKED):
         return False
     await _put_template(tx, vault, claim_id, template)
     return True
@@ -107,7 +110,7 @@ async def withdraw(tx: Transaction, claim_id: str, stamp: Stamp) -> bool:
 
     Gives False, changing nothing, when it is unknown, collected or withdrawn already.
     """
-    if await _state(tx, claim_id) not in (ClaimState.EXPECTED, ClaimState.STOCKED):
+    if await state_of(tx, claim_id) not in (ClaimState.EXPECTED, ClaimState.STOCKED):
         return False
     await _set_state(tx, claim_id, ClaimState.WITHDRAWN, stamp)
     await tx.execute("DELETE FROM code WHERE claim_id = ?", (claim_id,))
@@ -137,7 +140,7 @@ async def stocked(tx: Transaction, claim_id: str, slot: int, stamp: Stamp) -> No
     """
     if await ledger.place_of(tx, claim_id) != (Place.SLOT, slot):
         raise StoreError(f"claim {claim_id}: the ledger does not have its card in slot {slot}")
-    state = await _state(tx, claim_id)
+    state = await state_of(tx, claim_id)
     if state is not ClaimState.EXPECTED:
         raise StoreError(f"claim {claim_id} is {state or 'unknown'}, not {ClaimState.EXPECTED}")
     await _set_state(tx, claim_id, ClaimState.STOCKED, stamp)
@@ -174,7 +177,7 @@ async def collected(tx: Transaction, claim_id: str, stamp: Stamp) -> None:
 
     Also for a claim WITHDRAWN while its card was on the way: the hand was faster. Raises StoreError for any other state.
     """
-    state = await _state(tx, claim_id)
+    state = await state_of(tx, claim_id)
     if state not in (ClaimState.STOCKED, ClaimState.WITHDRAWN):
         raise StoreError(f"claim {claim_id} is {state or 'unknown'}, not {ClaimState.STOCKED}")
     await _set_state(tx, claim_id, ClaimState.COLLECTED, stamp)
@@ -215,7 +218,8 @@ async def _erase_template(tx: Transaction, claim_id: str) -> None:
     await tx.execute("DELETE FROM face_template WHERE claim_id = ?", (claim_id,))
 
 
-async def _state(tx: Transaction, claim_id: str) -> ClaimState | None:
+async def state_of(tx: Transaction, claim_id: str) -> ClaimState | None:
+    """The state of a claim; None for an unknown one."""
     row = await tx.one("SELECT state FROM claim WHERE claim_id = ?", (claim_id,))
     return None if row is None else ClaimState(row["state"])
 
