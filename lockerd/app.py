@@ -77,7 +77,9 @@ async def opened(config: Config, device_key: bytes, drivers: Drivers) -> AsyncIt
     stamp = Stamper(drivers.clock, drivers.monotonic, boot).now
     vault = Vault(device_key, entropy=drivers.random.randbytes, sealing=_SEALINGS[config.machine.sealing])
     ballast = Ballast(config.ballast)
-    db = Database(config.database, entropy=drivers.random.randbytes, connect=drivers.connect, ballast=ballast)
+    db = Database(
+        config.database, entropy=drivers.random.randbytes, connect=drivers.connect, check=drivers.check, ballast=ballast
+    )
     async with asyncio.TaskGroup() as storage:
         owner = storage.create_task(db.run(), name="database")
         try:

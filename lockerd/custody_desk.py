@@ -33,11 +33,11 @@ class CustodyDesk:
 
     async def open_matters(self) -> OpenMatters:
         """Cards in doubt, blocked slots, and cards inside that were reported lost."""
-        return await self._db.transaction(findings.open_matters)
+        return await self._db.read(findings.open_matters)
 
     async def card(self, wanted: str) -> CardFile | None:
         """The file of a card by its production number, an old card's name, or the number of the slot that it is in."""
-        return await self._db.transaction(lambda tx: lookups.card_file(tx, wanted))
+        return await self._db.read(lambda tx: lookups.card_file(tx, wanted))
 
     async def find(self, name: str, finding: Finding) -> Ruling:
         """Take one person's finding about a card in doubt. Raises FloorTaken, StaffWorkFailed."""

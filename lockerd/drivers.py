@@ -24,6 +24,7 @@ from lockerd.office.exchange import OpenTransport, http_transport
 from lockerd.office.sms import FileSms
 from lockerd.ports import ChipPhotoDecoder, Clock, FaceVerifier, FingerVerifier, SmsSender
 from lockerd.store.database import Connect
+from lockerd.store.opening import Check, quick_check
 
 READER_BAUDRATE = 115200
 READERS = ("counter", "throat", "exit")
@@ -68,7 +69,7 @@ class Drivers:
 
     `lines` opens the line of each of `READERS`, and of `MODULE` where the dispenser is a bought one; `monotonic` is the boot
     clock in seconds; `random` makes keys, pickup codes and names, so in a real machine it is a CSPRNG; `connect` makes the
-    connection to the database file; `pace` is how often devices are looked at.
+    connection to the database file, and `check` looks whether it is sound; `pace` is how often devices are looked at.
     """
 
     bus: Bus
@@ -82,6 +83,7 @@ class Drivers:
     finger: FingerVerifier | None = None
     decoder: ChipPhotoDecoder | None = None
     connect: Connect = aiosqlite.Connection
+    check: Check = quick_check
     pace: Pace = field(default_factory=Pace)
 
 

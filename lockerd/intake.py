@@ -120,16 +120,17 @@ async def keep_templates(
         await asyncio.sleep(pause if last else FIRST_LOOK_SECONDS)
 
 
+async def _next(tx: Transaction, vault: Vault, now: float) -> tuple[bool, Message | None]:
+    """Whether any message waits, and the one that is due."""
+    message = await messages.next_due(tx, vault, now)
+    return message is not None or await messages.any_waiting(tx), message
+
+
 async def send_messages(db: Database, vault: Vault, sender: SmsSender, stamp: Callable[[], Stamp]) -> None:
     """Hand queued messages to the sender, oldest first, until cancelled; what fails is tried again later."""
-
-    async def look(tx: Transaction) -> tuple[Message | None, bool]:
-        due = await messages.next_due(tx, vault, stamp().wall)
-        return due, due is not None or await messages.any_waiting(tx)
-
     while True:
         seen = db.heard(News.MESSAGE)
-        message, waiting = await db.read(look)
+        waiting, message = await db.read(lambda tx: _next(tx, vault, stamp().wall))
         if message is None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(SMS_RETRY_SECONDS if waiting else None):

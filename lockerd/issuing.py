@@ -148,51 +148,51 @@ class Issuing:
             await self._refuse(tx, claim_id, OFFICE, IssueResult.NO_PHONE)
 
     async def watch(self) -> None:
-        """Replace codes of another version of lockerd, then tell of codes that end and of locks, until cancelled."""
+        """Look after the codes until cancelled."""
         while True:
             try:
-                await self.replace_outdated()
-                await self.tell_ended()
-                await self.tell_locked()
+                await self.look_after()
             except StoreError as error:
                 log.warning("ended codes not told", error=str(error))
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def replace_outdated(self) -> None:
-        """Replace codes that were hashed in another way than today's and open nothing: a pickup code by SMS.
-
-        In all other cases the office is told that the code has ended, and writes a letter.
-        """
+    async def look_after(self) -> None:
+        """Replace codes of another version of lockerd, tell the office of codes that ended and of locks. Raises StoreError."""
 
         async def work(tx: Transaction) -> None:
-            for claim_id, kind in await codes.outdated(tx):
-                claim = await claims.by_id(tx, self.vault, claim_id)
-                stocked = claim is not None and claim.state is ClaimState.STOCKED and kind is CodeKind.PICKUP
-                if claim is not None and stocked and await self._to_phone(tx, claim, another_text):
-                    await self._tell(tx, "lockerd.code.reissued", claim_id, kind=kind, by=MACHINE)
-                else:
-                    await self._tell(tx, "lockerd.code.expired", claim_id, kind=kind)
+            await self._replace_outdated(tx)
+            for claim_id, kind in await codes.ended(tx, self.stamp().wall):
+                await self._tell(tx, "lockerd.code.expired", claim_id, kind=kind)
+            await self._tell_locked(tx)
 
         await self.db.transaction(work)
 
     async def tell_locked(self) -> None:
         """Tell the office of claims that somebody can open by no code any more, each lock once. Raises StoreError."""
+        await self.db.transaction(self._tell_locked)
 
-        async def work(tx: Transaction) -> None:
-            for claim_id, by in await codes.newly_locked(tx, self.stamp().wall):
-                collector = {"collector_id": by.collector_id} if by.collector_id else {}
-                await self._tell(tx, "lockerd.claim.locked", claim_id, relation=by.relation, **collector)
+    async def _replace_outdated(self, tx: Transaction) -> None:
+        """Codes that were hashed in another way than today's open nothing: another pickup code by SMS.
 
-        await self.db.transaction(work)
-
-    async def tell_ended(self) -> None:
-        """Tell the office of codes that expired while their card waits, each once; it can have them renewed."""
-
-        async def work(tx: Transaction) -> None:
-            for claim_id, kind in await codes.ended(tx, self.stamp().wall):
+        In all other cases the office is told that the code has ended, and writes a letter.
+        """
+        for claim_id, kind in await codes.outdated(tx):
+            claim = await claims.by_id(tx, self.vault, claim_id)
+            stocked = claim is not None and claim.state is ClaimState.STOCKED
+            if (
+                claim is not None
+                and stocked
+                and kind is CodeKind.PICKUP
+                and await self._to_phone(tx, claim, another_text)
+            ):
+                await self._tell(tx, "lockerd.code.reissued", claim_id, kind=kind, by=MACHINE)
+            else:
                 await self._tell(tx, "lockerd.code.expired", claim_id, kind=kind)
 
-        await self.db.transaction(work)
+    async def _tell_locked(self, tx: Transaction) -> None:
+        for claim_id, by in await codes.newly_locked(tx, self.stamp().wall):
+            collector = {"collector_id": by.collector_id} if by.collector_id else {}
+            await self._tell(tx, "lockerd.claim.locked", claim_id, relation=by.relation, **collector)
 
     async def _to_phone(self, tx: Transaction, claim: Claim, text: Callable[[str, float, ClaimKind], str]) -> bool:
         if not claim.person.phone:

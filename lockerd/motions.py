@@ -74,6 +74,8 @@ class Motions:
     ) -> Made:
         """Make one motion. `before` runs in the intent's transaction, `after` in the outcome's.
 
+        Without `after`, the outcome of a motion that carries no card goes along with what is written next: until then its
+        intent is open, as it was while it moved.
         `event` names the office's event for a motion that was DONE. Never raises for what the unit did; StoreError only
         when the outcome could not be made durable, which the restart settles.
         """
@@ -127,6 +129,9 @@ class Motions:
             async def conclude(tx: Transaction) -> Place | None:
                 return await settle(tx, intent, outcome, self._stamp(), event=event, after=after)
 
+            if order.motion not in MOVES and after is None:  # where each card is does not hang on it
+                self._db.along(conclude)
+                return Made(outcome, None)
             return Made(outcome, await self._db.transaction(conclude))
 
     async def _place(self, card_id: str | None) -> Place | None:
@@ -155,7 +160,7 @@ async def settle(
         outcome = told_by_totals(order, outcome, known.dispensed, known.retained)
     place = await ledger.settle_intent(tx, intent, outcome, stamp)
     if outcome.observation is not None:
-        await _account(tx, order.unit, outcome.observation)
+        await _account(tx, order.unit, outcome.observation, known)
     if event is not None and outcome.result is Result.DONE:
         data = {
             "claim_id": None if intent.card_id is None else await ledger.claim_of(tx, intent.card_id),
@@ -171,12 +176,11 @@ async def settle(
     return place
 
 
-async def _account(tx: Transaction, unit: Unit, seen: Observation) -> None:
+async def _account(tx: Transaction, unit: Unit, seen: Observation, known: ledger.Totals | None) -> None:
     """Account for the totals of an outcome, but never for a new card that a hand took: that counts with `record_taken`.
 
     A hand may be quicker than the record of the motion that offered the card, and the total is what tells after a restart.
     """
-    known = await ledger.totals(tx, unit)
     if unit is Unit.DISPENSER and known is not None:
         seen = replace(seen, dispensed=known.dispensed)
     if known is None or (known.dispensed, known.retained) != (seen.dispensed, seen.retained):

@@ -95,13 +95,13 @@ class Checking:
             return ClaimChecked(None, attempts_left=attempts_left)
 
         async def look(tx: Transaction) -> bool:
-            await journeys.attach(tx, journey.journey_id, claim.claim_id, collector)
             place, slot = await ledger.place_of(tx, claim.claim_id)
             if place is not Place.SLOT or slot is None:
                 return False
             return await lookups.slot_state(tx, slot) is SlotState.STOCKED
 
-        if not await self.db.transaction(look):
+        self.db.along(lambda tx: journeys.attach(tx, journey.journey_id, claim.claim_id, collector))
+        if not await self.db.read(look):
             log.warning("claim not collectable", journey=journey.journey_id, claim=claim.claim_id)
             return ClaimChecked(None, failed=True)
         opens = self.policy.opens(collector.relation, claim.kind)

@@ -51,9 +51,10 @@ class Doing:
     moving: Moving
     clear: Callable[[Unit, Journey], Awaitable[Cleared]]
 
-    async def begin(self, journey_id: str) -> None:
-        """Make the begin of a journey durable."""
-        await self.db.transaction(lambda tx: journeys.begin(tx, journey_id, self.stamp()))
+    def begin(self, journey_id: str) -> None:
+        """Write down that a journey begins, before anything else of it."""
+        stamp = self.stamp()
+        self.db.along(lambda tx: journeys.begin(tx, journey_id, stamp))
 
     async def perform(self, effect: Effect, journey: Journey, group: asyncio.TaskGroup) -> Event | None:
         """Perform one effect; the event that answers it, or None. `group` is the parent of what is not waited for."""

@@ -34,20 +34,17 @@ class FaceTries:
     async def seconds_to_wait(self, journey: Journey) -> float:
         """For how long the next verification of this journey has to wait, usually 0. Raises StoreError."""
 
-        async def look(tx: Transaction) -> float:
-            row = await attempts.row(tx, self._subject(journey))
-            if row is None or row[0] < MOST:
-                return 0.0
-            now = await attempts.effective_now(tx, self.stamp().wall)
-            return min(max(row[1] + WAIT - now, 0.0), WAIT)
-
-        return await self.db.transaction(look)
+        row = await self.db.read(lambda tx: attempts.row(tx, self._subject(journey)))
+        if row is None or row[0] < MOST:
+            return 0.0
+        now = await self.db.transaction(lambda tx: attempts.effective_now(tx, self.stamp().wall))
+        return min(max(row[1] + WAIT - now, 0.0), WAIT)
 
     async def count(self, journey: Journey, result: FaceResult) -> None:
-        """Take note of what a verification decided: a match ends the row. Raises StoreError."""
+        """Take note of what a verification decided: a match ends the row, along with what is written next. Raises StoreError."""
         subject = self._subject(journey)
         if result.verdict is FaceVerdict.VERIFIED:
-            await self.db.transaction(lambda tx: attempts.erase(tx, subject))
+            self.db.along(lambda tx: attempts.erase(tx, subject))
         elif result.reason in _FAILED:
 
             async def failed(tx: Transaction) -> None:

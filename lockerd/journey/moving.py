@@ -97,7 +97,7 @@ class Moving:
             journey_id=journey.journey_id,
             event=EVENTS.get(motion),
             before=before,
-            after=after,
+            after=after if kept_for is not None else None,
         )
         stranger = Record.FREEZE_SLOT in effect.records
         return MotionEnded(motion, made.outcome, Place.IN_DOUBT if stranger else made.place, card_id)

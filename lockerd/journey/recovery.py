@@ -105,7 +105,7 @@ class Recovery:
     async def after_restart(self) -> Resume | None:
         """Settle every open intent and bring both paths to rest, as `bring_to_rest` does."""
         self.unsettled = frozenset(Unit)
-        for journey_id in await self._db.transaction(journeys.unfinished):
+        for journey_id in await self._db.read(journeys.unfinished):
             await self._end_interrupted(journey_id)
         return await self.bring_to_rest()
 
@@ -253,7 +253,7 @@ class Recovery:
             log.warning("dispenser not fit", fault=seen.fault)
             return False
         if seen.place is Place.EXIT:
-            at_exit = await self._db.transaction(lambda tx: ledger.cards_at(tx, Place.EXIT))
+            at_exit = await self._db.read(lambda tx: ledger.cards_at(tx, Place.EXIT))
             card_id = at_exit[0].card_id if at_exit else None
             await self._motions.make(
                 Order(Unit.DISPENSER, Motion.RETRACT), card_id=card_id, event=EVENTS[Motion.RETRACT]
@@ -288,7 +288,7 @@ class Recovery:
         card_id = claim.claim_id if claim else None
         slot = None
         if claim is not None and claim.state is ClaimState.STOCKED:
-            slot = claim.slot if claim.slot is not None else await self._db.transaction(ledger.free_slot)
+            slot = claim.slot if claim.slot is not None else await self._db.read(ledger.free_slot)
         if of_tray:
             # Power went while staff loaded it: back to them, to be loaded and announced as any other.
             order, event = Order(Unit.DISPENSER, Motion.REJECT), None

@@ -201,10 +201,10 @@ class Session:
         before = self._journey
         self._journey, effects = step(before, event)
         self._answer_staff(event)
-        await self._tries.note(before, event)
+        self._tries.note(before, event)
         if before.stage is Stage.IDLE and self._journey.stage is not Stage.IDLE:
             self._journey = replace(self._journey, journey_id=self._new_journey_id())
-            await self._doing.begin(self._journey.journey_id)
+            self._doing.begin(self._journey.journey_id)
         if self._journey.stage is not before.stage:
             log.info(
                 "stage entered", journey=self._journey.journey_id, stage=self._journey.stage, fault=self._journey.fault

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-import structlog
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from lockerd.errors import StoreError
 from lockerd.pickup.state import Event, Journey
 from lockerd.pickup.tries import Try, try_of
 from lockerd.store import journal
 from lockerd.store.database import Database
 from lockerd.store.journal import Stamp
-
-log = structlog.get_logger(__name__)
 
 TRIED = "lockerd.identity.tried"
 """The event of one try: journey_id, claim_id where it is known, evidence, result, reason."""
@@ -30,7 +26,7 @@ class Tries(Collector):
         self._stamp = stamp
         self._counts: Counter[Try] = Counter()
 
-    async def note(self, journey: Journey, event: Event) -> None:
+    def note(self, journey: Journey, event: Event) -> None:
         """Count and journal the try that `event` decides in `journey`, as it was before it, if there is one."""
         tried = try_of(journey, event)
         if tried is None:
@@ -44,10 +40,8 @@ class Tries(Collector):
         }
         if journey.claim is not None:
             data["claim_id"] = journey.claim.claim_id
-        try:
-            await self._db.transaction(lambda tx: journal.append(tx, TRIED, data, stamp=self._stamp()))
-        except StoreError as error:  # a report that lacks a line is no reason to keep a card back
-            log.warning("try not journalled", error=str(error))
+        stamp = self._stamp()
+        self._db.along(lambda tx: journal.append(tx, TRIED, data, stamp=stamp))
 
     def collect(self) -> Iterator[Metric]:
         """The counts, for a Prometheus registry."""

@@ -24,6 +24,9 @@ KEPT = 7
 UNERASED_AT_MOST = 10 * 3600.0
 """Seconds for which a backup may hold what was erased: with the half day that data is kept after collection less than a day."""
 
+ERASED_EVERY = 4 * 3600.0
+"""Seconds after which what was erased meanwhile is erased in a backup, too."""
+
 _NO_BACKUP = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 
 
@@ -93,12 +96,15 @@ def _end(folder: Path, part: Path, now: float) -> None:
 async def erase_in_backups(db: Database, folder: Path, now: float) -> list[str]:
     """Destroy in every backup the keys that the database no longer has; gives in words what could not be done so.
 
-    A backup that is damaged beyond use is deleted. One that cannot be rewritten (a full disk) stays until it was last known to
-    hold nothing erased UNERASED_AT_MOST seconds ago, then it is deleted, too: `now` is UTC seconds, and its time of
-    modification says when that was. Raises StoreError where the trouble is the database's own; no backup is deleted then.
+    A backup's time of modification says when it was last known to hold nothing erased; until ERASED_EVERY seconds after it has
+    time. One that is damaged beyond use is deleted. One that cannot be rewritten (a full disk) stays until UNERASED_AT_MOST
+    seconds after, then it is deleted, too. `now` is UTC seconds. Raises StoreError where the trouble is the database's own; no
+    backup is deleted then.
     """
     troubles = []
     for path in backups(folder):
+        if abs(now - path.stat().st_mtime) < ERASED_EVERY:
+            continue
         try:
             await db.between(partial(_scrub, path))
         except StoreError as error:

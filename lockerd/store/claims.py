@@ -63,11 +63,14 @@ async def put_item(
             stamp.wall,
         ),
     )
-    await _erase_template(tx, item.claim_id)
+    if known is not None:
+        await _erase_template(tx, item.claim_id)
     if template is not None:
         await _put_template(tx, vault, item.claim_id, template)
-    await collectors.put(tx, vault, item.claim_id, named)
-    await ledger.add_new_card(tx, item.claim_id, stamp)
+    if known is not None or named:
+        await collectors.put(tx, vault, item.claim_id, named)
+    if known is None:
+        await ledger.add_new_card(tx, item.claim_id, stamp)
     return True
 
 
@@ -119,20 +122,14 @@ async def for_chip(tx: Transaction, vault: Vault, id_number: str, valid_from: st
 
     A collected one is not found: whoever took it put in another card, or the record is wrong, and staff have to look.
     """
-    for state in (ClaimState.STOCKED, ClaimState.EXPECTED, ClaimState.WITHDRAWN):
-        for claim in await _found(tx, vault, id_number, state):
-            if claim.valid_from == valid_from:
-                return claim
-    return None
+    known = await _found(tx, vault, id_number, ClaimState.STOCKED, ClaimState.EXPECTED, ClaimState.WITHDRAWN)
+    return next((claim for claim in known if claim.valid_from == valid_from), None)
 
 
 async def replacing(tx: Transaction, vault: Vault, id_number: str, valid_from: str) -> Claim | None:
     """The claim of the new card that replaces an older one, by the older one's chip: stocked, announced or collected."""
-    for state in (ClaimState.STOCKED, ClaimState.EXPECTED, ClaimState.COLLECTED):
-        for claim in await _found(tx, vault, id_number, state):
-            if valid_from < claim.valid_from:
-                return claim
-    return None
+    known = await _found(tx, vault, id_number, ClaimState.STOCKED, ClaimState.EXPECTED, ClaimState.COLLECTED)
+    return next((claim for claim in known if valid_from < claim.valid_from), None)
 
 
 async def stocked(tx: Transaction, claim_id: str, slot: int, stamp: Stamp) -> None:
@@ -143,7 +140,10 @@ async def stocked(tx: Transaction, claim_id: str, slot: int, stamp: Stamp) -> No
     """
     if await ledger.place_of(tx, claim_id) != (Place.SLOT, slot):
         raise StoreError(f"claim {claim_id}: the ledger does not have its card in slot {slot}")
-    await _change(tx, claim_id, ClaimState.EXPECTED, ClaimState.STOCKED, stamp)
+    state = await state_of(tx, claim_id)
+    if state is not ClaimState.EXPECTED:
+        raise StoreError(f"claim {claim_id} is {state or 'unknown'}, not {ClaimState.EXPECTED}")
+    await _set_state(tx, claim_id, ClaimState.STOCKED, stamp)
 
 
 async def for_id(tx: Transaction, vault: Vault, id_number: str) -> Claim | None:
@@ -177,8 +177,10 @@ async def collected(tx: Transaction, claim_id: str, stamp: Stamp) -> None:
 
     Also for a claim WITHDRAWN while its card was on the way: the hand was faster. Raises StoreError for any other state.
     """
-    withdrawn = await state_of(tx, claim_id) is ClaimState.WITHDRAWN
-    await _change(tx, claim_id, ClaimState.WITHDRAWN if withdrawn else ClaimState.STOCKED, ClaimState.COLLECTED, stamp)
+    state = await state_of(tx, claim_id)
+    if state not in (ClaimState.STOCKED, ClaimState.WITHDRAWN):
+        raise StoreError(f"claim {claim_id} is {state or 'unknown'}, not {ClaimState.STOCKED}")
+    await _set_state(tx, claim_id, ClaimState.COLLECTED, stamp)
     await _erase_template(tx, claim_id)
     await collectors.forget(tx, claim_id)
     await tx.execute("DELETE FROM code WHERE claim_id = ?", (claim_id,))
@@ -217,26 +219,19 @@ async def _erase_template(tx: Transaction, claim_id: str) -> None:
 
 
 async def state_of(tx: Transaction, claim_id: str) -> ClaimState | None:
-    """The state of a claim, None for an unknown one."""
+    """The state of a claim; None for an unknown one."""
     row = await tx.one("SELECT state FROM claim WHERE claim_id = ?", (claim_id,))
     return None if row is None else ClaimState(row["state"])
-
-
-async def _change(tx: Transaction, claim_id: str, origin: ClaimState, target: ClaimState, stamp: Stamp) -> None:
-    state = await state_of(tx, claim_id)
-    if state is not origin:
-        raise StoreError(f"claim {claim_id} is {state or 'unknown'}, not {origin}")
-    await _set_state(tx, claim_id, target, stamp)
 
 
 async def _set_state(tx: Transaction, claim_id: str, state: ClaimState, stamp: Stamp) -> None:
     await tx.execute("UPDATE claim SET state = ?, since = ? WHERE claim_id = ?", (state, stamp.wall, claim_id))
 
 
-async def _found(tx: Transaction, vault: Vault, id_number: str, state: ClaimState) -> Sequence[Claim]:
-    rows = await tx.all(
-        "SELECT * FROM claim WHERE id_index = ? AND state = ? ORDER BY since, claim_id", (vault.blind(id_number), state)
-    )
+async def _found(tx: Transaction, vault: Vault, id_number: str, *states: ClaimState) -> Sequence[Claim]:
+    """The claims of an ID number, those of the first of `states` first, the oldest of each first."""
+    rows = await tx.all("SELECT * FROM claim WHERE id_index = ? ORDER BY since, claim_id", (vault.blind(id_number),))
+    rows = sorted((row for row in rows if row["state"] in states), key=lambda row: states.index(row["state"]))
     return [claim for row in rows if (claim := await _claim(tx, vault, row)) is not None]
 
 

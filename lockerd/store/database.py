@@ -11,8 +11,8 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum, auto
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,70 +20,26 @@ import aiosqlite
 
 from lockerd.errors import DiskFull, StoreError
 from lockerd.store.ballast import Ballast
-from lockerd.store.opening import open_database, translated
+from lockerd.store.opening import Check, open_database, quick_check, translated
+from lockerd.store.transaction import News as News  # noqa: PLC0414 -- mypy's mark of a name meant for others
+from lockerd.store.transaction import Row as Row  # noqa: PLC0414 -- the same
+from lockerd.store.transaction import Transaction as Transaction  # noqa: PLC0414 -- the same
+from lockerd.store.transaction import Value
 
 Connect = Callable[[Callable[[], sqlite3.Connection], int], aiosqlite.Connection]
 """Makes the connection that runs a connector in a thread of its own: `aiosqlite.Connection`, or one that can fail."""
 
 T = TypeVar("T")
-Value = str | bytes | int | float | None
-Row = sqlite3.Row
 Run = Callable[[str, Sequence[Value]], Awaitable[list[Row]]]
 """Runs one statement and gives its rows. Raises StoreError."""
 
 
-class News(Enum):
-    """What a transaction may tell those who wait for it."""
-
-    EVENT = auto()  # of the journal
-    MESSAGE = auto()  # to a citizen
+ALONG_SECONDS = 30.0
+"""For how long what goes along with a transaction waits for one."""
 
 
-class Transaction:
-    """The statements of one transaction; of no use after its end.
-
-    Any error of the database spoils the whole transaction: later statements and the commit are refused, because SQLite
-    rolls back by itself on some errors and what follows would be committed one by one.
-    """
-
-    __slots__ = ("_connection", "_open", "_spoilt", "news")
-
-    def __init__(self, connection: aiosqlite.Connection) -> None:
-        self.news: set[News] = set()
-        self._connection = connection
-        self._open = True
-        self._spoilt = False
-
-    def announce(self, news: News) -> None:
-        """Wake who waits for this once the transaction is durable."""
-        self.news.add(news)
-
-    async def execute(self, sql: str, params: Sequence[Value] = ()) -> None:
-        """Run one statement and discard its rows. Raises StoreError."""
-        await self.all(sql, params)
-
-    async def all(self, sql: str, params: Sequence[Value] = ()) -> list[Row]:
-        """Run one statement and give all its rows. Raises StoreError."""
-        self._check()
-        try:
-            return list(await self._connection.execute_fetchall(sql, params))
-        except sqlite3.Error as error:
-            self._spoilt = True
-            raise translated(error) from error
-
-    async def one(self, sql: str, params: Sequence[Value] = ()) -> Row | None:
-        """Run one statement and give its first row, or None. Raises StoreError."""
-        rows = await self.all(sql, params)
-        return rows[0] if rows else None
-
-    def _check(self) -> None:
-        if not self._open:
-            raise StoreError("statement after the end of its transaction")
-        if self._spoilt:
-            raise StoreError("statement in a transaction that has already failed")
-
-    def _end(self) -> None:
-        self._open = False
+Along = Callable[[Transaction], Awaitable[object]]
+"""What goes along with a transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +52,8 @@ class Database:
     """The database file and its owner.
 
     `entropy` gives that many random bytes; it makes the epoch of a fresh database. `run` must be started as a task of the
-    application before anything else here can end. `connect` makes the connection. On a full disk `ballast` is released, and
+    application before anything else here can end. `connect` makes the connection, `check` looks at the file
+    before. On a full disk `ballast` is released, and
     what failed is done again, once.
     """
 
@@ -106,9 +63,11 @@ class Database:
         *,
         entropy: Callable[[int], bytes] = os.urandom,
         connect: Connect = aiosqlite.Connection,
+        check: Check = quick_check,
         ballast: Ballast | None = None,
     ) -> None:
         self._path = path
+        self._check = check
         self._entropy = entropy
         self._connect = connect
         self._ballast = ballast
@@ -120,7 +79,8 @@ class Database:
         self._closing = False
         self._serving: asyncio.Task[Any] | None = None
         self._heard = dict.fromkeys(News, 0)
-        self._changes = 0
+        self._along: list[Along] = []
+        self._alone: asyncio.TimerHandle | None = None
         self._rung = asyncio.Event()
 
     async def run(self) -> None:
@@ -163,6 +123,30 @@ class Database:
         """
         return await self._submit(lambda: self._with_ballast(lambda: self._transact(work)))
 
+    def along(self, work: Along) -> None:
+        """Let `work` go first in the next transaction, or in one of its own after ALONG_SECONDS: a sync of the disk less.
+
+        For what a loss of power may take back, and what cannot fail by itself: it would fail the transaction that it goes with.
+        One that waits already is not added. A clean end waits for it.
+        """
+        if work not in self._along:
+            self._along.append(work)
+        if self._alone is None:
+            self._alone = asyncio.get_running_loop().call_later(ALONG_SECONDS, self._go_alone)
+
+    def _went(self, many: int) -> None:
+        del self._along[:many]
+        if not self._along and self._alone is not None:
+            self._alone.cancel()
+            self._alone = None
+
+    def _go_alone(self) -> None:
+        self._alone = None
+        if self._along and self._end is None:
+            answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # what failed is tried again
+            self._jobs.put_nowait(_Job(lambda: self._with_ballast(lambda: self._transact(_nothing)), answer))
+
     async def read(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `work`, which changes nothing, and give its result: the owner lets nothing happen between its statements.
 
@@ -176,7 +160,7 @@ class Database:
             try:
                 result = await work(tx)
             finally:
-                tx._end()
+                tx.end()
             if connection.total_changes != before:
                 raise StoreError("a statement that was only to read has changed the database")
             return result
@@ -238,11 +222,11 @@ class Database:
         """
         try:
             try:
-                connection, self._lock = open_database(self._path, self._entropy)
+                connection, self._lock = open_database(self._path, self._entropy, self._check)
             except DiskFull:
                 if not self._release():
                     raise
-                connection, self._lock = open_database(self._path, self._entropy)
+                connection, self._lock = open_database(self._path, self._entropy, self._check)
         except StoreError as error:
             self._end = error
             return sqlite3.connect(":memory:")
@@ -276,6 +260,11 @@ class Database:
             job = await self._jobs.get()
             if job is not None:
                 await self._do(job)
+        if self._alone is not None:
+            self._alone.cancel()
+        if self._along and self._end is None:
+            with suppress(StoreError):
+                await self._transact(_nothing)
 
     async def _do(self, job: _Job) -> None:
         try:
@@ -295,14 +284,16 @@ class Database:
         connection = self._owned()
         await self._statement("BEGIN IMMEDIATE")
         tx = Transaction(connection)
+        along = self._along.copy()
         try:
+            await self._go_first(tx, along)
             result = await work(tx)
-            tx._check()
+            tx.check()
         except BaseException:
             await self._roll_back()
             raise
         finally:
-            tx._end()
+            tx.end()
         try:
             await self._statement("COMMIT")
         except StoreError as error:
@@ -311,14 +302,23 @@ class Database:
             if isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
                 self._end = error
             raise
-        if connection.total_changes != self._changes:
-            self._changes = connection.total_changes
+        self._went(len(along))
         if tx.news:
             for news in tx.news:
                 self._heard[news] += 1
             self._rung.set()
             self._rung = asyncio.Event()
         return result
+
+    async def _go_first(self, tx: Transaction, along: Sequence[Along]) -> None:
+        for work in along:
+            try:
+                await work(tx)
+            except DiskFull:
+                raise
+            except Exception:
+                self._along.remove(work)  # or everything would fail for it
+                raise
 
     async def _roll_back(self) -> None:
         if not self._owned().in_transaction:
@@ -340,6 +340,10 @@ class Database:
     def _owned(self) -> aiosqlite.Connection:
         assert self._connection is not None
         return self._connection
+
+
+async def _nothing(_tx: Transaction) -> None:
+    """Nothing but what goes along."""
 
 
 async def _opened(connection: aiosqlite.Connection) -> None:

@@ -16,7 +16,7 @@ async def empty_bin(tx: Transaction, staff: str, counted: int, stamp: Stamp) -> 
     """
     cards = await ledger.cards_at(tx, Place.BIN)
     for card in cards:
-        await rows.relocate(tx, card.card_id, Place.REMOVED, None, "bin_emptied", stamp, journey_id=f"staff:{staff}")
+        await rows.relocate(tx, card, Place.REMOVED, None, "bin_emptied", stamp, journey_id=f"staff:{staff}")
     data: dict[str, journal.JSON] = {
         "staff": staff,
         "counted": counted,
@@ -34,9 +34,7 @@ async def empty_retract(tx: Transaction, staff: str, counted: int, stamp: Stamp)
     """
     cards = await ledger.cards_at(tx, Place.RETRACT)
     for card in cards:
-        await rows.relocate(
-            tx, card.card_id, Place.REMOVED, None, "retract_emptied", stamp, journey_id=f"staff:{staff}"
-        )
+        await rows.relocate(tx, card, Place.REMOVED, None, "retract_emptied", stamp, journey_id=f"staff:{staff}")
     row = await tx.one(
         "SELECT count(*) AS n, coalesce(max(intent_id), 0) AS last FROM intent WHERE motion = 'capture' AND result = 'done'"
         " AND card_id IS NULL AND intent_id > coalesce((SELECT value FROM meta WHERE key = 'retract_emptied'), 0)"

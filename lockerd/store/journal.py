@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import msgspec
@@ -113,6 +113,8 @@ class JournalOutbox:
     def __init__(self, db: Database, envelope: Callable[[JournalRow], bytes]) -> None:
         self._db = db
         self._envelope = envelope
+        self._acked = 0
+        self._last = 0  # as far as it was ever read
 
     async def pending(self, limit: int) -> Sequence[tuple[int, bytes]]:
         """Oldest events not yet acknowledged, at most `limit`: (seq, event). Raises StoreError."""
@@ -120,26 +122,36 @@ class JournalOutbox:
         async def read(tx: Transaction) -> list[JournalRow]:
             rows = await tx.all(
                 "SELECT journal.*, (SELECT value FROM meta WHERE key = 'epoch') AS epoch FROM journal"
-                " WHERE seq > coalesce((SELECT value FROM meta WHERE key = 'acked_seq'), 0) ORDER BY seq LIMIT ?",
-                (limit,),
+                " WHERE seq > max(?, coalesce((SELECT value FROM meta WHERE key = 'acked_seq'), 0)) ORDER BY seq LIMIT ?",
+                (self._acked, limit),
             )
             return [_row(row["epoch"], row) for row in rows]
 
-        return [(row.seq, self._envelope(row)) for row in await self._db.read(read)]
+        found = [(row.seq, self._envelope(row)) for row in await self._db.read(read)]
+        if found:
+            self._last = found[-1][0]
+        return found
 
     async def acknowledge(self, seq: int) -> None:
         """Keep that all events up to `seq` are safe at the office; an older acknowledgement changes nothing.
 
-        Raises StoreError for a seq that this database never gave.
+        It becomes durable along with another transaction: the office tells it again at each start. Raises StoreError for a seq
+        that this database never gave.
         """
+        if seq > self._last:
+            self._last = (await self.position()).last_seq
+        if seq > self._last:
+            raise StoreError(f"the office acknowledged event {seq}, which this machine never wrote")
+        if seq > self._acked:
+            self._acked = seq
+            self._db.along(self._keep)
 
-        async def write(tx: Transaction) -> None:
-            if seq > await _number(tx, "last_seq"):
-                raise StoreError(f"the office acknowledged event {seq}, which this machine never wrote")
-            if seq > await _number(tx, "acked_seq"):
-                await _set_number(tx, "acked_seq", seq)
-
-        await self._db.transaction(write)
+    async def _keep(self, tx: Transaction) -> None:
+        await tx.execute(
+            "INSERT INTO meta (key, value) VALUES ('acked_seq', ?)"
+            " ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)",
+            (self._acked,),
+        )
 
     async def rewind(self, seq: int) -> None:
         """Send again what follows `seq`: the office was restored from a backup.
@@ -156,10 +168,12 @@ class JournalOutbox:
             await _set_number(tx, "acked_seq", min(seq, where.acked))
 
         await self._db.transaction(write)
+        self._acked = min(seq, self._acked)
 
     async def position(self) -> JournalPosition:
         """Where the journal stands, for the greeting to the office. Raises StoreError."""
-        return await self._db.read(position)
+        kept = await self._db.read(position)
+        return replace(kept, acked=max(kept.acked, self._acked))
 
 
 def _row(name: str, row: Row) -> JournalRow:

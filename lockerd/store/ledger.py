@@ -6,6 +6,7 @@ within the caller's transaction; those that tell the office say so. Slots count 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -118,10 +119,11 @@ async def open_intent(tx: Transaction, plan: Plan, card_id: str | None, journey_
     to store into is not free, or the slot to pick from is not stocked with this card.
     """
     order = plan.order
-    if await tx.one("SELECT 1 FROM intent WHERE unit = ? AND result IS NULL", (order.unit,)) is not None:
+    under_way = await open_intents(tx)
+    if any(intent.plan.order.unit is order.unit for intent in under_way):
         raise StoreError(f"an intent of the {order.unit} is still open; settle it first")
     if card_id is not None:
-        await _check_motion(tx, order, card_id)
+        await _check_motion(tx, order, card_id, under_way)
     elif order.motion in (Motion.STORE, Motion.PICK, Motion.PRESENT):
         raise StoreError(f"{order.motion} needs a known card")
     row = await tx.one(
@@ -151,9 +153,9 @@ async def settle_intent(
     if order.motion not in MOVES:
         return None
     place = place_after(order, outcome)
-    if intent.card_id is not None and (await place_of(tx, intent.card_id))[0] is not place:
+    if intent.card_id is not None and (card := await rows.card(tx, intent.card_id)).place is not place:
         where = order.slot if slot is None else slot
-        await rows.relocate(tx, intent.card_id, place, where, str(order.motion), stamp, intent=intent)
+        await rows.relocate(tx, card, place, where, str(order.motion), stamp, intent=intent)
     if place is Place.IN_DOUBT:
         data: dict[str, journal.JSON] = {
             "intent_id": intent.intent_id,
@@ -217,7 +219,7 @@ async def add_old_card(
     `place` is ESCROW for a card that was found there and that nothing names. A card that the ledger still had at the place
     comes into doubt. Raises StoreError while that one's motion is under way.
     """
-    await _displace(tx, place, None, stamp)
+    await _displace(tx, place, None, await open_intents(tx), stamp)
     number = await tx.one(
         "INSERT INTO meta (key, value) VALUES ('last_old_card', 1)"
         " ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value"
@@ -256,11 +258,7 @@ async def name_owner(tx: Transaction, card_id: str, claim_id: str | None) -> Non
 
 async def cards_at(tx: Transaction, *places: Place) -> list[CardAt]:
     """The cards recorded at any of `places`, by card id."""
-    found = await tx.all(
-        "SELECT card.*, slot.slot FROM card LEFT JOIN slot USING (card_id)"
-        " WHERE place IN (SELECT value FROM json_each(?)) ORDER BY card.card_id",
-        (msgspec.json.encode(places).decode(),),
-    )
+    found = await tx.all(f"{rows.CARDS} WHERE place IN ({', '.join('?' * len(places))}) ORDER BY card.card_id", places)
     return [rows.record(row) for row in found]
 
 
@@ -282,13 +280,14 @@ async def move(
     whose motion is under way.
     """
     card = await rows.card(tx, card_id)
-    under_way = await tx.one("SELECT intent_id FROM intent WHERE card_id = ? AND result IS NULL", (card_id,))
-    if under_way is not None:
-        raise StoreError(f"card {card_id} is being moved by intent {under_way['intent_id']}; settle that first")
+    under_way = await open_intents(tx)
+    for intent in under_way:
+        if intent.card_id == card_id:
+            raise StoreError(f"card {card_id} is being moved by intent {intent.intent_id}; settle that first")
     refused = refusal_of_move(card.role, card.place, target)
     if refused is not None:
         raise StoreError(f"card {card_id}: {refused}")
-    await _displace(tx, target, card_id, stamp)
+    await _displace(tx, target, card_id, under_way, stamp)
     where = card.slot if slot is None else slot
     if target is Place.SLOT:
         if where is None:
@@ -296,7 +295,7 @@ async def move(
         record = await rows.slot(tx, where)
         if record["card_id"] not in (None, card_id) or record["state"] == SlotState.STOCKED:
             raise StoreError(f"card {card_id}: slot {where} holds another card")
-    await rows.relocate(tx, card_id, target, where, reason, stamp, journey_id=journey_id)
+    await rows.relocate(tx, card, target, where, reason, stamp, journey_id=journey_id)
     if target is Place.IN_DOUBT:
         await _tell_doubt(tx, card, reason, stamp, journey_id)
 
@@ -337,46 +336,40 @@ async def _begin(tx: Transaction, card_id: str, claim_id: str | None, step: Card
     await rows.tell(tx, card_id, claim_id, step, stamp)
 
 
-async def _check_motion(tx: Transaction, order: Order, card_id: str) -> None:
+async def _check_motion(tx: Transaction, order: Order, card_id: str, under_way: Sequence[Intent]) -> None:
     if order.motion not in MOVES:
         raise StoreError(f"{order.motion} carries no card")
     origin, target = MOVES[order.motion]
     card = await rows.card(tx, card_id)
     if card.place is not origin:
         raise StoreError(f"card {card_id} is recorded at {card.place}, {order.motion} begins at {origin}")
-    await _check_room(tx, target, card_id)
+    if target in SINGLE:
+        for other in await cards_at(tx, target):
+            if other.card_id != card_id:
+                raise StoreError(f"card {other.card_id} is recorded at {target} already")
+        _check_nothing_coming(under_way, target, card_id)
     if order.motion is Motion.STORE:
         record = await rows.slot(tx, order.slot)
         if record["state"] != SlotState.FREE:
             raise StoreError(f"slot {order.slot} is {record['state']}, not free")
-    if order.motion is Motion.PICK:
-        record = await rows.slot(tx, order.slot)
-        if record["state"] != SlotState.STOCKED or record["card_id"] != card_id:
-            raise StoreError(f"slot {order.slot} is not stocked with card {card_id}")
+    if order.motion is Motion.PICK and (card.slot != order.slot or card.state is not SlotState.STOCKED):
+        raise StoreError(f"slot {order.slot} is not stocked with card {card_id}")
 
 
-async def _check_room(tx: Transaction, target: Place, card_id: str | None) -> None:
-    """Refuse to order a second card to a place that holds one."""
-    if target not in SINGLE:
-        return
-    for other in await cards_at(tx, target):
-        if other.card_id != card_id:
-            raise StoreError(f"card {other.card_id} is recorded at {target} already")
-    await _check_nothing_coming(tx, target, card_id)
-
-
-async def _displace(tx: Transaction, target: Place, card_id: str | None, stamp: Stamp) -> None:
+async def _displace(
+    tx: Transaction, target: Place, card_id: str | None, under_way: Sequence[Intent], stamp: Stamp
+) -> None:
     """A card was seen at a place that holds one: where another is that was recorded there, nobody knows."""
     if target not in SINGLE:
         return
-    await _check_nothing_coming(tx, target, card_id)
+    _check_nothing_coming(under_way, target, card_id)
     for other in await cards_at(tx, target):
-        await rows.relocate(tx, other.card_id, Place.IN_DOUBT, None, "displaced", stamp)
+        await rows.relocate(tx, other, Place.IN_DOUBT, None, "displaced", stamp)
         await _tell_doubt(tx, other, f"another card was seen at {target}", stamp, None)
 
 
-async def _check_nothing_coming(tx: Transaction, target: Place, card_id: str | None) -> None:
-    for intent in await open_intents(tx):
+def _check_nothing_coming(under_way: Sequence[Intent], target: Place, card_id: str | None) -> None:
+    for intent in under_way:
         ends = MOVES.get(intent.plan.order.motion)
         if ends is not None and target in ends and intent.card_id not in (None, card_id):
             raise StoreError(f"card {intent.card_id} is on its way from {ends[0]} to {ends[1]}")

@@ -12,6 +12,12 @@ from lockerd.store.custody_rules import IN_DOUBT
 from lockerd.store.database import Row, Transaction
 from lockerd.store.journal import Stamp
 
+CARDS = (
+    "SELECT card.card_id, place, role, claim_id, lost_report, slot.slot, slot.state, slot.reason"
+    " FROM card LEFT JOIN slot USING (card_id)"
+)
+"""Cards, each with the slot that names it."""
+
 MOVED = "lockerd.card.moved"
 """The office's event for each link of a chain: where the card is now, and who is responsible."""
 
@@ -19,7 +25,8 @@ MOVED = "lockerd.card.moved"
 class CardAt(NamedTuple):
     """One card as the ledger has it.
 
-    `slot` is the slot that names it; `role` is "new" or "old"; `claim_id` may be None for an old card only.
+    `slot` is the slot that names it, `state` that slot's, `frozen` whether it is blocked for more than its card's doubt: only
+    staff end that. `role` is "new" or "old"; `claim_id` may be None for an old card only.
     """
 
     card_id: str
@@ -27,6 +34,8 @@ class CardAt(NamedTuple):
     slot: int | None
     role: str
     claim_id: str | None
+    state: SlotState | None = None
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +64,16 @@ def responsible(journey_id: str | None, stamp: Stamp) -> str:
 
 async def card(tx: Transaction, card_id: str) -> CardAt:
     """One card with the slot that names it. Raises StoreError for an unknown card."""
-    row = await tx.one(
-        "SELECT card.*, slot.slot FROM card LEFT JOIN slot USING (card_id) WHERE card_id = ?", (card_id,)
-    )
+    row = await tx.one(f"{CARDS} WHERE card_id = ?", (card_id,))
     if row is None:
         raise StoreError(f"the ledger has no card {card_id}")
     return record(row)
 
 
 def record(row: Row) -> CardAt:
-    """The value of a row of card joined with slot."""
-    return CardAt(row["card_id"], Place(row["place"]), row["slot"], row["role"], row["claim_id"])
+    """The value of a row of CARDS."""
+    state = None if row["state"] is None else SlotState(row["state"])
+    return CardAt(row["card_id"], Place(row["place"]), row["slot"], row["role"], row["claim_id"], state, _frozen(row))
 
 
 async def slot(tx: Transaction, number: int | None) -> Row:
@@ -88,7 +96,7 @@ async def set_slot(
 
 async def relocate(
     tx: Transaction,
-    card_id: str,
+    moved: CardAt,
     place: Place,
     number: int | None,
     reason: str,
@@ -97,11 +105,11 @@ async def relocate(
     intent: Intent | None = None,
     journey_id: str | None = None,
 ) -> None:
-    """Write a card's new place, let the slots follow, and add a link to its chain.
+    """Write a card's new place, let the slots follow, and add a link to its chain; `moved` is the card as it is now.
 
     `number` is the slot the card came from, is in, or may be in. Raises StoreError when that slot names another card.
     """
-    moved = await card(tx, card_id)
+    card_id = moved.card_id
     await _leave_slot(tx, moved, place, number, stamp)
     if number is not None and place in (Place.SLOT, Place.IN_DOUBT):
         await _enter_slot(tx, card_id, place, number, stamp, IN_DOUBT if intent is not None else "not_as_recorded")
@@ -130,8 +138,7 @@ async def tell(tx: Transaction, card_id: str, claim_id: str | None, step: CardMo
 async def _leave_slot(tx: Transaction, moved: CardAt, place: Place, number: int | None, stamp: Stamp) -> None:
     if moved.slot is None or (place in (Place.SLOT, Place.IN_DOUBT) and moved.slot == number):
         return
-    left = await slot(tx, moved.slot)
-    if _frozen(left):
+    if moved.frozen:
         await tx.execute("UPDATE slot SET card_id = NULL WHERE slot = ?", (moved.slot,))
     else:
         await set_slot(tx, moved.slot, SlotState.FREE, None, stamp)

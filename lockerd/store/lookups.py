@@ -108,8 +108,7 @@ async def chain(tx: Transaction, card_id: str) -> list[CardMove]:
 async def card_file(tx: Transaction, wanted: str) -> CardFile | None:
     """All about one card: by its id, or by the number of the slot that names it. None when there is none."""
     found = await tx.one(
-        "SELECT card.*, slot.slot FROM card LEFT JOIN slot USING (card_id)"
-        " WHERE card_id = ?1 OR slot.slot = CAST(?2 AS INTEGER) ORDER BY card_id = ?1 DESC LIMIT 1",
+        f"{rows.CARDS} WHERE card_id = ?1 OR slot.slot = CAST(?2 AS INTEGER) ORDER BY card_id = ?1 DESC LIMIT 1",
         (wanted, wanted if wanted.isdecimal() and len(wanted) < 6 else None),
     )
     if found is None:

@@ -6,9 +6,10 @@ import errno
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from lockerd.store.hashing import argon2id, chained
 
 APPLICATION_ID = 0x4C4B5244
 """PRAGMA application_id of lockerd's databases: "LKRD"."""
+
+Check = Callable[[sqlite3.Connection], list[str]]
+"""What is wrong with the file of a connection; nothing when it is sound."""
 
 LEAST_ROOM = 256 * 1024
 """Bytes: with less, a database cannot be opened with its log and the index of it."""
@@ -32,11 +36,20 @@ _WAL_SETTINGS = (
     "PRAGMA wal_autocheckpoint = 1000",
     "PRAGMA journal_size_limit = 4194304",
 )
+_STATEMENTS = 256  # more than lockerd has: none is ever prepared twice
 _CORRUPT = ".corrupt-"
 _ADVICE = "nothing was written to it; keep the damaged copy with its -wal, and restore a backup"
 
 
-def open_database(path: Path, entropy: Callable[[int], bytes]) -> tuple[sqlite3.Connection, int]:
+def quick_check(connection: sqlite3.Connection) -> list[str]:
+    """What SQLite finds wrong with the file when it reads all of it; nothing when it is sound."""
+    found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
+    return [] if found == ["ok"] else found
+
+
+def open_database(
+    path: Path, entropy: Callable[[int], bytes], check: Check = quick_check
+) -> tuple[sqlite3.Connection, int]:
     """Open or create the database at `path`: (connection in autocommit mode, descriptor that holds the owner's lock).
 
     A file of another program, one of a newer version, or one that another process owns is refused with StoreError; a damaged
@@ -45,7 +58,7 @@ def open_database(path: Path, entropy: Callable[[int], bytes]) -> tuple[sqlite3.
     try:
         lock = _lock(path)
         try:
-            return _open(path, entropy), lock
+            return _open(path, entropy, check), lock
         except BaseException:
             os.close(lock)
             raise
@@ -132,7 +145,7 @@ def _lock(path: Path) -> int:
     return lock
 
 
-def _open(path: Path, entropy: Callable[[int], bytes]) -> sqlite3.Connection:
+def _open(path: Path, entropy: Callable[[int], bytes], check: Check) -> sqlite3.Connection:
     log = path.with_name(path.name + "-wal")
     fresh = not path.exists()
     aside = set_aside_before(path)
@@ -145,9 +158,9 @@ def _open(path: Path, entropy: Callable[[int], bytes]) -> sqlite3.Connection:
     os.close(descriptor)
     try:
         guard = _guard(path)
-        connection = sqlite3.connect(path, isolation_level=None)
+        connection = sqlite3.connect(path, isolation_level=None, cached_statements=_STATEMENTS)
         try:
-            _check(connection, path)
+            _check(connection, path, check)
             guard.close()
             _prepare(connection, path, entropy)
         except BaseException:
@@ -175,11 +188,10 @@ def _guard(path: Path) -> sqlite3.Connection:
     return guard
 
 
-def _check(connection: sqlite3.Connection, path: Path) -> None:
+def _check(connection: sqlite3.Connection, path: Path, check: Check) -> None:
     for setting in _SETTINGS:
         connection.execute(setting)
-    findings = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
-    if findings != ["ok"]:
+    if findings := check(connection):
         raise DatabaseDamaged(f"{path}: the database is damaged ({'; '.join(findings)}); {_ADVICE}")
     migrations = _migrations()
     version = _version(connection)
@@ -212,14 +224,15 @@ def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _migrations() -> list[str]:
+@cache
+def _migrations() -> Sequence[str]:
     """The scripts of the package in order; each is named NNNN_what.sql, numbered from 1 without a gap."""
     folder = resources.files("lockerd.store") / "migrations"
     found = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda entry: entry.name)
     for number, entry in enumerate(found, start=1):
         if not entry.name.startswith(f"{number:04}_"):
             raise StoreError(f"migration {entry.name} stands where number {number} must; the installation is broken")
-    return [entry.read_text(encoding="utf-8") for entry in found]
+    return tuple(entry.read_text(encoding="utf-8") for entry in found)
 
 
 def _migrate(connection: sqlite3.Connection, number: int, script: str) -> None:

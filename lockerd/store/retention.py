@@ -41,19 +41,22 @@ async def prune(db: Database, kept: Retention, now: float) -> int:
 
     `now` is UTC seconds of a clock that is known to be right.
     """
+
+    async def work(tx: Transaction) -> tuple[int, ...]:
+        return (
+            await _events(tx, now - kept.events, now),
+            await _custody(tx, now - kept.custody, now),
+            await _intents(tx, now - kept.custody),
+            await _journeys(tx, now - kept.journeys),
+            await _messages(tx, now - kept.messages),
+        )
+
     deleted = 0
-    for work in (
-        lambda tx: _events(tx, now - kept.events, now),
-        lambda tx: _custody(tx, now - kept.custody, now),
-        lambda tx: _intents(tx, now - kept.custody),
-        lambda tx: _journeys(tx, now - kept.journeys),
-        lambda tx: _messages(tx, now - kept.messages),
-    ):
-        for _ in range(BATCHES):
-            count = await db.transaction(work)
-            deleted += count
-            if count < BATCH:
-                break
+    for _ in range(BATCHES):
+        counts = await db.transaction(work)
+        deleted += sum(counts)
+        if max(counts) < BATCH:
+            break
     return deleted
 
 

@@ -202,7 +202,7 @@ class Daemon:
         self._family: Family = Family()
         self._machine: app.Assembled | None = None
         self._pulse = Pulse()
-        self._kept = KeptDisk(self._config().database)
+        self._kept = KeptDisk(self._config().database, self.loop.time)
         self._off = asyncio.Event()
         self._wanted = asyncio.Event()
 
@@ -286,6 +286,7 @@ class Daemon:
             monotonic=self.loop.time,
             random=self._random,
             connect=self._connection,
+            check=self._kept.check,
             pace=PACE,
         )
 

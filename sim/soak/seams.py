@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import aiosqlite
 
 _FULL = 2  # of PRAGMA synchronous
+_DAY = 86400.0
 
 
 class Fetch(Protocol):
@@ -133,12 +134,28 @@ class DiskFault:
 
 
 class KeptDisk:
-    """What a power cut leaves of the database at `path`: all of it where each commit was synced, else the file without its log."""
+    """What a power cut leaves of the database at `path`: all of it where each commit was synced, else the file without its log.
 
-    def __init__(self, path: Path) -> None:
+    A file in memory is not damaged by itself: what `check` found in it is true for a day (`now` is in seconds), unless it was
+    put back as the disk kept it.
+    """
+
+    def __init__(self, path: Path, now: Callable[[], float]) -> None:
         self._path = path
+        self._now = now
         self._synced = True
         self._image: bytes | None = None
+        self._sound_until = 0.0
+
+    def check(self, connection: sqlite3.Connection) -> list[str]:
+        """What is wrong with the file; all of it is read once a day."""
+        if self._now() < self._sound_until:
+            return []
+        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
+        if found != ["ok"]:
+            return found
+        self._sound_until = self._now() + _DAY
+        return []
 
     def opened(self, connection: sqlite3.Connection) -> None:
         """The daemon opened it with these settings."""
@@ -153,6 +170,7 @@ class KeptDisk:
         """The file as the disk kept it, once nobody has it open."""
         if self._image is not None:
             self._path.write_bytes(self._image)
+            self._sound_until = 0.0
             for suffix in ("-wal", "-shm"):
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
             self._image = None

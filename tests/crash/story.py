@@ -142,8 +142,8 @@ async def play(folder: Path, seed: int, marks: int, days: int) -> None:
 def without_sync(open_database: Callable[..., Any]) -> Callable[..., Any]:
     """The store's opening, with every sync of the connection switched off: what the harness has to notice."""
 
-    def opened(path: Path, entropy: Callable[[int], bytes]) -> tuple[sqlite3.Connection, int]:
-        connection, lock = open_database(path, entropy)
+    def opened(*arguments: Any) -> tuple[sqlite3.Connection, int]:
+        connection, lock = open_database(*arguments)
         connection.execute("PRAGMA synchronous = OFF")
         return connection, lock
 

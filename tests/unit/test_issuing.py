@@ -120,7 +120,7 @@ async def test_an_extension_says_so_and_names_no_code(db: Database) -> None:
     assert "延长" in text
     assert "1111" not in text
     assert await told(db) == [("extended", {"claim_id": CLAIM, "kind": "pickup", "by": OFFICE})]
-    await issuing(db).tell_ended()
+    await issuing(db).look_after()
     assert len(await told(db)) == 1
 
 
@@ -147,14 +147,14 @@ async def test_codes_of_another_version_are_replaced_once(db: Database) -> None:
     for at in ("UPDATE code SET algorithm = 'of before'", "DELETE FROM code_hash"):
         await db.transaction(lambda tx, at=at: tx.execute(at))  # type: ignore[misc]
     assert await tried(db, "11112222") is CodeResult.WRONG
-    await issuing(db, "33334444").replace_outdated()
+    await issuing(db, "33334444").look_after()
     assert [await tried(db, code) for code in ("11112222", "33334444", LETTER)] == [
         CodeResult.WRONG,
         CodeResult.MATCH,
         CodeResult.WRONG,
     ]
     assert ["3333 4444" in text for text in await texts(db)] == [True]
-    await issuing(db, "55556666").replace_outdated()
+    await issuing(db, "55556666").look_after()
     assert await texts(db) == []
     assert await told(db) == [
         ("expired", {"claim_id": CLAIM, "kind": "letter"}),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lockerd.errors import StoreError
-from lockerd.store import codes, journal, opening
+from lockerd.store import codes, database, journal, opening
 from lockerd.store.database import Database, News, Transaction
 from tests.store_support import opened
 
@@ -109,6 +109,52 @@ async def test_an_exception_rolls_back_its_own_transaction_only(tmp_path: Path) 
         )
         assert isinstance(results[1], KeyError)
         assert await keys(db) == {"before", "after"}
+
+
+async def test_what_goes_along_is_part_of_the_next_transaction_that_succeeds(tmp_path: Path) -> None:
+    async with opened(tmp_path / "lockerd.db") as db:
+
+        async def fails(tx: Transaction) -> None:
+            assert await tx.one("SELECT 1 FROM meta WHERE key = 'along'") is not None, "it goes first"
+            raise KeyError
+
+        db.along(lambda tx: put(tx, "along"))
+        with pytest.raises(KeyError):
+            await db.transaction(fails)
+        assert "along" not in {row["key"] for row in await db.read(lambda tx: tx.all("SELECT key FROM meta"))}
+        await db.transaction(lambda tx: put(tx, "with it"))
+        assert await keys(db) == {"along", "with it"}
+
+
+async def test_what_goes_along_goes_alone_in_time_and_before_a_clean_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path / "lockerd.db") as db:
+        db.along(lambda tx: put(tx, "at the end"))
+    monkeypatch.setattr(database, "ALONG_SECONDS", 0.0)
+    async with opened(tmp_path / "lockerd.db") as db, asyncio.timeout(10):
+
+        async def alone(tx: Transaction) -> None:
+            await put(tx, "alone")
+            tx.announce(News.EVENT)
+
+        assert await keys(db) == {"at the end"}
+        db.along(alone)
+        await db.more(News.EVENT, 0)
+        assert await keys(db) == {"at the end", "alone"}
+
+
+async def test_what_cannot_go_along_fails_one_transaction_only(tmp_path: Path) -> None:
+    async def cannot(tx: Transaction) -> None:
+        await tx.execute("INSERT INTO nowhere VALUES (1)")
+
+    async with opened(tmp_path / "lockerd.db") as db:
+        db.along(cannot)
+        db.along(lambda tx: put(tx, "along"))
+        with pytest.raises(StoreError, match="nowhere"):
+            await db.transaction(lambda tx: put(tx, "a"))
+        await db.transaction(lambda tx: put(tx, "b"))
+        assert await keys(db) == {"along", "b"}
 
 
 async def test_a_cancelled_caller_leaves_a_whole_transaction(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from lockerd.model.custody import (
 )
 from lockerd.store import claims, emptying, ledger, lookups
 from lockerd.store.database import Database, Transaction
-from lockerd.store.ledger import Totals
+from lockerd.store.ledger import CardAt, Totals
 from tests.store_support import DONE, NOW, STAMP, carry, item, opened, plan, vault
 
 CARD, OTHER = "N000001", "N000002"
@@ -105,7 +105,7 @@ async def test_an_old_card_through_the_recycler(db: Database) -> None:
         await carry(tx, Motion.ACCEPT, card_id)
         await carry(tx, Motion.RETAIN, card_id)
         assert await lookups.bin_count(tx) == 1
-        assert await ledger.cards_at(tx, Place.BIN, Place.ESCROW) == [(card_id, Place.BIN, None, "old", CARD)]
+        assert await ledger.cards_at(tx, Place.BIN, Place.ESCROW) == [CardAt(card_id, Place.BIN, None, "old", CARD)]
         assert await emptying.empty_bin(tx, "li", 2, STAMP) == 1
         assert await lookups.bin_count(tx) == 0
         assert await ledger.place_of(tx, card_id) == (Place.REMOVED, None)
@@ -121,8 +121,8 @@ async def test_an_old_card_through_the_recycler(db: Database) -> None:
     ("motion", "card", "slot", "words"),
     [
         (Motion.PICK, CARD, 1, "not stocked with"),
-        (Motion.PICK, CARD, 99, "no slot 99"),
-        (Motion.PICK, CARD, None, "no slot None"),
+        (Motion.PICK, CARD, 99, "slot 99 is not stocked with"),
+        (Motion.PICK, CARD, None, "slot None is not stocked with"),
         (Motion.PRESENT, CARD, None, "recorded at slot, present begins at transport"),
         (Motion.STORE, OTHER, 1, "recorded at tray"),
         (Motion.PICK, "N000009", 0, "no card N000009"),

@@ -11,7 +11,7 @@ import pytest
 from lockerd.errors import StoreError
 from lockerd.model.custody import Place
 from lockerd.store import claims, codes, housekeeping, ledger, messages, staff
-from lockerd.store.backup import back_up, erase_in_backups
+from lockerd.store.backup import ERASED_EVERY, back_up, erase_in_backups
 from lockerd.store.database import Database, Transaction
 from lockerd.store.vault import Sealing, Vault, erase, sm4_works
 from tests.store_stocked import (
@@ -151,5 +151,5 @@ async def test_nothing_personal_is_in_the_bytes(tmp_path: Path) -> None:
         assert key["wrapped"] in in_file
         await db.transaction(lambda tx: hand_out(tx, NOW - DAY))
         await housekeeping.tidy(db, NOW)
-        assert await erase_in_backups(db, tmp_path / "backup", NOW) == []
+        assert await erase_in_backups(db, tmp_path / "backup", NOW + ERASED_EVERY) == []
         assert key["wrapped"] not in everything_in(tmp_path), "nor in a free page, the log or a backup"

@@ -102,9 +102,9 @@ async def test_tries_are_counted_and_journalled_without_a_person(tmp_path: Path)
     async with opened(tmp_path / "lockerd.db") as db:
         tries = Tries(db, lambda: STAMP)
         for _ in range(2):
-            await tries.note(CHECKING, ClaimChecked(None, attempts_left=4))
-        await tries.note(LOOKING, NO_FACE)
-        await tries.note(LOOKING, FacePrompted(FaceReason.MASKED))
+            tries.note(CHECKING, ClaimChecked(None, attempts_left=4))
+        tries.note(LOOKING, NO_FACE)
+        tries.note(LOOKING, FacePrompted(FaceReason.MASKED))
         rows = await db.transaction(lambda tx: tx.all("SELECT data FROM journal WHERE type = ?", (TRIED,)))
     assert [json.loads(row["data"]) for row in rows][1:] == [
         {"journey_id": "j1", "evidence": "code", "result": "retry", "reason": "no_match"},
