@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sim.soak.item import Item
-from sim.soak.year import DAY, Setting
+from sim.soak.setting import DAY, Setting
 
 _LOADED_A_DAY = 150  # cards, by staff who come twice
 _KINDS = 3  # every third lost the old card (sim.people), so whose number leaves the same remainder acts alike

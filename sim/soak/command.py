@@ -16,9 +16,10 @@ from pathlib import Path
 
 from sim.soak.item import Item
 from sim.soak.script import Kept, read, write
+from sim.soak.setting import DAY, DISPENSERS, Setting
 from sim.soak.shrink import shrunk
 from sim.soak.worker import played
-from sim.soak.year import DAY, DISPENSERS, Report, Setting, play
+from sim.soak.year import Report, play
 
 BUSY = Setting(365.0, slots=300, visits=150.0)
 """Of three visits two end with a card in the hand: a hundred pickups a day."""

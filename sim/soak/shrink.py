@@ -14,7 +14,8 @@ from dataclasses import asdict
 from sim.soak.afresh import afresh, ends
 from sim.soak.item import Item
 from sim.soak.script import Kept
-from sim.soak.year import DAY, Report, Setting, play
+from sim.soak.setting import DAY, Setting
+from sim.soak.year import Report, play
 
 SECONDS = 60.0  # of the processor's, and as many more
 SECONDS_A_DAY = 10.0  # for each day of the story

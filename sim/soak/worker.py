@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
-from sim.soak.year import Report, Setting, play, unplayed
+from sim.soak.setting import Setting
+from sim.soak.year import Report, play, unplayed
 
 
 def played(seeds: Sequence[int], setting: Setting, jobs: int) -> Iterator[Report]:

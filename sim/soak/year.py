@@ -20,67 +20,26 @@ from typing import Any
 from sim.soak.auditor import found_wrong
 from sim.soak.broken import last_lines, named, whose
 from sim.soak.checker import Checker
-from sim.soak.citizens import ABSENT_MINDED, CONFUSED, GUESSER, HONEST, PASSING_GUESSER, QUICK, SLOW, Temper, Visit
+from sim.soak.citizens import HONEST, QUICK, SLOW, Temper, Visit
 from sim.soak.custody import Custody
 from sim.soak.fire import Fire
 from sim.soak.item import CUSTODY, VISIT, Item
 from sim.soak.months import Month, Months, told
 from sim.soak.script import Script, until
+from sim.soak.setting import CROWDS, DAY, TEMPERS, WITH_ANOTHERS, Setting
 from sim.soak.staff import Staff
 from sim.soak.stage import Stage, quiet, staged
 from sim.soak.standstill import Standstill
 from sim.virtual_time import run
 from sim.world import Impossible, Place
 
-DAY = 86400.0
 DATABASE = "lockerd.db"
 ROUND_SECONDS = DAY
 CLOSING_LOOKS, CLOSING_SECONDS = 12, 600.0
 OUT_OF_SERVICE_SECONDS = 1800.0
 AGAIN_SECONDS = 4 * 3600.0
 _FULL_EVERY = 4  # visits; each move and each event is compared when it is written
-CROWDS = {
-    "town": {
-        "honest": 43,
-        "quick": 8,
-        "slow": 12,
-        "confused": 16,
-        "absent-minded": 9,
-        "impostor": 4,
-        "with a foreign card": 4,
-        "guesser in passing": 4,
-    },
-    "hostile": {"impostor": 1, "with a foreign card": 1, "guesser": 4},
-    "careless": {"confused": 1, "absent-minded": 2},
-}
-"""Who comes how often, by the name of the crowd."""
-DISPENSERS = ("mailbox", "crt")
-"""In the words of the configuration: a board on the bus, or a bought module before it."""
-TEMPERS = {temper.name: temper for temper in (HONEST, QUICK, SLOW, CONFUSED, ABSENT_MINDED, GUESSER, PASSING_GUESSER)}
-WITH_ANOTHERS = ("impostor", "with a foreign card")  # with somebody else's face or card
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a disk would sync for ever
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What is simulated. `visits`, `faults` and `custody` (visits of two of the staff) are a day's average.
-
-    `crowd` says who comes, see CROWDS; `only` which kinds of faults, by a space; empty for all. `dispenser` is one of
-    DISPENSERS, or "" to let the seed decide: every fourth has a bought one.
-    """
-
-    days: float
-    slots: int = 300
-    visits: float = 20.0
-    faults: float = 12.0
-    crowd: str = "town"
-    only: str = ""
-    custody: float = 6.0
-    dispenser: str = ""
-
-    def dispenser_of(self, seed: int) -> str:
-        """The dispenser that a seed plays with."""
-        return self.dispenser or DISPENSERS[seed % 4 == 0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,8 @@ def _child(mutant: Mutant | None, orders: dict[str, Any]) -> int:
     except Moved as error:
         print(error, file=sys.stderr)
         return 2
-    from sim.soak.year import Setting, play
+    from sim.soak.setting import Setting
+    from sim.soak.year import play
 
     setting = Setting(**orders["hunt"])
     violation = None

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from sim.assembly import MODULE
-from sim.soak.year import Setting
+from sim.soak.setting import Setting
 from sim.soak.year import play as soaked
 from sim.world import Place
 from tests.scenario.scene import RENEWAL, REPLACEMENT, Scene, play

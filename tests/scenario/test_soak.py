@@ -19,8 +19,9 @@ from sim.soak.afresh import afresh
 from sim.soak.command import listed
 from sim.soak.item import VISIT, Item
 from sim.soak.script import read, write
+from sim.soak.setting import CROWDS, TEMPERS, WITH_ANOTHERS, Setting
 from sim.soak.shrink import kind_of, minimal, shrunk
-from sim.soak.year import CROWDS, TEMPERS, WITH_ANOTHERS, Setting, play, unplayed
+from sim.soak.year import play, unplayed
 from tests.mutants.__main__ import hunted
 from tests.mutants.mutants import MUTANTS
 from tests.mutants.mutated import edited

@@ -13,8 +13,9 @@ from lockerd.journey import session
 from lockerd.store import ledger_rows
 from sim.soak import command, worker
 from sim.soak.fire import Fire
+from sim.soak.setting import Setting
 from sim.soak.standstill import Standstill
-from sim.soak.year import Setting, play
+from sim.soak.year import play
 
 SMALL = Setting(0.1, slots=6, visits=100.0, faults=200.0)
 
