@@ -39,6 +39,7 @@ T = TypeVar("T")
 # rarer than in the street: most looks find nothing new
 PACE = Pace(idle=900.0, watched=2.0, moving=1.0, reported=600.0, gathered=20.0, away=300.0, kept=900.0)
 OFFICE_SECONDS = 4.0  # until it has answered: a slow network, on which events wait for each other and travel together
+HISTORY_DAYS = 30  # a third of what is kept on the street: a year deletes twelve times over
 RESTART_SECONDS = 10.0  # until the service manager starts a daemon again that ended by itself
 MODEL = "memory"
 KEY = bytes(range(32))
@@ -317,6 +318,7 @@ class Daemon:
             console=config.Console("127.0.0.1:2"),
             health=config.Health("127.0.0.1:3"),
             patience=self._patience,
+            retention=config.RetentionDays(HISTORY_DAYS, HISTORY_DAYS, HISTORY_DAYS),
         )
 
     def _show(self, page: Page | None) -> None:
