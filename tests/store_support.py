@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import pytest
+
+from lockerd.errors import StoreError
 from lockerd.issuing import Issuing
 from lockerd.model.cards import ClaimKind, ManifestItem
 from lockerd.model.custody import Motion, Order, Outcome, Plan, Result, Unit
@@ -71,3 +75,30 @@ async def carry(tx: Transaction, motion: Motion, card_id: str, slot: int | None 
     """One motion of the ledger that ends well."""
     intent = await ledger.open_intent(tx, plan(motion, slot), card_id, "journey-1", STAMP)
     await ledger.settle_intent(tx, intent, DONE, STAMP)
+
+
+async def put(tx: Transaction, key: str) -> None:
+    """One row of `meta`."""
+    await tx.execute("INSERT INTO meta (key, value) VALUES (?, 1)", (key,))
+
+
+async def keys(db: Database) -> set[str]:
+    """The keys that `put` wrote."""
+
+    async def read(tx: Transaction) -> set[str]:
+        return {row["key"] for row in await tx.all("SELECT key FROM meta")} - {"epoch", "last_seq"}
+
+    return await db.transaction(read)
+
+
+async def refused(path: Path) -> str:
+    """What the owner says when it refuses the file."""
+    db = Database(path, entropy=os.urandom)
+    owner = asyncio.create_task(db.run())
+    with pytest.raises(StoreError) as found:
+        await db.ready()
+    with pytest.raises(StoreError):
+        await owner
+    with pytest.raises(StoreError):
+        await db.transaction(keys)  # type: ignore[arg-type]  # never gets so far
+    return str(found.value)
