@@ -32,9 +32,11 @@ class Child:
     arguments: Sequence[str]
     log: Path
     _process: asyncio.subprocess.Process | None = field(default=None, init=False)
+    _stopping: bool = field(default=False, init=False)
 
     async def start(self) -> None:
         """Start the process; it leads a process group, so that a Ctrl-C at the terminal reaches only its parent."""
+        self._stopping = False
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -56,7 +58,7 @@ class Child:
 
     def check(self) -> None:
         """Raise ProcessDied when the process ended although nobody stopped it."""
-        if self._process is not None and self._process.returncode is not None:
+        if self._process is not None and self._process.returncode is not None and not self._stopping:
             raise ProcessDied(f"{self.name} ended with status {self._process.returncode}; {self.last_words()}")
 
     def last_words(self, lines: int = 15) -> str:
@@ -70,6 +72,7 @@ class Child:
         process = self._process
         if process is None:
             return
+        self._stopping = True
         if process.returncode is None:
             process.terminate()
             with suppress(TimeoutError):

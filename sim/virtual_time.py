@@ -19,10 +19,6 @@ import msgspec
 
 T = TypeVar("T")
 
-_RESOLUTION = (
-    1e-6  # of the clock; a nanosecond, as the base class has it, is less than a float can add after half a year
-)
-
 _LEAST_ROOM = 200
 """Timers, those that were given up among them, before they are looked through."""
 
@@ -98,7 +94,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> Call:
         """Call at that virtual second; equal ones in the order in which they were asked for."""
         call = Call(callback, args, copy_context() if context is None else context)
-        if when < self._now + _RESOLUTION:
+        if when <= self._now:
             self._calls.append(call)
             return call
         if len(self._timers) >= self._room:
@@ -157,8 +153,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if not timers:
             raise Stalled("the program waits for ever")
         self._now = timers[0][0]
-        end = self._now + _RESOLUTION
-        while timers and timers[0][0] < end:
+        while timers and timers[0][0] == self._now:
             self._calls.append(heappop(timers)[2])
 
     def _forget_given_up(self) -> None:

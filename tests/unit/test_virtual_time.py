@@ -96,6 +96,21 @@ def test_a_call_that_was_given_up_never_runs_and_moves_no_time() -> None:
     assert run(main()) == (["kept"], 100.0)
 
 
+def test_whoever_waits_for_what_is_left_until_a_deadline_comes_to_it_after_half_a_year_too() -> None:
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(14_759_878.85128728)
+        deadline = loop.time() + 1.0
+        await asyncio.sleep(0.999999998)
+        for _ in range(10):
+            if (left := deadline - loop.time()) <= 0:
+                break
+            await asyncio.sleep(left)
+        return loop.time() - deadline
+
+    assert run(main()) == 0.0
+
+
 def test_a_program_that_waits_for_ever_is_told_so() -> None:
     async def main() -> None:
         await asyncio.Event().wait()
