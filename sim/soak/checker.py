@@ -254,7 +254,8 @@ class Checker(Witness):
             self._bound[card] = self.machine.world.card_at(_BEGINS[target])
         self._lies.recorded(card, self._unit_of(card), target)
         self.decisions.moved(row)
-        if not self._moving(card):
+        restated = row["origin"] == target and target in LEFT  # a card that left goes from hand to hand
+        if not restated and not self._moving(card):
             self._compare(card, target, slot)
         self._ended.keep(card, target if target in LEFT else "")
         physical = str(self.physical(card))

@@ -22,7 +22,7 @@ from sim.soak.worker import played
 from sim.soak.year import Report, play
 
 BUSY = Setting(365.0, slots=300, visits=200.0)
-"""Of three visits two end with a card in the hand: a hundred pickups a day."""
+"""With its faults, and people who come in vain, a hundred pickups a day."""
 
 _TOLD_MINUTES = 20
 _LINES = 30
