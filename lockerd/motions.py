@@ -74,8 +74,8 @@ class Motions:
     ) -> Made:
         """Make one motion. `before` runs in the intent's transaction, `after` in the outcome's.
 
-        Without `after`, the outcome of a motion that carries no card goes along with what is written next: until then its
-        intent is open, as it was while it moved.
+        Without `after`, the outcome of a motion that carries no card, or is done with one that nobody knows yet, goes along with
+        what is written next: until then its intent is open, as it was while it moved.
         `event` names the office's event for a motion that was DONE. Never raises for what the unit did; StoreError only
         when the outcome could not be made durable, which the restart settles.
         """
@@ -129,7 +129,8 @@ class Motions:
             async def conclude(tx: Transaction) -> Place | None:
                 return await settle(tx, intent, outcome, self._stamp(), event=event, after=after)
 
-            if order.motion not in MOVES and after is None:  # where each card is does not hang on it
+            nameless = order.motion not in MOVES or (card_id is None and outcome.result is Result.DONE)
+            if nameless and after is None and event is None:  # where each card is does not hang on it
                 self._db.along(conclude)
                 return Made(outcome, None)
             return Made(outcome, await self._db.transaction(conclude))
@@ -163,7 +164,7 @@ async def settle(
         await _account(tx, order.unit, outcome.observation, known)
     if event is not None and outcome.result is Result.DONE:
         data = {
-            "claim_id": None if intent.card_id is None else await ledger.claim_of(tx, intent.card_id),
+            "claim_id": await _claim_of(tx, intent),
             "card_id": intent.card_id,
             "slot": order.slot,
             "journey_id": intent.journey_id or None,
@@ -174,6 +175,12 @@ async def settle(
     if after is not None:
         await after(tx, outcome, place)
     return place
+
+
+async def _claim_of(tx: Transaction, intent: Intent) -> str | None:
+    if intent.card_id is None or intent.plan.order.unit is Unit.DISPENSER:
+        return intent.card_id  # a new card bears its claim's name
+    return await ledger.claim_of(tx, intent.card_id)
 
 
 async def _account(tx: Transaction, unit: Unit, seen: Observation, known: ledger.Totals | None) -> None:
