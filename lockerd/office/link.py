@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
+import msgspec
 import structlog
+from msgspec.structs import replace
 
 from lockerd.errors import LinkError, LockerError
 from lockerd.model.polling import AWAY_SECONDS
@@ -89,8 +91,7 @@ class LinkSettings:
     backoff_limit: float = AWAY_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class LinkStatus:
+class LinkStatus(msgspec.Struct, frozen=True):
     """The link as health shows it.
 
     `last_success` is the event loop's time of the last good answer, None before the first; `backlog` counts events that wait;
