@@ -11,9 +11,10 @@ from lockerd.store.database import Transaction
 from lockerd.store.ledger_rows import CardMove
 
 
-async def slot_state(tx: Transaction, slot: int) -> SlotState:
-    """The state of one slot. Raises StoreError when there is no such slot."""
-    return SlotState((await rows.slot(tx, slot))["state"])
+async def is_collectable(tx: Transaction, card_id: str) -> bool:
+    """Whether a card certainly lies in its slot, and nothing blocks that. Raises StoreError for an unknown card."""
+    card = await rows.card(tx, card_id)
+    return card.place is Place.SLOT and card.state is SlotState.STOCKED
 
 
 async def card_in(tx: Transaction, slot: int) -> str | None:
