@@ -1,0 +1,36 @@
+"""Hands that took a card, as the units counted them: no card is recorded as taken because it is nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from firmware_protocol.units import UnitKind
+from sim.assembly import Machine
+from sim.soak.decisions import TWO_PEOPLE
+
+_UNITS = {"dispenser": UnitKind.DISPENSER, "recycler": UnitKind.RECYCLER}
+
+
+class Hands:
+    """Each record of a taken card needs a hand more than its unit had counted at the one before. `wrong` is told of each breach.
+
+    Not what two people found, and not a card in the throat, whose sensor alone may tell; a bought dispenser counts no hands.
+    """
+
+    def __init__(self, machine: Machine, wrong: Callable[[str], None]) -> None:
+        self._wrong = wrong
+        bought = {"dispenser"} if machine.module is not None else set()
+        self._firmware = {unit: machine.firmware[kind] for unit, kind in _UNITS.items() if unit not in bought}
+        self._counted = {unit: firmware.record.dispensed for unit, firmware in self._firmware.items()}
+
+    def recorded(self, unit: str, row: Any) -> None:
+        """One link of the chain of a card of this unit."""
+        if row["target"] != "taken" or row["origin"] == "taken" or row["reason"] == TWO_PEOPLE:
+            return
+        if unit not in self._firmware:
+            return
+        before, now = self._counted[unit], self._firmware[unit].record.dispensed
+        self._counted[unit] = now
+        if now <= before and row["origin"] != "throat":
+            self._wrong(f"{row['card_id']} is recorded as taken from {row['origin']}, and the {unit} counted no hand")
