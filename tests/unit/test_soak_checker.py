@@ -16,6 +16,7 @@ from sim.assembly import Machine, fresh_world
 from sim.soak.checker import Checker
 from sim.soak.hands import Hands
 from sim.soak.orders import Orders
+from sim.soak.remedies import Remedies
 from sim.soak.stage import MemoryKept, Stage
 from sim.world import Place, Spot
 
@@ -106,6 +107,7 @@ def test_a_taken_card_was_counted_by_its_unit(
     wrong: list[str] = []
     parts = machine(tmp_path)
     books = Hands(parts, wrong.append)
+    books.intended({"motion": "present", "card_id": NEW})
     firmware = parts.firmware[UnitKind[unit.upper()]]
     firmware._keep(msgspec.structs.replace(firmware.record, dispensed=hands))
     row = {"card_id": NEW, "origin": origin, "target": "taken", "reason": ""}
@@ -116,6 +118,38 @@ def test_a_taken_card_was_counted_by_its_unit(
     assert wrong == says
     books.recorded(unit, row)
     assert (wrong == says) is (origin == "throat"), "one hand takes one card"
+
+
+def test_a_hand_took_the_card_that_was_presented_last(tmp_path: Path) -> None:
+    wrong: list[str] = []
+    parts = machine(tmp_path)
+    books = Hands(parts, wrong.append)
+    books.intended({"motion": "present", "card_id": "N000002"})
+    firmware = parts.firmware[UnitKind.DISPENSER]
+    firmware._keep(msgspec.structs.replace(firmware.record, dispensed=1))
+    books.recorded("dispenser", {"card_id": NEW, "origin": "in_doubt", "target": "taken", "reason": ""})
+    assert wrong == ["N000001 is recorded as taken, and N000002 was presented last"]
+
+
+@pytest.mark.parametrize(
+    ("journeys", "says"), [(("j1",), []), (("", "staff:li"), []), (("j1", "j2"), ["2 journeys are under way at once"])]
+)
+def test_a_journey_begins_when_no_other_is_open(tmp_path: Path, journeys: tuple[str, ...], says: list[str]) -> None:
+    wrong: list[str] = []
+    remedies = Remedies(cast("Stage", SimpleNamespace(machine=machine(tmp_path))), wrong.append, str)
+    begun: set[str] = set()
+
+    async def fetch(_sql: str, *_parameters: object) -> list[Any]:
+        return [{"n": len(begun)}]
+
+    async def intended() -> None:
+        for journey in journeys:
+            begun.add(journey)
+            await remedies.intended(fetch, journey)
+            await remedies.intended(fetch, journey)
+
+    asyncio.run(intended())
+    assert wrong == says
 
 
 @pytest.mark.parametrize(
