@@ -139,7 +139,8 @@ def test_a_journey_begins_when_no_other_is_open(tmp_path: Path, journeys: tuple[
     remedies = Remedies(cast("Stage", SimpleNamespace(machine=machine(tmp_path))), wrong.append, str)
     begun: set[str] = set()
 
-    async def fetch(_sql: str, *_parameters: object) -> list[Any]:
+    async def fetch(sql: str, *_parameters: object) -> list[Any]:
+        assert "journey" in sql
         return [{"n": len(begun)}]
 
     async def intended() -> None:
