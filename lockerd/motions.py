@@ -15,6 +15,7 @@ import structlog
 
 from lockerd.errors import DeviceError, StoreError
 from lockerd.model.custody import MOVES, Fault, Intent, Observation, Order, Outcome, Place, Result, Unit, told_by_totals
+from lockerd.model.polling import LATELY_SECONDS
 from lockerd.ports import Mover
 from lockerd.store import codes, journal, ledger
 from lockerd.store.database import Database, Transaction
@@ -43,6 +44,7 @@ class Motions:
         self._stamp = stamp
         self._locks = {unit: asyncio.Lock() for unit in units}
         self._last: dict[Unit, Observation | None] = {}
+        self._heard_at: dict[Unit, float] = {}  # when it said so, by the loop's time
 
     def last(self, unit: Unit) -> Observation | None:
         """What the unit said when it was last asked, or at the end of its last motion; None when it was silent."""
@@ -53,6 +55,17 @@ class Motions:
         async with self._locks[unit]:
             return await self._look(unit)
 
+    async def lately(self, unit: Unit) -> Observation:
+        """What a unit said within LATELY_SECONDS, at the end of its last motion or when it was looked at; else `observe`.
+
+        For what nothing can have changed since. Raises DeviceError.
+        """
+        async with self._locks[unit]:
+            seen = self._last.get(unit)
+            if seen is None or asyncio.get_running_loop().time() - self._heard_at[unit] > LATELY_SECONDS:
+                seen = await self._look(unit)
+            return seen
+
     async def _look(self, unit: Unit) -> Observation:
         try:
             seen = await self._units[unit].observe()
@@ -60,6 +73,7 @@ class Motions:
             self._last[unit] = None
             raise
         self._last[unit] = seen
+        self._heard_at[unit] = asyncio.get_running_loop().time()
         return seen
 
     async def make(
@@ -117,6 +131,7 @@ class Motions:
                 return Made(Outcome(Result.NOT_MOVED), await self._place(card_id))
             outcome = await mover.carry_out(plan)
             self._last[order.unit] = outcome.observation
+            self._heard_at[order.unit] = asyncio.get_running_loop().time()
             log.info(
                 "motion ended",
                 unit=order.unit,

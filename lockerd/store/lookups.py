@@ -14,9 +14,10 @@ _COUNTS = ", ".join(f"sum(state = '{state}') AS {state}" for state in SlotState)
 """One look at all slots; to group them would sort them first."""
 
 
-async def slot_state(tx: Transaction, slot: int) -> SlotState:
-    """The state of one slot. Raises StoreError when there is no such slot."""
-    return SlotState((await rows.slot(tx, slot))["state"])
+async def is_collectable(tx: Transaction, card_id: str) -> bool:
+    """Whether a card certainly lies in its slot, and nothing blocks that. Raises StoreError for an unknown card."""
+    card = await rows.card(tx, card_id)
+    return card.place is Place.SLOT and card.state is SlotState.STOCKED
 
 
 async def card_in(tx: Transaction, slot: int) -> str | None:
