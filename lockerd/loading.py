@@ -70,12 +70,14 @@ class Loading:
         fault: str | None = "loading was broken off"
         try:
             await self._manifest_read()
-            while Sensor.LOAD in (await self.motions.observe(Unit.DISPENSER)).sensors:
+            seen = await self.motions.observe(Unit.DISPENSER)
+            while Sensor.LOAD in seen.sensors:
                 line = await self._card(len(self.report.lines) + 1, staff)
                 if line is None:
                     fault = "the dispenser reports a fault; clear it, then press 'settle'"
                     return
                 self.report = LoadReport(True, (*self.report.lines, line))
+                seen = await self.motions.lately(Unit.DISPENSER)
             fault = None
         finally:
             self.report = LoadReport(False, self.report.lines, fault)

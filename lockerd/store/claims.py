@@ -186,10 +186,12 @@ async def collected(tx: Transaction, claim_id: str, stamp: Stamp) -> None:
 
     Also for a claim WITHDRAWN while its card was on the way: the hand was faster. Raises StoreError for any other state.
     """
-    state = await state_of(tx, claim_id)
-    if state not in (ClaimState.STOCKED, ClaimState.WITHDRAWN):
-        raise StoreError(f"claim {claim_id} is {state or 'unknown'}, not {ClaimState.STOCKED}")
-    await _set_state(tx, claim_id, ClaimState.COLLECTED, stamp)
+    taken = await tx.one(
+        "UPDATE claim SET state = 'collected', since = ? WHERE claim_id = ? AND state IN ('stocked', 'withdrawn') RETURNING 1",
+        (stamp.wall, claim_id),
+    )
+    if taken is None:
+        raise StoreError(f"claim {claim_id} is {await state_of(tx, claim_id) or 'unknown'}, not {ClaimState.STOCKED}")
     await _erase_template(tx, claim_id)
     await collectors.forget(tx, claim_id)
     await tx.execute("DELETE FROM code WHERE claim_id = ?", (claim_id,))
@@ -209,7 +211,7 @@ async def erase_collected(tx: Transaction, older_than: float) -> int:
     """
     rows = await tx.all(
         "SELECT claim_id, id_index FROM claim"
-        " WHERE state IN ('collected', 'withdrawn') AND since < ? AND person IS NOT NULL",
+        " WHERE id_index IS NOT NULL AND state IN ('collected', 'withdrawn') AND since < ?",
         (older_than,),
     )
     for row in rows:
