@@ -81,7 +81,7 @@ class Database:
         self._heard = dict.fromkeys(News, 0)
         self._along: list[Along] = []
         self._alone: asyncio.TimerHandle | None = None
-        self._rung = asyncio.Event()
+        self._rung = {news: asyncio.Event() for news in News}
 
     async def run(self) -> None:
         """Open, migrate and serve until cancelled; then finish the transaction in hand, checkpoint and close.
@@ -174,7 +174,7 @@ class Database:
     async def more(self, news: News, than: int) -> None:
         """Wait until `heard` is more than `than`."""
         while self._heard[news] <= than:
-            await self._rung.wait()
+            await self._rung[news].wait()
 
     async def between(self, work: Callable[[Run], Awaitable[T]]) -> T:
         """Run `work` between two transactions, for statements that no transaction may hold (ATTACH, VACUUM, PRAGMA).
@@ -303,11 +303,10 @@ class Database:
                 self._end = error
             raise
         self._went(len(along))
-        if tx.news:
-            for news in tx.news:
-                self._heard[news] += 1
-            self._rung.set()
-            self._rung = asyncio.Event()
+        for news in tx.news:
+            self._heard[news] += 1
+            self._rung[news].set()
+            self._rung[news] = asyncio.Event()
         return result
 
     async def _go_first(self, tx: Transaction, along: Sequence[Along]) -> None:
