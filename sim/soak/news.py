@@ -10,7 +10,7 @@ SELECT (SELECT value FROM meta WHERE key = 'last_seq') AS event,
 """How far the database has come, in one look."""
 
 EVENTS = "SELECT seq, type, data FROM journal WHERE seq > ? ORDER BY seq"
-INTENTS = "SELECT intent_id, unit, motion, slot, token, card_id FROM intent WHERE intent_id > ? ORDER BY intent_id"
+INTENTS = "SELECT intent_id, unit, motion, slot, token, card_id, journey_id FROM intent WHERE intent_id > ? ORDER BY intent_id"
 MOVES = """
 SELECT move_id, link.card_id, origin, target, link.slot, reason, intent_id, responsible, intent.result,
        target = 'exit' AND EXISTS (SELECT 1 FROM code WHERE claim_id = link.card_id AND consumed IS NULL) AS opens
