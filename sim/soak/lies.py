@@ -124,6 +124,11 @@ class Lies:
         """Two people said the same about a card, and it is not so."""
         self.misjudged.add(card)
 
+    @property
+    def suspects(self) -> set[str]:
+        """All cards whose records may."""
+        return self._about.keys() | self.misjudged
+
     def about(self, card: str) -> bool:
         """Whether the record of a card may rest on a lie."""
         return card in self._about or card in self.misjudged
