@@ -54,7 +54,7 @@ INFERRED: tuple[Mutant, ...] = (
             Edit(
                 "lockerd.journey.recovery",
                 "if taken and at_the_gate and card.claim_id is not None",
-                "if taken and card.claim_id is not None",
+                'if taken and card.role == "new" and card.claim_id is not None',
             ),
         ),
         LIED,
