@@ -72,9 +72,9 @@ class Checker(Witness):
         """Look at this stage from now on."""
         self.machine = stage.machine
         self._claimed = stage.town.by_claim
-        self._orders = Orders(stage.machine, self.wrong)
         self._remedies = Remedies(stage, self.wrong, self.physical)
         self._lies = Lies(stage.machine.world, stage.serving, self._now)
+        self._orders = Orders(stage.machine, self.wrong, self._lies.lately)
         self._hands = Hands(stage.machine, self.wrong)
 
     @property
