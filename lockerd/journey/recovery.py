@@ -314,15 +314,14 @@ class Recovery:
             await ledger.move(tx, card_id, Place.TRANSPORT, self._stamp(), reason)
 
     async def _settle_places(self, seen: Observation) -> None:
-        """Cards of an empty path, and the one last presented: taken if the unit's total says so, else looked for in their slots."""
+        """Cards of an empty path, and those in doubt: the one that the unit counted as taken, or looked for in their slots."""
 
         async def look(tx: Transaction) -> list[ledger.CardAt]:
             known = await ledger.totals(tx, Unit.DISPENSER)
-            taken = known is not None and seen.dispensed > known.dispensed
-            presented = await lookups.last_presented(tx)
+            counted = known is not None and seen.dispensed > known.dispensed
+            taken = await lookups.counted_card(tx) if counted else None
             for card in await ledger.cards_at(tx, Place.TRANSPORT, Place.EXIT, Place.IN_DOUBT):
-                at_the_gate = card.place is Place.EXIT or (card.place is Place.IN_DOUBT and card.card_id == presented)
-                if taken and at_the_gate and card.claim_id is not None:
+                if card.card_id == taken and card.place is not Place.TRANSPORT and card.claim_id is not None:
                     await record_taken(tx, card.claim_id, "", self._stamp(), "the unit counted a taken card")
                 elif card.place is not Place.IN_DOUBT:
                     await ledger.move(tx, card.card_id, Place.IN_DOUBT, self._stamp(), "the path is empty")
