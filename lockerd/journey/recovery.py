@@ -89,7 +89,8 @@ class Recovery:
         self.waiting_for: Unit | None = None
         self.waited_until = 0.0
         self._left: dict[Unit, _State] = {}
-        self._awaits_reader = False  # a card stands before the exit reader, which is silent: tried again, without staff
+        self._awaiting: set[Unit] = set()  # their card stands before a reader that is silent: tried again, without staff
+        self._offered: str | None = None  # the old card that was offered back last
 
     def disturbed(self) -> bool:
         """Whether a unit answers that is not settled, or in a state that wants rest and that the last try did not leave it in.
@@ -139,8 +140,8 @@ class Recovery:
         except DeviceError as error:
             log.warning("recycler not settled", error=str(error))
         self._left = {unit: _state(seen) for unit in Unit if (seen := self._motions.last(unit)) is not None}
-        if self._awaits_reader:
-            self._left.pop(Unit.DISPENSER, None)
+        for unit in self._awaiting:
+            self._left.pop(unit, None)
         return resume
 
     async def _may_go_out(self) -> bool:
@@ -247,7 +248,7 @@ class Recovery:
     # --- dispenser ---------------------------------------------------------------------------------------------------
 
     async def _rest_dispenser(self) -> bool:
-        self._awaits_reader = False
+        self._awaiting.discard(Unit.DISPENSER)
         seen = await self._reset_if_needed(Unit.DISPENSER)
         if seen.fault is not None or seen.interrupted:
             log.warning("dispenser not fit", fault=seen.fault)
@@ -263,7 +264,7 @@ class Recovery:
             read = await look_at_chip(self._readers.exit)
             if read.silent:
                 log.warning("card waits for the exit reader")
-                self._awaits_reader = True
+                self._awaiting.add(Unit.DISPENSER)
                 return False
             await self._stow_by_chip(read.chip)
             seen = await self._answering(Unit.DISPENSER)
@@ -352,13 +353,26 @@ class Recovery:
     # --- recycler ----------------------------------------------------------------------------------------------------
 
     async def _rest_recycler(self) -> Resume | None:
+        self._awaiting.discard(Unit.RECYCLER)
         seen = await self._reset_if_needed(Unit.RECYCLER)
+        if seen.place is Place.ESCROW and await self._left_behind_unread():
+            log.warning("card waits for the throat reader")
+            self._awaiting.add(Unit.RECYCLER)
+            return None
         if seen.place in (Place.ESCROW, Place.THROAT):
-            return await self._resuming.of_card_at(seen.place)
+            resume = await self._resuming.of_card_at(seen.place)
+            self._offered = resume.journey.old_card_id
+            return resume
         await self._db.transaction(lambda tx: self._settle_old_places(tx, seen))
         if Sensor.SHUTTER_OPEN in seen.sensors:
             await self._motions.make(Order(Unit.RECYCLER, Motion.CLOSE))
         return None
+
+    async def _left_behind_unread(self) -> bool:
+        """Whether the card in escrow was offered back in vain, and its reader is silent: in the bin nobody could name it."""
+        inside = await self._db.read(lambda tx: ledger.cards_at(tx, Place.ESCROW))
+        again = bool(inside) and inside[0].card_id == self._offered
+        return again and (await look_at_chip(self._readers.throat)).silent
 
     async def _settle_old_places(self, tx: Transaction, seen: Observation) -> None:
         """Old cards recorded in a path where none is seen: kept or taken, as the unit's totals say, else in doubt.

@@ -73,7 +73,7 @@ async def counted_card(tx: Transaction) -> str | None:
         return None
     last = found[-1]
     too_late = last["motion"] == Motion.RETRACT and last["fault"] == Fault.NO_CARD
-    return last["card_id"] if last["result"] != Result.FAILED or too_late else None
+    return last["card_id"] if last["fault"] in (None, Fault.SILENT) or too_late else None
 
 
 async def last_in_recycler(tx: Transaction) -> str | None:

@@ -23,6 +23,8 @@ _UNDER_WAY = {
     Place.THROAT: "recycler",
 }
 
+_THROAT_READER = "reader-throat"  # for which a card that nobody could name in the bin waits in escrow
+
 _TICKET_OF_LAST = (
     "SELECT 1 FROM journey WHERE ticket IS NOT NULL AND journey_id ="
     " (SELECT journey_id FROM card_move WHERE target IN ('escrow', 'bin') ORDER BY move_id DESC LIMIT 1)"
@@ -151,7 +153,7 @@ class Remedies:
         for place, unit in _UNDER_WAY.items():
             if machine.silenced(unit) or machine.units[unit].kind in machine.world.jammed:
                 continue
-            if waits_for_staff and unit == "recycler":
+            if unit == "recycler" and (waits_for_staff or machine.silenced(_THROAT_READER)):
                 continue
             for card, spot in machine.world.spots.at(place).items():
                 since, seen = self._standing.get(card, (spot.since, now))
