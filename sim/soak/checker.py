@@ -335,8 +335,7 @@ class Checker(Witness):
         self.full_checks += 1
         assert self._orders is not None
         assert self._remedies is not None
-        await self._orders.check_totals(fetch, lied="dispenser" in self._lies.since_totals)
-        self._lies.since_totals.clear()
+        await self._orders.check_totals(fetch, self._lies.may_have_counted)
         self._lies.look()
         await self._remedies.check(fetch, lying=bool(self.machine.world.stuck))
         if not self._untold:

@@ -41,7 +41,7 @@ class Lies:
             str, float
         ] = {}  # card recorded wrongly in a path, though its unit tells the truth again
         self.misjudged: set[str] = set()  # cards that two people said to be where they are not
-        self.since_totals: set[str] = set()  # units that may have counted what never was
+        self.may_have_counted: set[str] = set()  # units that may have counted what never was
 
     def told_by(self, unit: str) -> bool:
         """Whether a path sensor of the unit says now what is not so; one that is stuck at the truth does not lie."""
@@ -61,7 +61,7 @@ class Lies:
         """Something moved, got stuck or was recorded: who lies now may have been believed."""
         if self._world.stuck:
             lying = [unit for unit in PATH_SENSORS if self.told_by(unit)]
-            self.since_totals.update(lying)
+            self.may_have_counted.update(lying)
             self._about.update({self._carried[unit]: unit for unit in lying if unit in self._carried})
 
     def carries(self, unit: str, card: str | None) -> None:
