@@ -36,6 +36,7 @@ class Version(NamedTuple):
 V1_0 = Version(1, 0)
 V1_1 = Version(1, 1)
 VERSION = V1_1
+_VERSION_WORD = VERSION.major << 8 | VERSION.minor
 
 
 class Described(IntEnum):
@@ -262,7 +263,7 @@ def _open(block: Block, registers: Sequence[int]) -> tuple[Version, bytes]:
         raise BlockError(Flaw.CRC, "CRC is wrong")
     if registers[0] != MAGIC:
         raise BlockError(Flaw.MAGIC, f"magic is {registers[0]:#06x} instead of {MAGIC:#06x}")
-    version = version_of(registers)
+    version = VERSION if registers[1] == _VERSION_WORD else version_of(registers)
     if version.major != VERSION.major:
         raise BlockError(Flaw.MAJOR, f"firmware speaks protocol {version.major}, this side speaks {VERSION.major}")
     return version, body

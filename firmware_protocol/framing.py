@@ -77,7 +77,7 @@ class Parser(Generic[FrameT]):
 
     def flush(self) -> list[FrameT]:
         """Tell that the line fell silent: what waits will not be completed. Returns the frames found behind it."""
-        return self._take(at_end=True)
+        return self._take(at_end=True) if self._buffer else []
 
     def _take(self, *, at_end: bool) -> list[FrameT]:
         found: list[FrameT] = []

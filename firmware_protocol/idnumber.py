@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from operator import mul
 
 DIGITS = frozenset("0123456789")
 _CHECK_CHARACTERS = "10X98765432"  # ISO 7064 MOD 11-2: 12 - (weighted sum mod 11), modulo 11, X for ten
@@ -13,7 +14,7 @@ def check_digit(first17: str) -> str:
     """The 18th character ("0"-"9" or "X") for the first 17 digits; raises ValueError unless they are 17 ASCII digits."""
     if len(first17) != 17 or not DIGITS.issuperset(first17):
         raise ValueError("17 digits are needed")
-    return _CHECK_CHARACTERS[sum(int(d) * w for d, w in zip(first17, _WEIGHTS, strict=True)) % 11]
+    return _CHECK_CHARACTERS[sum(map(mul, map(int, first17), _WEIGHTS)) % 11]
 
 
 def is_date(text: str) -> bool:

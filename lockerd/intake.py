@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
-from lockerd.errors import LinkError
+from lockerd.errors import FaceUnavailable, LinkError
 from lockerd.issuing import Issuing
 from lockerd.model.cards import ManifestCollector, ManifestItem
 from lockerd.model.policy import Relation
@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 FIRST_LOOK_SECONDS = 1.0
 SMS_RETRY_SECONDS = 30.0
 
+Work = Callable[[Transaction], Awaitable[object]]
+
 
 @dataclass(frozen=True, slots=True)
 class Intake:
@@ -41,40 +43,50 @@ class Intake:
     stamp: Callable[[], Stamp]
     issuing: Issuing
 
-    async def take(self, item: DownItem, cursor: int) -> None:
-        """Make one item durable with its cursor on the down channel.
+    async def take(self, items: Sequence[tuple[DownItem, int]], cursor: int) -> None:
+        """Make the items of a page durable in one transaction, with the page's cursor on the down channel; each comes with its own.
 
-        Raises FaceUnavailable while no template can be made: the office sends the item again.
+        Raises FaceUnavailable while no template can be made: what came before it is kept, and the office sends the rest again.
         """
-        match item:
-            case Announced():
-                await self._announced(item.item, cursor)
-            case Withdrawn():
-                await self._keep(cursor, lambda tx: claims.withdraw(tx, item.claim_id, self.stamp()))
-            case CodeReissue():
-                await self.issuing.on_command(item.claim_id, item.not_after, item.letter_code)
-                await self.db.transaction(partial(journal.save_down_cursor, cursor=cursor))
-            case CodeExtension():
-                await self.issuing.on_command(item.claim_id, item.not_after, None)
-                await self.db.transaction(partial(journal.save_down_cursor, cursor=cursor))
-            case CardLost():
-                await self._keep(
-                    cursor,
-                    lambda tx: lost.report(
-                        tx, self.vault, item.report_id, item.id_number, item.valid_from, self.stamp()
-                    ),
-                )
-            case CardFound():
-                await self._keep(cursor, lambda tx: lost.withdraw(tx, item.report_id, self.stamp()))
+        ready: list[Work] = []
+        before = 0
+        for item, at in items:
+            try:
+                ready.append(await self._prepared(item))
+            except FaceUnavailable:
+                if ready:
+                    await self._keep(ready, before)
+                raise
+            before = at
+        await self._keep(ready, cursor)
 
-    async def _keep(self, cursor: int, work: Callable[[Transaction], Awaitable[object]]) -> None:
+    async def _keep(self, ready: Sequence[Work], cursor: int) -> None:
         async def whole(tx: Transaction) -> None:
-            await work(tx)
+            for work in ready:
+                await work(tx)
             await journal.save_down_cursor(tx, cursor)
 
         await self.db.transaction(whole)
 
-    async def _announced(self, item: ManifestItem, cursor: int) -> None:
+    async def _prepared(self, item: DownItem) -> Work:
+        """What is to become durable of one item."""
+        match item:
+            case Announced():
+                return await self._announced(item.item)
+            case Withdrawn():
+                return lambda tx: claims.withdraw(tx, item.claim_id, self.stamp())
+            case CodeReissue():
+                return lambda tx: self.issuing.on_command(tx, item.claim_id, item.not_after, item.letter_code)
+            case CodeExtension():
+                return lambda tx: self.issuing.on_command(tx, item.claim_id, item.not_after, None)
+            case CardLost():
+                return lambda tx: lost.report(
+                    tx, self.vault, item.report_id, item.id_number, item.valid_from, self.stamp()
+                )
+            case CardFound():
+                return lambda tx: lost.withdraw(tx, item.report_id, self.stamp())
+
+    async def _announced(self, item: ManifestItem) -> Work:
         referred = await self.references.of_office(item.photo, item.template)
         enrolment, refused = referred.enrolment, referred.refused
         if enrolment.template is None:
@@ -96,7 +108,7 @@ class Intake:
                 data = {"claim_id": item.claim_id, "relations": [one.relation.value for one in named]}
                 await journal.append(tx, "lockerd.collectors.named", data, stamp=stamp)
 
-        await self._keep(cursor, put)
+        return put
 
     async def _named(self, claim_id: str, one: ManifestCollector) -> Named:
         enrolment = (await self.references.of_office(one.photo, one.template)).enrolment
@@ -120,27 +132,32 @@ async def keep_templates(
         await asyncio.sleep(pause if last else FIRST_LOOK_SECONDS)
 
 
-async def _next(tx: Transaction, vault: Vault, now: float) -> tuple[bool, Message | None]:
-    """Whether any message waits, and the one that is due."""
-    message = await messages.next_due(tx, vault, now)
-    return message is not None or await messages.any_waiting(tx), message
-
-
 async def send_messages(db: Database, vault: Vault, sender: SmsSender, stamp: Callable[[], Stamp]) -> None:
     """Hand queued messages to the sender, oldest first, until cancelled; what fails is tried again later."""
     while True:
         seen = db.heard(News.MESSAGE)
-        waiting, message = await db.read(lambda tx: _next(tx, vault, stamp().wall))
-        if message is None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(SMS_RETRY_SECONDS if waiting else None):
-                    await db.more(News.MESSAGE, seen)
-            continue
-        try:
-            await sender.send(message.message_id, message.phone, message.text)
-        except LinkError as error:
-            log.warning("message not sent", message_id=message.message_id, error=str(error))
-            end = partial(messages.failed, message_id=message.message_id, retry_at=stamp().wall + SMS_RETRY_SECONDS)
-        else:
-            end = partial(messages.sent, message_id=message.message_id, at=stamp().wall)
-        await db.transaction(end)
+        waiting, message = await db.read(lambda tx: messages.waiting(tx, vault, stamp().wall))
+        while message is not None:
+            waiting, message = await _hand_over(message, db, vault, sender, stamp)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SMS_RETRY_SECONDS if waiting else None):
+                await db.more(News.MESSAGE, seen)
+
+
+async def _hand_over(
+    message: Message, db: Database, vault: Vault, sender: SmsSender, stamp: Callable[[], Stamp]
+) -> tuple[bool, Message | None]:
+    """Hand over one message, and what came of it becomes durable; gives what waits then, as `messages.waiting`."""
+    try:
+        await sender.send(message.message_id, message.phone, message.text)
+    except LinkError as error:
+        log.warning("message not sent", message_id=message.message_id, error=str(error))
+        end = partial(messages.failed, message_id=message.message_id, retry_at=stamp().wall + SMS_RETRY_SECONDS)
+    else:
+        end = partial(messages.sent, message_id=message.message_id, at=stamp().wall)
+
+    async def ended(tx: Transaction) -> tuple[bool, Message | None]:
+        await end(tx)
+        return await messages.waiting(tx, vault, stamp().wall)
+
+    return await db.transaction(ended)

@@ -6,7 +6,7 @@ A new code never sets back the tries that were made. Who asked is journalled, th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -57,8 +57,9 @@ class Issuing:
 
     async def first(self, tx: Transaction, claim: Claim) -> None:
         """The claim can be collected from now on: its letter code begins to live, and a pickup code goes to its phone."""
-        await codes.extend(tx, claim.claim_id, CodeKind.LETTER, await self._end(tx, CodeKind.LETTER))
-        await self._to_phone(tx, claim, pickup_text)
+        now = await self._now(tx)
+        await codes.extend(tx, claim.claim_id, CodeKind.LETTER, now + self.lifetimes[CodeKind.LETTER])
+        await self._to_phone(tx, claim, pickup_text, now)
 
     async def letter(self, tx: Transaction, claim_id: str, letter_code: str) -> None:
         """An announced claim's letter code is that of its latest announcement; empty for none. Others keep theirs."""
@@ -70,51 +71,50 @@ class Issuing:
 
     async def reissue(self, claim_id: str, by: str, letter_code: str = "") -> IssueResult:
         """Another code in place of the earlier one: the given letter code, or a pickup code by SMS. Raises StoreError."""
+        return await self.db.transaction(lambda tx: self._reissue(tx, claim_id, by, letter_code))
 
-        async def work(tx: Transaction) -> IssueResult:
-            claim = await claims.by_id(tx, self.vault, claim_id)
-            if claim is None or claim.state is not ClaimState.STOCKED:
-                return IssueResult.NOT_COLLECTABLE
-            if letter_code:
-                end = await self._end(tx, CodeKind.LETTER)
-                await codes.issue(tx, self.vault, claim_id, letter_code, end)
-            elif not await self._to_phone(tx, claim, another_text):
-                return IssueResult.NO_PHONE
-            kind = CodeKind.LETTER if letter_code else CodeKind.PICKUP
-            await self._tell(tx, "lockerd.code.reissued", claim_id, kind=kind, by=by)
-            return IssueResult.DONE
-
-        return await self._journalled(claim_id, by, work)
+    async def _reissue(self, tx: Transaction, claim_id: str, by: str, letter_code: str) -> IssueResult:
+        claim = await claims.by_id(tx, self.vault, claim_id)
+        if claim is None or claim.state is not ClaimState.STOCKED:
+            return await self._refuse(tx, claim_id, by, IssueResult.NOT_COLLECTABLE)
+        now = await self._now(tx)
+        if letter_code:
+            await codes.issue(tx, self.vault, claim_id, letter_code, now + self.lifetimes[CodeKind.LETTER])
+        elif not await self._to_phone(tx, claim, another_text, now):
+            return await self._refuse(tx, claim_id, by, IssueResult.NO_PHONE)
+        kind = CodeKind.LETTER if letter_code else CodeKind.PICKUP
+        await self._tell(tx, "lockerd.code.reissued", claim_id, kind=kind, by=by)
+        return IssueResult.DONE
 
     async def extend(self, claim_id: str, by: str) -> IssueResult:
         """Let the codes that the claim has live a whole lifetime from now, and say so by SMS. Raises StoreError."""
+        return await self.db.transaction(lambda tx: self._extend(tx, claim_id, by))
 
-        async def work(tx: Transaction) -> IssueResult:
-            claim = await claims.by_id(tx, self.vault, claim_id)
-            if claim is None or claim.state is not ClaimState.STOCKED:
-                return IssueResult.NOT_COLLECTABLE
-            result = IssueResult.NO_CODE
-            for kind in CodeKind:
-                end = await codes.extend(tx, claim_id, kind, await self._end(tx, kind))
-                if end is None:
-                    continue
-                result = IssueResult.DONE
-                await self._tell(tx, "lockerd.code.extended", claim_id, kind=kind, by=by)
-                if kind is CodeKind.PICKUP and claim.person.phone:
-                    name = f"{claim_id}-until-{end:.0f}"
-                    await messages.queue(tx, self.vault, name, claim.person.phone, extended_text(end))
-            return result
+    async def _extend(self, tx: Transaction, claim_id: str, by: str) -> IssueResult:
+        claim = await claims.by_id(tx, self.vault, claim_id)
+        if claim is None or claim.state is not ClaimState.STOCKED:
+            return await self._refuse(tx, claim_id, by, IssueResult.NOT_COLLECTABLE)
+        now = await self._now(tx)
+        found = False
+        for kind in CodeKind:
+            end = await codes.extend(tx, claim_id, kind, now + self.lifetimes[kind])
+            if end is None:
+                continue
+            found = True
+            await self._tell(tx, "lockerd.code.extended", claim_id, kind=kind, by=by)
+            if kind is CodeKind.PICKUP and claim.person.phone:
+                name = f"{claim_id}-until-{end:.0f}"
+                await messages.queue(tx, self.vault, name, claim.person.phone, extended_text(end))
+        return IssueResult.DONE if found else await self._refuse(tx, claim_id, by, IssueResult.NO_CODE)
 
-        return await self._journalled(claim_id, by, work)
-
-    async def on_command(self, claim_id: str, not_after: float, letter_code: str | None) -> None:
+    async def on_command(self, tx: Transaction, claim_id: str, not_after: float, letter_code: str | None) -> None:
         """The office's wish for another code, or with None for a longer life; too late, it is journalled only."""
         if self.stamp().wall > not_after:
-            await self.db.transaction(lambda tx: self._refuse(tx, claim_id, OFFICE, IssueResult.TOO_LATE))
+            await self._refuse(tx, claim_id, OFFICE, IssueResult.TOO_LATE)
         elif letter_code is None:
-            await self.extend(claim_id, OFFICE)
+            await self._extend(tx, claim_id, OFFICE)
         else:
-            await self.reissue(claim_id, OFFICE, letter_code)
+            await self._reissue(tx, claim_id, OFFICE, letter_code)
 
     async def to_holder(self, id_number: str) -> None:
         """A citizen showed the card with this number and wants the codes of all that waits for it sent; at most a few a day.
@@ -124,7 +124,7 @@ class Issuing:
 
         async def begin(tx: Transaction) -> list[str]:
             subject = self.vault.blind(f"sent|{id_number}")
-            now = await attempts.effective_now(tx, self.stamp().wall)
+            now = await self._now(tx)
             if await attempts.record(tx, subject, now, limit=SENT_TO_CITIZEN, window=SENT_WINDOW) is None:
                 return []
             return [claim.claim_id for claim in await claims.all_for_id(tx, self.vault, id_number)]
@@ -142,7 +142,7 @@ class Issuing:
         claim = await claims.by_id(tx, self.vault, claim_id)
         if claim is None or claim.state is not ClaimState.STOCKED or not await codes.lacks_for_someone(tx, claim_id):
             return
-        if await self._to_phone(tx, claim, named_text):
+        if await self._to_phone(tx, claim, named_text, await self._now(tx)):
             await self._tell(tx, "lockerd.code.reissued", claim_id, kind=CodeKind.PICKUP, by=OFFICE)
         else:
             await self._refuse(tx, claim_id, OFFICE, IssueResult.NO_PHONE)
@@ -183,7 +183,7 @@ class Issuing:
                 claim is not None
                 and stocked
                 and kind is CodeKind.PICKUP
-                and await self._to_phone(tx, claim, another_text)
+                and await self._to_phone(tx, claim, another_text, await self._now(tx))
             ):
                 await self._tell(tx, "lockerd.code.reissued", claim_id, kind=kind, by=MACHINE)
             else:
@@ -194,31 +194,23 @@ class Issuing:
             collector = {"collector_id": by.collector_id} if by.collector_id else {}
             await self._tell(tx, "lockerd.claim.locked", claim_id, relation=by.relation, **collector)
 
-    async def _to_phone(self, tx: Transaction, claim: Claim, text: Callable[[str, float, ClaimKind], str]) -> bool:
+    async def _to_phone(
+        self, tx: Transaction, claim: Claim, text: Callable[[str, float, ClaimKind], str], now: float
+    ) -> bool:
         if not claim.person.phone:
             return False
-        code, end = self.new_code(), await self._end(tx, CodeKind.PICKUP)
+        code, end = self.new_code(), now + self.lifetimes[CodeKind.PICKUP]
         await codes.issue(tx, self.vault, claim.claim_id, code, end)
         name = f"{claim.claim_id}-{self.vault.entropy(6).hex()}"  # another for each code: a name is sent once
         await messages.queue(tx, self.vault, name, claim.person.phone, text(code, end, claim.kind))
         return True
 
-    async def _end(self, tx: Transaction, kind: CodeKind) -> float:
-        return await attempts.effective_now(tx, self.stamp().wall) + self.lifetimes[kind]
+    async def _now(self, tx: Transaction) -> float:
+        return await attempts.effective_now(tx, self.stamp().wall)
 
-    async def _journalled(
-        self, claim_id: str, by: str, work: Callable[[Transaction], Awaitable[IssueResult]]
-    ) -> IssueResult:
-        async def whole(tx: Transaction) -> IssueResult:
-            result = await work(tx)
-            if result is not IssueResult.DONE:
-                await self._refuse(tx, claim_id, by, result)
-            return result
-
-        return await self.db.transaction(whole)
-
-    async def _refuse(self, tx: Transaction, claim_id: str, by: str, reason: IssueResult) -> None:
+    async def _refuse(self, tx: Transaction, claim_id: str, by: str, reason: IssueResult) -> IssueResult:
         await self._tell(tx, "lockerd.code.refused", claim_id, by=by, reason=reason)
+        return reason
 
     async def _tell(self, tx: Transaction, event: str, claim_id: str, **data: str) -> None:
         await journal.append(tx, event, {"claim_id": claim_id, **data}, stamp=self.stamp())

@@ -19,7 +19,7 @@ from lockerd.pickup.chips import LOOKS
 from lockerd.pickup.state import ChipRead
 from lockerd.referencing import References
 from lockerd.stocking import STOCKED, Stocking
-from lockerd.store import claims, codes, journal, ledger
+from lockerd.store import claims, journal, ledger
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
@@ -45,10 +45,10 @@ def decide(read: ChipRead, claim: Claim | None, slot: int | None) -> RejectReaso
     return None
 
 
-async def _wanted(tx: Transaction, claim: Claim | None) -> bool:
+async def _wanted(tx: Transaction, claim: Claim) -> bool:
     """Whether a card of the claim may come from the feeder: it is awaited, or was in doubt and staff found it."""
-    if claim is None or claim.state is not ClaimState.STOCKED:
-        return claim is not None and claim.state is ClaimState.EXPECTED
+    if claim.state is not ClaimState.STOCKED:
+        return claim.state is ClaimState.EXPECTED
     place, _slot = await ledger.place_of(tx, claim.claim_id)
     return place is Place.IN_DOUBT
 
@@ -76,7 +76,8 @@ class Loading:
         fault: str | None = "loading was broken off"
         try:
             await self._manifest_read()
-            while Sensor.LOAD in (await self.motions.observe(Unit.DISPENSER)).sensors:
+            seen = await self.motions.observe(Unit.DISPENSER)
+            while Sensor.LOAD in seen.sensors:
                 line = await self._card(len(self.report.lines) + 1, staff)
                 if line is None:
                     fault = _STUCK
@@ -85,6 +86,7 @@ class Loading:
                 if line.reason is RejectReason.READER_SILENT:
                     fault = _SILENT
                     return
+                seen = await self.motions.lately(Unit.DISPENSER)
             fault = None
         finally:
             self.report = LoadReport(False, self.report.lines, fault)
@@ -106,13 +108,14 @@ class Loading:
             return None
         read = await self._look()
         chip = read.chip
-        claim, slot = await self.db.read(lambda tx: self._match(tx, chip))
+        claim, slot, enrolled = await self.db.read(lambda tx: self._match(tx, chip))
         reason = decide(read, claim, slot)
         if reason is not None or claim is None:
             rejected = await self._make(Motion.REJECT, staff)
             await self._journal("lockerd.load.rejected", {"reason": str(reason), "staff": staff})
             return LoadLine(n, reason=reason) if rejected.result is Result.DONE else None
-        await self._refer(claim, chip)
+        if chip is not None and not enrolled:
+            await self._refer(claim, chip)
         stored = await self._store(claim, slot, staff)
         return LoadLine(n, slot=slot) if stored else None
 
@@ -125,19 +128,20 @@ class Loading:
             await asyncio.sleep(ASK_AGAIN_SECONDS)
         return await look_at_chip(self.readers.exit)
 
-    async def _refer(self, claim: Claim, chip: Chip | None) -> None:
+    async def _refer(self, claim: Claim, chip: Chip) -> None:
         """A claim that came without a usable photo is compared with the one on its new card's chip."""
-        if chip is None or await self.db.read(lambda tx: claims.template(tx, self.vault, claim.claim_id)) is not None:
-            return
         template = await self.references.of_chip(chip.photo)
         if template is not None:
             await self.db.transaction(lambda tx: claims.supply_template(tx, self.vault, claim.claim_id, template))
 
-    async def _match(self, tx: Transaction, chip: Chip | None) -> tuple[Claim | None, int | None]:
+    async def _match(self, tx: Transaction, chip: Chip | None) -> tuple[Claim | None, int | None, bool]:
+        """The claim of a card that may come from the feeder, a slot for it, and whether it has a template."""
         if chip is None:
-            return None, None
+            return None, None, False
         claim = await claims.for_chip(tx, self.vault, chip.id_number, chip.valid_from)
-        return claim if await _wanted(tx, claim) else None, await ledger.free_slot(tx)
+        if claim is None or not await _wanted(tx, claim):
+            return None, None, False
+        return claim, await ledger.free_slot(tx), await claims.is_enrolled(tx, claim.claim_id)
 
     async def _store(self, claim: Claim, slot: int | None, staff: str) -> bool:
         claim_id = claim.claim_id
@@ -148,7 +152,6 @@ class Loading:
 
         async def after(tx: Transaction, _outcome: Outcome, place: Place | None) -> None:
             if place is Place.SLOT and slot is not None:
-                await codes.reinstate(tx, claim_id)
                 await self.stocking.announce(tx, claim_id, slot)
 
         made = await self.motions.make(

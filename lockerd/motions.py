@@ -27,6 +27,7 @@ from lockerd.model.custody import (
     Unit,
     told_by_totals,
 )
+from lockerd.model.polling import LATELY_SECONDS
 from lockerd.ports import Mover
 from lockerd.store import codes, journal, ledger, lookups
 from lockerd.store.database import Database, Transaction
@@ -55,6 +56,7 @@ class Motions:
         self._stamp = stamp
         self._locks = {unit: asyncio.Lock() for unit in units}
         self._last: dict[Unit, Observation | None] = {}
+        self._heard_at: dict[Unit, float] = {}  # when it said so, by the loop's time
 
     def last(self, unit: Unit) -> Observation | None:
         """What the unit said when it was last asked, or at the end of its last motion; None when it was silent."""
@@ -65,6 +67,17 @@ class Motions:
         async with self._locks[unit]:
             return await self._look(unit)
 
+    async def lately(self, unit: Unit) -> Observation:
+        """What a unit said within LATELY_SECONDS, at the end of its last motion or when it was looked at; else `observe`.
+
+        For what nothing can have changed since. Raises DeviceError.
+        """
+        async with self._locks[unit]:
+            seen = self._last.get(unit)
+            if seen is None or asyncio.get_running_loop().time() - self._heard_at[unit] > LATELY_SECONDS:
+                seen = await self._look(unit)
+            return seen
+
     async def _look(self, unit: Unit) -> Observation:
         try:
             seen = await self._units[unit].observe()
@@ -72,6 +85,7 @@ class Motions:
             self._last[unit] = None
             raise
         self._last[unit] = seen
+        self._heard_at[unit] = asyncio.get_running_loop().time()
         return seen
 
     async def make(
@@ -86,8 +100,8 @@ class Motions:
     ) -> Made:
         """Make one motion. `before` runs in the intent's transaction, `after` in the outcome's.
 
-        Without `after`, the outcome of a motion that carries no card goes along with what is written next: until then its
-        intent is open, as it was while it moved.
+        Without `after`, the outcome of a motion that carries no card, or is done with one that nobody knows yet, goes along with
+        what is written next: until then its intent is open, as it was while it moved.
         `event` names the office's event for a motion that was DONE. Never raises for what the unit did; StoreError only
         when the outcome could not be made durable, which the restart settles.
         """
@@ -129,6 +143,7 @@ class Motions:
                 return Made(Outcome(Result.NOT_MOVED), await self._place(card_id))
             outcome = await mover.carry_out(plan)
             self._last[order.unit] = outcome.observation
+            self._heard_at[order.unit] = asyncio.get_running_loop().time()
             log.info(
                 "motion ended",
                 unit=order.unit,
@@ -141,7 +156,8 @@ class Motions:
             async def conclude(tx: Transaction) -> Place | None:
                 return await settle(tx, intent, outcome, self._stamp(), event=event, after=after)
 
-            if order.motion not in MOVES and after is None:  # where each card is does not hang on it
+            nameless = order.motion not in MOVES or (card_id is None and outcome.result is Result.DONE)
+            if nameless and after is None and event is None:  # where each card is does not hang on it
                 self._db.along(conclude)
                 return Made(outcome, None)
             return Made(outcome, await self._db.transaction(conclude))
@@ -177,7 +193,7 @@ async def settle(
         await _account(tx, order.unit, outcome.observation, known)
     if event is not None and outcome.result is Result.DONE:
         data = {
-            "claim_id": None if intent.card_id is None else await ledger.claim_of(tx, intent.card_id),
+            "claim_id": await _claim_of(tx, intent),
             "card_id": intent.card_id,
             "slot": order.slot,
             "journey_id": intent.journey_id or None,
@@ -188,6 +204,12 @@ async def settle(
     if after is not None:
         await after(tx, outcome, place)
     return place
+
+
+async def _claim_of(tx: Transaction, intent: Intent) -> str | None:
+    if intent.card_id is None or intent.plan.order.unit is Unit.DISPENSER:
+        return intent.card_id  # a new card bears its claim's name
+    return await ledger.claim_of(tx, intent.card_id)
 
 
 async def _account(tx: Transaction, unit: Unit, seen: Observation, known: ledger.Totals | None) -> None:

@@ -231,7 +231,7 @@ class Machine:
         """Whether a sensor of the unit, or of its bought module, by its name in lower case, sees something."""
         if self.module is not None and unit == "dispenser" and self.module.sees(sensor):
             return True
-        return Sensor[sensor.upper()] in self.units[unit].sensors()
+        return bool(Sensor[sensor.upper()] & self.units[unit].sensors())
 
     def add(self, one: Citizen) -> None:
         """Somebody more with their cards: the new one with the staff, the old one in their hand."""

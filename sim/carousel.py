@@ -6,7 +6,7 @@ from firmware_protocol.units import Fault, Opcode, Sensor
 from sim.mechanisms import DispenserMechanism, Step
 from sim.world import Place, Spot
 
-_OWN = ~(Sensor.EXIT | Sensor.GATE_OPEN | Sensor.RETRACT_FULL)
+_OWN = ~int(Sensor.EXIT | Sensor.GATE_OPEN | Sensor.RETRACT_FULL)
 _WITHOUT_MODULE = frozenset({Opcode.RESET, Opcode.ALIGN, Opcode.LOAD, Opcode.STORE, Opcode.REJECT})
 
 
@@ -19,7 +19,7 @@ class CarouselMechanism(DispenserMechanism):
 
     _carrying = False
 
-    def sensors(self) -> Sensor:
+    def sensors(self) -> int:
         """Level of every sensor of this board."""
         return super().sensors() & _OWN
 

@@ -123,7 +123,7 @@ class Dock:
 
     async def _live(self, _: web.Request) -> web.Response:
         truth = await self.harness.world.truth()
-        truth["motions"] = [motion for motion in truth["motions"] if motion["unit"] != "cabinet"][-6:]
+        truth["motions"] = truth["motions"][-6:]
         messages = await self.harness.inbox.messages()
         office = self.harness.office
         told = {"letters": await office.letters(), "reviews": await office.open_reviews()}

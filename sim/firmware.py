@@ -28,14 +28,17 @@ from firmware_protocol.units import CARRIERS, PATH, RULES, Fault, Opcode, Positi
 class Mechanism(Protocol):
     """The mechanics under a firmware: what its sensors see, and what its motors do."""
 
-    def sensors(self) -> Sensor:
-        """Level of every sensor now."""
+    def sensors(self) -> int:
+        """Level of every sensor now: bits of `Sensor`."""
 
     def slot(self) -> int:
         """Slot that stands at the picker, or NO_SLOT."""
 
     def detail(self) -> tuple[int, ...]:
         """DETAIL_COUNT registers with the meaning that `firmware_protocol.blocks` gives for the unit's kind."""
+
+    def at_once(self, opcode: Opcode, arg0: int) -> Fault | None:
+        """Do a command that takes no time, Fault.NONE when it is done; None for a motion, which is to be performed."""
 
     async def perform(self, opcode: Opcode, arg0: int, step: Callable[[int], None]) -> Fault:
         """Move until done (Fault.NONE) or given up; `step` reports sub-steps. Cancelled when the power is cut."""
@@ -150,7 +153,7 @@ class UnitFirmware:
         finished = self._record.accepted_seq == self._record.done_seq
         self._state = State.READY if finished else State.INTERRUPTED
         sensors = self._mechanism.sensors()
-        if sensors & Sensor.THROAT and not sensors & Sensor.ESCROW and not self._record.returning:
+        if sensors & _THROAT and not sensors & _ESCROW and not self._record.returning:
             self._keep(
                 replace(self._record, carried=0)
             )  # a card in the throat is still in reach of the hand that gave it
@@ -180,8 +183,8 @@ class UnitFirmware:
         if self._powered and self._state is not State.RUNNING:
             self._note_hand(self._mechanism.sensors())
 
-    def _note_hand(self, sensors: Sensor) -> None:
-        record = self._look(int(sensors))
+    def _note_hand(self, sensors: int) -> None:
+        record = self._look(sensors)
         if record is not self._record:
             self._keep(record)
 
@@ -211,7 +214,9 @@ class UnitFirmware:
             return ExceptionCode.ILLEGAL_DATA_ADDRESS
         if self._group is None or not self._powered:
             return ExceptionCode.SERVER_DEVICE_FAILURE
-        self.poll()
+        sensors = self._mechanism.sensors()
+        if self._state is not State.RUNNING:
+            self._note_hand(sensors)
         judgement = judge(
             values,
             kind=self._identity.kind,
@@ -224,14 +229,18 @@ class UnitFirmware:
             return judgement.verdict.exception
         command = judgement.command
         opcode = Opcode(command.opcode)
-        fault = self._interlock(opcode)
+        fault = self._interlock(opcode, sensors)
         held = bool(self._record.held)
         changed = {"accepted_seq": command.seq, "opcode": command.opcode, "arg0": command.arg0}
         if fault is Fault.NONE and opcode in CARRIERS:
             changed.update(carried=1, held=0, returning=int(opcode is Opcode.RETURN))
         self._keep(replace(self._record, **changed))
-        self._state = State.RUNNING
         self._step = 0
+        ended = self._mechanism.at_once(opcode, command.arg0) if fault is Fault.NONE else None
+        if ended is not None:
+            self._end(opcode, command.arg0, ended, begun=True, held=held)
+            return None
+        self._state = State.RUNNING
         self._motion = self._group.create_task(self._move(opcode, command.arg0, fault, held=held))
         return None
 
@@ -239,7 +248,11 @@ class UnitFirmware:
         begun = fault is Fault.NONE
         if begun:
             fault = await self._mechanism.perform(opcode, arg0, self._on_step)
+        self._end(opcode, arg0, fault, begun=begun, held=held)
+
+    def _end(self, opcode: Opcode, arg0: int, fault: Fault, *, begun: bool, held: bool) -> None:
         record = self._record
+        sensors = self._mechanism.sensors()
         changed: dict[str, int] = {
             "done_seq": record.accepted_seq,
             "done_opcode": int(opcode),
@@ -248,7 +261,7 @@ class UnitFirmware:
             "fault": int(fault),
         }
         if begun:
-            changed["carried"] = int(self._still_carried(opcode, arg0, fault))
+            changed["carried"] = int(self._still_carried(opcode, arg0, fault, sensors))
         if begun and held and fault is Fault.NO_CARD:
             # It stood within reach when the command came and was gone when the rollers gripped: a hand has it.
             changed.update(carried=0, returning=0, dispensed=record.dispensed + 1)
@@ -259,11 +272,10 @@ class UnitFirmware:
         self._keep(replace(record, **changed))
         self._state = State.READY
         self._motion = None
-        self.poll()
+        self._note_hand(sensors)
 
-    def _still_carried(self, opcode: Opcode, arg0: int, fault: Fault) -> bool:
+    def _still_carried(self, opcode: Opcode, arg0: int, fault: Fault, sensors: int) -> bool:
         """Whether a card is in the path after a motion: seen there, or begun and seen nowhere."""
-        sensors = int(self._mechanism.sensors())
         if sensors & _INSIDE or (sensors & _THROAT and self._record.returning):
             return True
         if opcode is Opcode.RESET:
@@ -279,9 +291,8 @@ class UnitFirmware:
             return False
         return not (fault in _NOT_BEGUN and opcode in {Opcode.PICK, Opcode.LOAD})
 
-    def _interlock(self, opcode: Opcode) -> Fault:
+    def _interlock(self, opcode: Opcode, sensors: int) -> Fault:
         """Why the sensors forbid the motion; Fault.NONE when they allow it."""
-        sensors = int(self._mechanism.sensors())
         for present, absent, fault in _INTERLOCKS[opcode]:
             if sensors & present != present or sensors & absent:
                 return fault
@@ -314,7 +325,7 @@ class UnitFirmware:
         record = self._record
         slot = self._mechanism.slot()
         detail = self._mechanism.detail()
-        told = (self._boot_id, self._state, self._step, slot, int(sensors), detail, record)
+        told = (self._boot_id, self._state, self._step, slot, sensors, detail, record)
         if told != self._told:
             self._registers = StatusBlock(
                 boot_id=self._boot_id,
@@ -324,9 +335,9 @@ class UnitFirmware:
                 done_opcode=record.done_opcode,
                 result=Result(record.result),
                 step=self._step,
-                position=self._position(int(sensors)),
+                position=self._position(sensors),
                 slot=slot,
-                sensors=sensors,
+                sensors=Sensor(sensors),
                 fault=Fault(record.fault),
                 dispensed=record.dispensed,
                 retained=record.retained,

@@ -9,7 +9,16 @@ from firmware_protocol import cardtext, samv
 from firmware_protocol.cardtext import CardText, ResidentText
 from firmware_protocol.samv import CardBlocks, Command, Reply, Request, Status
 
-_SAM_ID = bytes(samv.SAM_ID_LENGTH)
+# What it says of itself and of the field: always the same bytes.
+_OK = Reply(Status.OK).to_bytes()
+_SAM_ID = Reply(Status.OK, bytes(samv.SAM_ID_LENGTH)).to_bytes()
+_FOUND = Reply(Status.FOUND, bytes(samv.FIND_FOUND_LENGTH)).to_bytes()
+_FIND_FAILED = Reply(Status.FIND_FAILED).to_bytes()
+_SELECTED = Reply(Status.OK, bytes(samv.SELECT_OK_LENGTH)).to_bytes()
+_SELECT_FAILED = Reply(Status.SELECT_FAILED).to_bytes()
+_READ_FAILED = Reply(Status.READ_FAILED).to_bytes()
+_BAD_CHECKSUM = Reply(Status.BAD_CHECKSUM).to_bytes()
+_BAD_COMMAND = Reply(Status.BAD_COMMAND).to_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,34 +68,32 @@ class SamvDevice:
         """Take bytes from the host, in any split; returns the answers to the requests that they complete."""
         bad_before = self._parser.bad_frames
         requests = self._parser.feed(data)
-        answers = [Reply(Status.BAD_CHECKSUM)] * (self._parser.bad_frames - bad_before)
+        answers = [_BAD_CHECKSUM] * (self._parser.bad_frames - bad_before)
         answers += [self._answer(request) for request in requests]
-        return b"".join(answer.to_bytes() for answer in answers)
+        return b"".join(answers)
 
-    def _answer(self, request: Request) -> Reply:
+    def _answer(self, request: Request) -> bytes:
         card = self._card_in_field()
         if card is None or card != self._found:
             self._found = self._selected = None
         match request.command:
             case Command.RESET_SAM:
                 self._found = self._selected = None
-                return Reply(Status.OK)
+                return _OK
             case Command.SAM_STATUS | Command.SET_MAX_RF_BYTES:
-                return Reply(Status.OK)
+                return _OK
             case Command.SAM_ID:
-                return Reply(Status.OK, _SAM_ID)
+                return _SAM_ID
             case Command.FIND:
                 self._found, self._selected = card, None
-                return Reply(Status.FIND_FAILED) if card is None else Reply(Status.FOUND, bytes(samv.FIND_FOUND_LENGTH))
+                return _FIND_FAILED if card is None else _FOUND
             case Command.SELECT:
                 self._selected = self._found
-                if self._selected is None:
-                    return Reply(Status.SELECT_FAILED)
-                return Reply(Status.OK, bytes(samv.SELECT_OK_LENGTH))
+                return _SELECT_FAILED if self._selected is None else _SELECTED
             case Command.READ_TEXT_PHOTO | Command.READ_TEXT_PHOTO_FINGERPRINT | Command.READ_ADDED_ADDRESS:
-                return Reply(Status.READ_FAILED) if self._selected is None else _read(request.command, self._selected)
+                return _READ_FAILED if self._selected is None else _read(request.command, self._selected).to_bytes()
             case _:
-                return Reply(Status.BAD_COMMAND)
+                return _BAD_COMMAND
 
 
 def _read(command: int, card: ChipData) -> Reply:

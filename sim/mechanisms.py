@@ -48,14 +48,6 @@ HALF_TURN_SECONDS = 1.5
 _JAMMING = frozenset(opcode.name.lower() for opcode in (*SECONDS, Opcode.ALIGN))
 _LEAVES, _MIDWAY = 0.3, 0.6  # fractions of a motion at which its card leaves, and at which a jam stops it
 
-_SEES: dict[Place, Sensor] = {
-    Place.LOAD: Sensor.LOAD,
-    Place.TRANSPORT: Sensor.TRANSPORT,
-    Place.EXIT: Sensor.EXIT,
-    Place.SLOT: Sensor.SLOT,
-    Place.THROAT: Sensor.THROAT,
-    Place.ESCROW: Sensor.ESCROW,
-}
 # Sensor bits as plain numbers: a flag's arithmetic takes many times as long.
 _HOME, _LOAD, _SLOT, _MAINS = int(Sensor.HOME), int(Sensor.LOAD), int(Sensor.SLOT), int(Sensor.MAINS)
 _TRANSPORT, _EXIT = int(Sensor.TRANSPORT), int(Sensor.EXIT)
@@ -64,6 +56,14 @@ _RETRACT_FULL, _BIN_FULL = int(Sensor.RETRACT_FULL), int(Sensor.BIN_FULL)
 _GATE_OPEN, _SHUTTER_OPEN = int(Sensor.GATE_OPEN), int(Sensor.SHUTTER_OPEN)
 _LIGHTS = sum(Light)
 _MAINS_AND_FAN = int(Sensor.MAINS | Sensor.FAN_TURNS)
+_SEES: dict[Place, int] = {
+    Place.LOAD: _LOAD,
+    Place.TRANSPORT: _TRANSPORT,
+    Place.EXIT: _EXIT,
+    Place.SLOT: _SLOT,
+    Place.THROAT: _THROAT,
+    Place.ESCROW: _ESCROW,
+}
 _CARRIES: dict[Opcode, tuple[Place, Place]] = {
     Opcode.LOAD: (Place.LOAD, Place.TRANSPORT),
     Opcode.STORE: (Place.TRANSPORT, Place.SLOT),
@@ -126,14 +126,14 @@ class Unit(ABC):
 
     # What the firmware sees and does
 
-    def sensors(self) -> Sensor:
-        """Level of every sensor of this unit."""
+    def sensors(self) -> int:
+        """Level of every sensor of this unit: bits of `Sensor`."""
         seen = 0 if self.kind in self.world.unhomed else _HOME
         seen |= self._levels()
         for name, level in self.world.stuck.items():
             bit = int(Sensor[name.upper()]) & self._own
             seen = seen | bit if level else seen & ~bit
-        return Sensor(seen)
+        return seen
 
     def slot(self) -> int:
         """Slot that stands at the picker; NO_SLOT for a unit without a carousel."""
@@ -160,6 +160,10 @@ class Unit(ABC):
                 self.world.unhomed.discard(self.kind)
             self.changed()
             return fault
+
+    def at_once(self, opcode: Opcode, arg0: int) -> Fault | None:
+        """Do what takes no time; None for a motion, which is to be performed."""
+        return None
 
     @abstractmethod
     async def _motion(self, opcode: Opcode, arg0: int, step: Step) -> Fault:
@@ -354,7 +358,8 @@ class CabinetMechanism(Unit):
             return 0
         return _MAINS_AND_FAN if self.world.fan > 0 else _MAINS
 
-    async def _motion(self, opcode: Opcode, arg0: int, step: Step) -> Fault:
+    def at_once(self, opcode: Opcode, arg0: int) -> Fault:
+        """Every command of the cabinet: they are settings."""
         match opcode:
             case Opcode.LIGHT:
                 self.world.lights = arg0 & _LIGHTS
@@ -362,11 +367,13 @@ class CabinetMechanism(Unit):
                 self.world.fan = arg0
             case Opcode.HEATER:
                 self.world.heater = arg0
+            case Opcode.RESET:
+                self.world.lights = self.world.fan = self.world.heater = 0
+        self.changed()
         return Fault.NONE
 
-    async def _reset(self, step: Step) -> Fault:
-        self.world.lights = self.world.fan = self.world.heater = 0
-        return Fault.NONE
+    async def _motion(self, opcode: Opcode, arg0: int, step: Step) -> Fault:
+        return self.at_once(opcode, arg0)
 
 
 def _registers(values: dict[int, int]) -> tuple[int, ...]:

@@ -161,9 +161,7 @@ def steps_of(scene: Scene, truth: dict[str, Any]) -> tuple[StepTime, ...]:
         return ()
     marks = [Mark(page.at, step_of(page.view, page.progress)) for page in pages]
     motors = [
-        Interval(motion["began"], ended if motion["ended"] is None else motion["ended"])
-        for motion in truth["motions"]
-        if motion["unit"] != "cabinet"  # a light is no mechanics
+        Interval(motion["began"], ended if motion["ended"] is None else motion["ended"]) for motion in truth["motions"]
     ]
     return attribute(Interval(began, ended), marks, scene.body.intervals, motors)
 

@@ -23,22 +23,22 @@ class HidesJam(UnitFirmware):
 class ForgetsCard(UnitFirmware):
     """Believes that there is no card where its sensors see none."""
 
-    def _still_carried(self, opcode: Opcode, arg0: int, fault: Fault) -> bool:
+    def _still_carried(self, opcode: Opcode, arg0: int, fault: Fault, sensors: int) -> bool:
         return False
 
 
 class InventsCard(UnitFirmware):
     """Believes that what it set out to load has come."""
 
-    def _still_carried(self, opcode: Opcode, arg0: int, fault: Fault) -> bool:
-        return opcode is Opcode.LOAD or super()._still_carried(opcode, arg0, fault)
+    def _still_carried(self, opcode: Opcode, arg0: int, fault: Fault, sensors: int) -> bool:
+        return opcode is Opcode.LOAD or super()._still_carried(opcode, arg0, fault, sensors)
 
 
 class Overfills(UnitFirmware):
     """Never looks whether the box is full."""
 
-    def _interlock(self, opcode: Opcode) -> Fault:
-        fault = super()._interlock(opcode)
+    def _interlock(self, opcode: Opcode, sensors: int) -> Fault:
+        fault = super()._interlock(opcode, sensors)
         return Fault.NONE if fault is Fault.BIN_FULL else fault
 
 

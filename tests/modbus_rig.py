@@ -66,6 +66,9 @@ class BenchMechanism:
     def detail(self) -> tuple[int, ...]:
         return tuple(self.registers)
 
+    def at_once(self, opcode: Opcode, arg0: int) -> Fault | None:
+        return None
+
     async def perform(self, opcode: Opcode, arg0: int, step: Callable[[int], None]) -> Fault:
         self.before()
         self.motions.append((opcode, arg0))

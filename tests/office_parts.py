@@ -191,20 +191,20 @@ class Bench:
     error: Exception | None = None
     clock: Wall = field(default_factory=Wall)
 
-    async def on_item(self, item: DownItem, cursor: int) -> None:
-        if self.failing:
-            self.failing -= 1
-            assert self.error is not None
-            raise self.error
-        self.items.append(item)
-        await self.save(cursor)
+    async def on_items(self, items: Sequence[tuple[DownItem, int]], cursor: int) -> None:
+        for item, at in items:
+            if self.failing:
+                self.failing -= 1
+                assert self.error is not None
+                raise self.error
+            assert at > self.cursor, "the cursor never goes back"
+            self.items.append(item)
+            self.cursor = at
+        assert cursor >= self.cursor, "the cursor never goes back"
+        self.cursor = cursor
 
     async def load(self) -> int:
         return self.cursor
-
-    async def save(self, cursor: int) -> None:
-        assert cursor > self.cursor, "the cursor never goes back"
-        self.cursor = cursor
 
     @contextlib.asynccontextmanager
     async def running(self, url: str, *, batch: int = 100, idle: float = 60.0) -> AsyncIterator[OfficeLink]:
@@ -213,9 +213,8 @@ class Bench:
             settings,
             LockerIdentity(LOCKER, EPOCH, "b1", {"lockerd": "0"}),
             self.outbox,
-            on_item=self.on_item,
+            on_items=self.on_items,
             load_cursor=self.load,
-            save_cursor=self.save,
             status=lambda: {"slots": 3},
             clock=self.clock,
             random=Random(1),

@@ -7,7 +7,7 @@ to a write. In doubt is a result.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -27,15 +27,12 @@ from firmware_protocol.mailbox import Conclusion, conclude, next_seq
 from lockerd.devices.bus import DeviceRefused, DeviceSilent
 from lockerd.errors import DeviceError
 from lockerd.model.custody import Result
-from lockerd.model.polling import MOVING_SECONDS
+from lockerd.model.polling import LATELY_SECONDS, MOVING_SECONDS
 
 T = TypeVar("T")
 
 _READS = 3
 _SENDS = 4
-_FRESH_SECONDS = (
-    1.0  # a plan from a status of that age is as good as one from a new look: the unit refuses what it outlived
-)
 
 
 class Registers(Protocol):
@@ -110,7 +107,7 @@ class MailboxUnit:
         if (
             status is None
             or status.state is not wire.State.READY
-            or asyncio.get_running_loop().time() - self._known_at > _FRESH_SECONDS
+            or asyncio.get_running_loop().time() - self._known_at > LATELY_SECONDS
         ):
             status = await self.observe()
         return self.plan_from(status, opcode, arg0)
@@ -130,6 +127,14 @@ class MailboxUnit:
         if status.state is wire.State.INTERRUPTED and opcode is not wire.Opcode.RESET:
             raise DeviceError(self._name, "interrupted by a loss of power; RESET first")
         return f"{status.boot_id}:{next_seq(status.accepted_seq)}:{int(opcode)}:{arg0}"
+
+    def plan_after(self, token: str, opcode: wire.Opcode, arg0: int = 0) -> str:
+        """The token of the command that follows one which the unit took: as `plan`, without a look.
+
+        Raises DeviceError for a token that `plan` did not make.
+        """
+        before = self._command(token)
+        return f"{before.boot_id}:{next_seq(before.seq)}:{int(opcode)}:{arg0}"
 
     async def carry_out(self, token: str, deadline: float) -> Ending:
         """Bring a planned command to its end within `deadline` seconds; never raises for what the unit did or did not do.
@@ -214,8 +219,8 @@ class MailboxUnit:
         self._known = status
         self._known_at = asyncio.get_running_loop().time()
 
-    async def _status(self) -> StatusBlock:
-        return await self._block(STATUS_ADDRESS, STATUS_COUNT, StatusBlock.from_registers)
+    def _status(self) -> Awaitable[StatusBlock]:
+        return self._block(STATUS_ADDRESS, STATUS_COUNT, StatusBlock.from_registers)
 
     async def _read_identity(self) -> IdentityBlock:
         identity = await self._block(IDENTITY_ADDRESS, IDENTITY_COUNT, IdentityBlock.from_registers)
@@ -241,7 +246,7 @@ class MailboxUnit:
 
     def _command(self, token: str) -> CommandBlock:
         try:
-            boot_id, seq, opcode, arg0 = (int(part) for part in token.split(":"))
+            boot_id, seq, opcode, arg0 = map(int, token.split(":"))
         except ValueError as error:
             raise DeviceError(self._name, "the token is not one of this driver's") from error
         return CommandBlock(boot_id, seq, opcode, arg0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 from firmware_protocol import units as wire
 from firmware_protocol.blocks import (
@@ -17,7 +16,6 @@ from firmware_protocol.blocks import (
     RECYCLER_BIN_COUNT,
     StatusBlock,
 )
-from firmware_protocol.mailbox import next_seq
 from lockerd.devices.mailbox import Ending, MailboxUnit
 from lockerd.errors import DeviceError
 from lockerd.model.climate import Climate
@@ -112,7 +110,7 @@ class MailboxCabinet:
     def __init__(self, mailbox: MailboxUnit) -> None:
         self._mailbox = mailbox
         self._lock = asyncio.Lock()
-        self._expected: StatusBlock | None = None  # what its status says if it obeyed what it was told last
+        self._told: tuple[str, int] | None = None  # the token of what it took last, and the lights since then
 
     async def observe(self) -> CabinetObservation:
         """Read all sensors. Raises DeviceError."""
@@ -145,13 +143,11 @@ class MailboxCabinet:
             raise ValueError(f"no such light: {', '.join(sorted(unknown))}")
         mask = sum(_LIGHTS[name] for name in set(names))
         async with self._lock:
-            status, self._expected = self._expected, None
-            if status is not None and status.detail[CABINET_LIGHTS] != mask:
-                token = self._mailbox.plan_from(status, wire.Opcode.LIGHT, mask)
+            told, self._told = self._told, None
+            if told is not None and told[1] != mask:
+                token = self._mailbox.plan_after(told[0], wire.Opcode.LIGHT, mask)
                 if await self._mailbox.tell(token):
-                    detail = [*status.detail]
-                    detail[CABINET_LIGHTS] = mask
-                    self._expected = replace(status, accepted_seq=next_seq(status.accepted_seq), detail=tuple(detail))
+                    self._told = token, mask
                     return
             await self._tell(wire.Opcode.LIGHT, CABINET_LIGHTS, mask)
 
@@ -164,7 +160,7 @@ class MailboxCabinet:
     async def _tell(self, opcode: wire.Opcode, detail: int, value: int) -> None:
         """Have a register of the status read `value`. Raises DeviceError."""
         for _ in range(_TRIES):
-            self._expected = None
+            self._told = None
             status = await self._mailbox.observe()
             if status.state is wire.State.RUNNING:  # with what it was told before
                 await asyncio.sleep(MOVING_SECONDS)
@@ -176,8 +172,8 @@ class MailboxCabinet:
                 return
             token = self._mailbox.plan_from(status, opcode, value)
             ending = await self._mailbox.carry_out(token, _SETTING_SECONDS)
-            if ending.result is Result.DONE:
-                self._expected = ending.status
+            if ending.result is Result.DONE and ending.status is not None:
+                self._told = token, ending.status.detail[CABINET_LIGHTS]
                 return
         raise DeviceError(self._mailbox.name, f"{opcode.name} {value} is not done")
 

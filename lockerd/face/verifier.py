@@ -52,8 +52,7 @@ _LENGTH_TOLERANCE = 1e-3
 _STEADY = 60.0  # a worker that lived this long starts the pauses anew
 
 
-@dataclass(frozen=True, slots=True)
-class FaceStatus:
+class FaceStatus(msgspec.Struct, frozen=True):
     """What health says of the face worker; `restarts` counts since the daemon's start, `frames` since the worker's."""
 
     worker_up: bool

@@ -10,13 +10,12 @@ import structlog
 
 from lockerd.errors import StoreError
 from lockerd.model.cards import Chip, Claim
-from lockerd.model.custody import Place, SlotState
 from lockerd.model.identity import FaceTemplate
 from lockerd.model.policy import THE_OWNER, Collector, Policy
 from lockerd.pickup.state import CheckCode, ClaimChecked, FindClaim, Journey
 from lockerd.ports import FingerVerifier
-from lockerd.store import claims, codes, collectors, journeys, ledger, lookups, lost
-from lockerd.store.database import Database, Transaction
+from lockerd.store import claims, codes, collectors, journeys, lookups, lost
+from lockerd.store.database import Database
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
 
@@ -93,16 +92,10 @@ class Checking:
         """A match whose card is not certainly in its slot is no match to act on: the counter has to help."""
         if claim is None:
             return ClaimChecked(None, attempts_left=attempts_left)
-
-        async def look(tx: Transaction) -> bool:
-            place, slot = await ledger.place_of(tx, claim.claim_id)
-            if place is not Place.SLOT or slot is None:
-                return False
-            return await lookups.slot_state(tx, slot) is SlotState.STOCKED
-
-        self.db.along(lambda tx: journeys.attach(tx, journey.journey_id, claim.claim_id, collector))
-        if not await self.db.read(look):
-            log.warning("claim not collectable", journey=journey.journey_id, claim=claim.claim_id)
+        claim_id = claim.claim_id
+        self.db.along(lambda tx: journeys.attach(tx, journey.journey_id, claim_id, collector))
+        if not await self.db.read(lambda tx: lookups.is_collectable(tx, claim_id)):
+            log.warning("claim not collectable", journey=journey.journey_id, claim=claim_id)
             return ClaimChecked(None, failed=True)
         opens = self.policy.opens(collector.relation, claim.kind)
         no_finger = self.finger is None or not self.finger.last_answer_ok

@@ -90,7 +90,8 @@ class Doing:
                 return await self._issue_ticket(journey)
             case EndJourney():
                 self.moving.forget_chip()
-                await self.db.transaction(lambda tx: journeys.end(tx, effect.journey_id, effect.outcome, self.stamp()))
+                stamp = self.stamp()
+                self.db.along(lambda tx: journeys.end(tx, effect.journey_id, effect.outcome, stamp))
                 return None
 
     async def _pause(self, journey: Journey) -> None:

@@ -68,7 +68,7 @@ class Moving:
         slot = journey.claim.slot if needs_slot and journey.claim else None
         if motion is Motion.PRESENT:
             try:
-                self.dispensed_before = (await self._motions.observe(Unit.DISPENSER)).dispensed
+                self.dispensed_before = (await self._motions.lately(Unit.DISPENSER)).dispensed
             except DeviceError:  # an earlier total in the ledger would later count a card as taken that is not
                 return MotionEnded(motion, Outcome(Result.NOT_MOVED, Fault.SILENT), None, None)
 

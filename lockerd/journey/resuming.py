@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from lockerd.journey.reading import Readers, look_at_chip, read_chip
 from lockerd.model.cards import HANDED_IN, Chip, Claim, ClaimState, LostReport

@@ -10,9 +10,10 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
+from msgspec.structs import replace
 
 from lockerd.errors import DeviceError, FloorTaken, StoreError
 from lockerd.journey.doing import Doing

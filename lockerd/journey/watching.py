@@ -161,11 +161,13 @@ class Watching:
         post(ExitCleared())
 
     async def _until(self, unit: Unit, holds: Callable[[Observation], bool]) -> None:
+        look = self.motions.lately  # the motion before ended with a status
         while True:
             try:
-                if holds(await self.motions.observe(unit)):
+                if holds(await look(unit)):
                     return
             except DeviceError as error:
                 log.warning("unit silent while watched", unit=unit, error=str(error))
                 await asyncio.sleep(SILENT_SECONDS)
+            look = self.motions.observe
             await asyncio.sleep(self.watched)

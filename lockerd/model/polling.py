@@ -17,6 +17,10 @@ WATCHED_SECONDS = 0.1
 MOVING_SECONDS = 0.05
 """The one unit that moves: a motion takes about a second, so its end is known within a twentieth of it."""
 
+LATELY_SECONDS = 1.0
+"""How old a unit's status may be for what nothing can have changed since, and for planning its next command: the unit refuses
+one that it has outlived."""
+
 SILENT_SECONDS = 1.0
 """A unit that did not answer: longer than the line stays silent for a late answer, so that others get their turn."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from lockerd.model.policy import Evidence
 
 
@@ -128,8 +130,7 @@ class Ways:
     finger: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(msgspec.Struct, frozen=True):
     """One page and all it needs. Personal data appears masked only.
 
     `seconds_left` is the time until the page gives up, None where it waits for ever; `attempts_left` counts remaining tries of
@@ -138,7 +139,7 @@ class View:
     itself will do, `no_code_allowed` where the pickup code is always wanted. `damaged` says that the old card need not be
     readable, `for_other` that somebody collects another's card; `wanted` is what a card asks for, where more is needed than was
     shown. `another_way` says that OTHER_WAY leads to another evidence and not to the counter.
-    shown. `hand_in` says on DONE that a lost card that was found can be handed in, on OLD_CARD that it is being.
+    `hand_in` says on DONE that a lost card that was found can be handed in, on OLD_CARD that it is being.
     """
 
     screen: Screen

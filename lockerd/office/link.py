@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
+import msgspec
 import structlog
+from msgspec.structs import replace
 
 from lockerd.errors import LinkError, LockerError
 from lockerd.model.polling import AWAY_SECONDS
@@ -89,8 +91,7 @@ class LinkSettings:
     backoff_limit: float = AWAY_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class LinkStatus:
+class LinkStatus(msgspec.Struct, frozen=True):
     """The link as health shows it.
 
     `last_success` is the event loop's time of the last good answer, None before the first; `backlog` counts events that wait;
@@ -133,9 +134,8 @@ def backoff(settings: LinkSettings, failures: int, random: Random) -> float:
 class OfficeLink:
     """The link; `run` is its life.
 
-    `on_item` must have made the item durable with its cursor when it returns; until then the item comes again.
-    `save_cursor` keeps the cursor of what is passed over, `load_cursor` gives the one that was kept last; `status` is asked
-    for each heartbeat.
+    `on_items` takes the items of a page, each with its cursor, and the page's cursor, and must have made all of it durable when it
+    returns; what it could not take comes again after the cursor that `load_cursor` gives. `status` is asked for each heartbeat.
     """
 
     def __init__(
@@ -144,9 +144,8 @@ class OfficeLink:
         identity: LockerIdentity,
         outbox: JournalOutbox,
         *,
-        on_item: Callable[[DownItem, int], Awaitable[None]],
+        on_items: Callable[[Sequence[tuple[DownItem, int]], int], Awaitable[None]],
         load_cursor: Callable[[], Awaitable[int]],
-        save_cursor: Callable[[int], Awaitable[None]],
         status: Callable[[], Mapping[str, object]],
         clock: Clock,
         random: Random,
@@ -156,9 +155,8 @@ class OfficeLink:
         self._transport = transport
         self._identity = identity
         self._outbox = outbox
-        self._on_item = on_item
+        self._on_items = on_items
         self._load_cursor = load_cursor
-        self._save_cursor = save_cursor
         self._status_of_machine = status
         self._clock = clock
         self._random = random
@@ -168,6 +166,7 @@ class OfficeLink:
         self._intervals = Intervals(status=30.0, wait=25.0)
         self._batch = settings.batch
         self._cursor: int | None = None  # as it is kept; None until it was loaded
+        self._looked_at = -1
         self._more = asyncio.Event()
         self._registered = asyncio.Event()
         self._unregistered = asyncio.Event()
@@ -321,27 +320,27 @@ class OfficeLink:
 
     async def _listen(self, exchange: Exchange) -> None:
         await self._registered.wait()
-        cursor = await self._known_cursor()
+        kept = cursor = await self._known_cursor()
         at_once = "listen" in self._troubles or not self._status.caught_up
         wait = 0.0 if at_once else self._intervals.wait
         page = await exchange.down(cursor, wait)
+        again = page.cursor <= self._looked_at  # it could not be taken; what is refused of it was told
+        taken: list[tuple[DownItem, int]] = []
         for raw in page.items:
             at, found = decode(raw)
             if at is not None and not cursor < at <= page.cursor:
                 continue  # already delivered, or numbered outside its page
-            if isinstance(found, Refused):
+            if isinstance(found, Refused) and not again:
                 self._status = replace(self._status, skipped=self._status.skipped + 1)
                 _log.warning("manifest item skipped", claim=found.claim_id, reason=found.reason.value)
-                if at is not None:
-                    await self._save_cursor(at)
-            elif at is not None:
-                await self._on_item(found, at)
-            if at is not None:
-                self._cursor = cursor = at
-        if page.cursor > cursor:
-            await self._save_cursor(page.cursor)
-            cursor = page.cursor
-        self._cursor = cursor
+            elif at is not None and not isinstance(found, Refused):
+                taken.append((found, at))
+            cursor = at or cursor
+        if page.cursor > kept:
+            self._looked_at = page.cursor
+            self._cursor = None  # loaded again where not all of it can be taken
+            await self._on_items(taken, page.cursor)
+            self._cursor = page.cursor
         self._status = replace(self._status, caught_up=self._status.caught_up or not page.items)
         self._answered("listen")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from lockerd.model.cards import Chip, Claim, ClaimKind
 from lockerd.model.policy import Relation

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
+
+from msgspec.structs import replace
 
 from lockerd.model.identity import FingerResult
 from lockerd.model.policy import Combinations, Evidence
@@ -75,7 +77,7 @@ def only_by_finger(journey: Journey, event: Event) -> bool:
     """What was shown would do, if the fingerprint sensor answered."""
     if not isinstance(event, ClaimChecked) or not event.no_finger:
         return False
-    return bool(take_claim(journey, replace(event, no_finger=False)).opens)
+    return bool(take_claim(journey, dataclasses.replace(event, no_finger=False)).opens)
 
 
 def showing(evidence: Evidence) -> Change:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from lockerd.model.custody import Motion
 from lockerd.model.identity import FaceVerdict, FingerResult

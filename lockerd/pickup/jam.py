@@ -6,7 +6,7 @@ how the journey goes on; the chip is read again before anything is handed out or
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from lockerd.model.custody import Fault, Motion, Place, Result, Unit
 from lockerd.model.view import Action, FaultKind

@@ -29,7 +29,7 @@ STAGES: dict[Stage, StageRule] = {
     Stage.IDLE: StageRule(Screen.CODE),
     Stage.IDENTIFY: StageRule(Screen.IDENTIFY, patience=Patience.ANSWER, watch=Watch.READER, light="reader"),
     Stage.SENDING: StageRule(Screen.IDENTIFY, Progress.CHECKING),
-    Stage.CHECKING: StageRule(Screen.IDENTIFY, Progress.CHECKING),
+    Stage.CHECKING: StageRule(Screen.IDENTIFY, Progress.CHECKING, light="reader"),
     Stage.FACE: StageRule(Screen.FACE, Progress.LOOKING, Patience.ANSWER, Watch.FACE, "camera"),
     Stage.CONSENT: StageRule(Screen.REVIEW, patience=Patience.ANSWER, light="camera"),
     Stage.REVIEWING: StageRule(Screen.REVIEW, Progress.REVIEWING, watch=Watch.REVIEW, light="camera"),

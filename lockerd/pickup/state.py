@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import msgspec
+
 from lockerd.model.cards import Chip, Claim, LostReport
 from lockerd.model.custody import Motion, Outcome, Place, Unit
 from lockerd.model.identity import FaceReason, FaceResult, FingerResult
@@ -87,8 +89,7 @@ class Jam:
     kind: FaultKind
 
 
-@dataclass(frozen=True, slots=True)
-class Journey:
+class Journey(msgspec.Struct, frozen=True):
     """All that is known about the one journey at the machine; a fresh one is IDLE.
 
     `visit` grows with each entry of a stage, so that answers meant for an earlier stage are told apart. `code` is never
@@ -101,21 +102,22 @@ class Journey:
     be reported lost until it is in the bin; such a card is never given back.
     `silences` counts the looks in a row that a card's reader did not answer.
     `jam` is what is stuck, `jams` counts how often something was; `stopped` is where a journey with a ticket stopped.
+    `repr` shows nothing personal.
     """
 
     journey_id: str = ""
     stage: Stage = Stage.IDLE
     visit: int = 0
-    code: str | None = field(default=None, repr=False)
-    claim: Claim | None = field(default=None, repr=False)
+    code: str | None = None
+    claim: Claim | None = None
     collector: Collector = THE_OWNER
     by_card: bool = False
     wants_code: bool = False
     shown: frozenset[Evidence] = frozenset()
     opens: Combinations = ()
     wanted: Combination = ()
-    chip_photo: bytes = field(default=b"", repr=False)
-    finger: bytes = field(default=b"", repr=False)
+    chip_photo: bytes = b""
+    finger: bytes = b""
     finger_tries: int = 0
     notice: Notice | None = None
     attempts_left: int | None = None
@@ -132,6 +134,13 @@ class Journey:
     fault: FaultKind | None = None
     stopped: Stage | None = None
     ticket: str | None = None
+
+    def __repr__(self) -> str:
+        shown = ((name, getattr(self, name)) for name in self.__struct_fields__ if name not in _PERSONAL)
+        return f"Journey({', '.join(f'{name}={value!r}' for name, value in shown)})"
+
+
+_PERSONAL = frozenset({"code", "claim", "chip_photo", "finger"})
 
 
 @dataclass(frozen=True, slots=True)

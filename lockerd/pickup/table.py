@@ -8,7 +8,7 @@ confirmed, stands in `identifying`, what a jam does in `jam`. The diagram in doc
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from lockerd.model.custody import Fault, Motion, Place, Result
 from lockerd.model.view import Action, FaultKind, Notice
@@ -227,7 +227,9 @@ TABLE: tuple[Row, ...] = (
 )  # fmt: skip
 
 
-_BY_STAGE = {stage: tuple(row for row in TABLE if row.source is stage) for stage in Stage}
+_ROWS: dict[tuple[Stage, type], list[Row]] = {}
+for _row in TABLE:
+    _ROWS.setdefault((_row.source, _row.on), []).append(_row)
 
 
 def step(journey: Journey, event: Event) -> tuple[Journey, tuple[Effect, ...]]:
@@ -235,8 +237,8 @@ def step(journey: Journey, event: Event) -> tuple[Journey, tuple[Effect, ...]]:
     if isinstance(event, TicketIssued):
         return note_ticket(journey, event), ()
     journey = _note_place(journey, event)
-    for row in _BY_STAGE[journey.stage]:
-        if isinstance(event, row.on) and row.when(journey, event):
+    for row in _ROWS.get((journey.stage, type(event)), ()):
+        if row.when(journey, event):
             changed = row.change(journey, event)
             if row.to is not None:
                 changed = replace(changed, stage=row.to, visit=journey.visit + 1)

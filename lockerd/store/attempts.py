@@ -23,6 +23,12 @@ async def effective_now(tx: Transaction, now: float) -> float:
     return float(row["value"])
 
 
+async def latest(tx: Transaction, now: float) -> float:
+    """As `effective_now`, and nothing is kept: for what only looks."""
+    row = await tx.one("SELECT max(value, ?) AS value FROM meta WHERE key = 'latest_wall'", (float(now),))
+    return now if row is None else float(row["value"])
+
+
 async def set_right(tx: Transaction, now: float) -> None:
     """Forget wall times after `now`, which a clock that had jumped ahead left; `now` is known to be right (UTC seconds).
 

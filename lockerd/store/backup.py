@@ -8,6 +8,7 @@ database is erased in its backups too.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -26,6 +27,9 @@ UNERASED_AT_MOST = 10 * 3600.0
 
 ERASED_EVERY = 4 * 3600.0
 """Seconds after which what was erased meanwhile is erased in a backup, too."""
+
+_ACKED = "coalesce((SELECT value FROM main.meta WHERE key = 'acked_seq'), 0)"
+_LEFT_OUT = {"meta": "WHERE key <> 'epoch'", "journal": f"WHERE seq > {_ACKED}"}
 
 _NO_BACKUP = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 
@@ -47,29 +51,10 @@ async def back_up(db: Database, folder: Path, now: float) -> Path:
     name = f"lockerd-{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}.db"
     part = folder / f"{name}.part"
 
-    async def write(run: Run) -> None:
-        await run("VACUUM INTO ?", (str(part),))
-        await run("ATTACH ? AS copy", (str(part),))
-        try:
-            # The first write at synchronous=FULL also brings to the disk what VACUUM left in the system's cache.
-            await run("DELETE FROM copy.meta WHERE key = 'epoch'", ())
-            acked = "(SELECT value FROM copy.meta WHERE key = 'acked_seq')"
-            await run(
-                "UPDATE copy.audit_anchor SET upto = seq, hash = told.hash FROM copy.journal AS told"  # noqa: S608 a constant
-                f" WHERE chain = 'journal' AND seq = {acked}",
-                (),
-            )
-            await run(f"DELETE FROM copy.journal WHERE seq <= {acked}", ())  # noqa: S608 a constant
-            wrong = _wrong([str(row[0]) for row in await run("PRAGMA copy.quick_check(3)", ())])
-        finally:
-            await run("DETACH copy", ())
-        if wrong:
-            raise StoreError(f"the backup is damaged ({'; '.join(wrong)}); check the disk")
-
     try:
         _begin(folder, part)
         try:
-            await db.between(write)
+            await db.between(partial(_write, part))
         except StoreError:
             _forget(folder, "*.part*")
             raise
@@ -77,6 +62,57 @@ async def back_up(db: Database, folder: Path, now: float) -> Path:
     except OSError as error:
         raise StoreError(f"{folder}: {error.strerror}; make room, or give the folder to lockerd's user") from error
     return folder / name
+
+
+async def _write(part: Path, run: Run) -> None:
+    """Copy table by table into an empty file: nothing is written that would have to be deleted again.
+
+    Without foreign keys to be looked up, SQLite copies tables and their indexes as they lie, not row by row.
+    """
+    await run("ATTACH ? AS copy", (str(part),))
+    try:
+        await run("PRAGMA foreign_keys = OFF", ())
+        await run("PRAGMA copy.journal_mode = OFF", ())  # a part that is not whole is deleted
+        await run("PRAGMA copy.synchronous = OFF", ())
+        await _copy(run)
+        # The first write at synchronous=FULL also brings to the disk what lies in the system's cache.
+        await run("PRAGMA copy.synchronous = FULL", ())
+        for name in ("application_id", "user_version"):
+            await run(f"PRAGMA copy.{name} = {(await run(f'PRAGMA main.{name}', ()))[0][0]}", ())
+        wrong = _wrong([str(row[0]) for row in await run("PRAGMA copy.quick_check(3)", ())])
+    finally:
+        await run("PRAGMA foreign_keys = ON", ())
+        await run("DETACH copy", ())
+    if wrong:
+        raise StoreError(f"the backup is damaged ({'; '.join(wrong)}); check the disk")
+
+
+async def _copy(run: Run) -> None:
+    """All tables with their rows, but the epoch and the events that the office has."""
+    schema = await run(
+        "SELECT type, name, sql FROM main.sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY rowid", ()
+    )
+    kinds = {
+        kind: [row for row in schema if row["type"] == kind and row["sql"]] for kind in ("table", "index", "trigger")
+    }
+    for row in (*kinds["table"], *kinds["index"]):
+        await run(_in_copy(row["sql"]), ())
+    for name in (row["name"] for row in kinds["table"]):
+        await run(f"INSERT INTO copy.{name} SELECT * FROM main.{name} {_LEFT_OUT.get(name, '')}", ())  # noqa: S608 own names
+    await run("DELETE FROM copy.sqlite_sequence", ())  # the copying has begun to fill it
+    await run("INSERT INTO copy.sqlite_sequence SELECT * FROM main.sqlite_sequence", ())
+    await run(
+        "UPDATE copy.audit_anchor SET upto = seq, hash = told.hash FROM main.journal AS told"  # noqa: S608 a constant
+        f" WHERE chain = 'journal' AND seq = {_ACKED}",
+        (),
+    )
+    for row in kinds["trigger"]:
+        await run(_in_copy(row["sql"]), ())
+
+
+def _in_copy(sql: str) -> str:
+    """The statement of the schema that makes a table, an index or a trigger, for the copy."""
+    return re.sub(r"^(CREATE (?:UNIQUE )?(?:TABLE|INDEX|TRIGGER)) ", r"\1 copy.", sql)
 
 
 def _begin(folder: Path, part: Path) -> None:

@@ -96,10 +96,14 @@ async def _put_template(tx: Transaction, vault: Vault, claim_id: str, template: 
     )
 
 
+async def is_enrolled(tx: Transaction, claim_id: str) -> bool:
+    """Whether there is a face template of a claim."""
+    return await tx.one("SELECT 1 FROM face_template WHERE claim_id = ?", (claim_id,)) is not None
+
+
 async def supply_template(tx: Transaction, vault: Vault, claim_id: str, template: FaceTemplate) -> bool:
     """Give a claim that is announced or stocked a template where it has none; whether it had none."""
-    known = await tx.one("SELECT 1 FROM face_template WHERE claim_id = ?", (claim_id,))
-    if known is not None or await state_of(tx, claim_id) not in (ClaimState.EXPECTED, ClaimState.STOCKED):
+    if await is_enrolled(tx, claim_id) or await state_of(tx, claim_id) not in (ClaimState.EXPECTED, ClaimState.STOCKED):
         return False
     await _put_template(tx, vault, claim_id, template)
     return True
@@ -138,12 +142,17 @@ async def stocked(tx: Transaction, claim_id: str, slot: int, stamp: Stamp) -> No
     Call it after the STORE intent is settled. Raises StoreError when the claim is not EXPECTED or the ledger does not have
     its card in that slot.
     """
+    stocked = await tx.one(
+        "UPDATE claim SET state = 'stocked', since = ?2 WHERE claim_id = ?1 AND state = 'expected' AND EXISTS"
+        " (SELECT 1 FROM card JOIN slot USING (card_id) WHERE card_id = ?1 AND place = 'slot' AND slot = ?3) RETURNING 1",
+        (claim_id, stamp.wall, slot),
+    )
+    if stocked is not None:
+        return
     if await ledger.place_of(tx, claim_id) != (Place.SLOT, slot):
         raise StoreError(f"claim {claim_id}: the ledger does not have its card in slot {slot}")
     state = await state_of(tx, claim_id)
-    if state is not ClaimState.EXPECTED:
-        raise StoreError(f"claim {claim_id} is {state or 'unknown'}, not {ClaimState.EXPECTED}")
-    await _set_state(tx, claim_id, ClaimState.STOCKED, stamp)
+    raise StoreError(f"claim {claim_id} is {state or 'unknown'}, not {ClaimState.EXPECTED}")
 
 
 async def for_id(tx: Transaction, vault: Vault, id_number: str) -> Claim | None:
@@ -177,10 +186,12 @@ async def collected(tx: Transaction, claim_id: str, stamp: Stamp) -> None:
 
     Also for a claim WITHDRAWN while its card was on the way: the hand was faster. Raises StoreError for any other state.
     """
-    state = await state_of(tx, claim_id)
-    if state not in (ClaimState.STOCKED, ClaimState.WITHDRAWN):
-        raise StoreError(f"claim {claim_id} is {state or 'unknown'}, not {ClaimState.STOCKED}")
-    await _set_state(tx, claim_id, ClaimState.COLLECTED, stamp)
+    taken = await tx.one(
+        "UPDATE claim SET state = 'collected', since = ? WHERE claim_id = ? AND state IN ('stocked', 'withdrawn') RETURNING 1",
+        (stamp.wall, claim_id),
+    )
+    if taken is None:
+        raise StoreError(f"claim {claim_id} is {await state_of(tx, claim_id) or 'unknown'}, not {ClaimState.STOCKED}")
     await _erase_template(tx, claim_id)
     await collectors.forget(tx, claim_id)
     await tx.execute("DELETE FROM code WHERE claim_id = ?", (claim_id,))
@@ -200,7 +211,7 @@ async def erase_collected(tx: Transaction, older_than: float) -> int:
     """
     rows = await tx.all(
         "SELECT claim_id, id_index FROM claim"
-        " WHERE state IN ('collected', 'withdrawn') AND since < ? AND person IS NOT NULL",
+        " WHERE id_index IS NOT NULL AND state IN ('collected', 'withdrawn') AND since < ?",
         (older_than,),
     )
     for row in rows:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from lockerd.model.cards import Claim
 from lockerd.model.policy import THE_OWNER, Collector, Relation
@@ -33,6 +34,9 @@ COMPARED = 16
 """Claims that a code is compared with: one's own, and those that one may collect for others; always so many comparisons."""
 CODE_ALGORITHM = f"{ALGORITHM}/salt-by-person"
 """Identifier stored with each code; one of another algorithm opens nothing and is replaced."""
+
+_STAND_INS: Sequence[Mapping[str, Any]] = ({"hash": bytes(32), "consumed": 0.0},) * COMPARED
+"""What is compared where there are fewer codes; it opens nothing."""
 
 _MAY_COLLECT = (
     "SELECT id_index FROM claim WHERE claim_id = ?1 AND id_index IS NOT NULL"
@@ -136,7 +140,8 @@ async def ended(tx: Transaction, now: float) -> list[tuple[str, CodeKind]]:
     """Codes of collectable claims that expired before `now` (UTC seconds) since this was last asked, each once."""
     rows = await tx.all(
         "UPDATE code SET end_told = 1 WHERE expires <= ? AND end_told = 0"
-        " AND claim_id IN (SELECT claim_id FROM claim WHERE state = 'stocked') RETURNING claim_id, kind",
+        " AND EXISTS (SELECT 1 FROM claim WHERE claim.claim_id = code.claim_id AND state = 'stocked')"
+        " RETURNING claim_id, kind",
         (await attempts.effective_now(tx, now),),
     )
     return sorted((row["claim_id"], CodeKind(row["kind"])) for row in rows)
@@ -172,14 +177,12 @@ async def check(
 
     async def compare(tx: Transaction) -> tuple[Claim | None, Collector]:
         found = await _matching(tx, vault, subject, code, stamp)
-        if found is None:
-            return None, THE_OWNER
-        await attempts.forgive(tx, attempt_id, subject)
-        return await claims.by_id(tx, vault, found[0]), found[1]
+        return (None, THE_OWNER) if found is None else (await claims.by_id(tx, vault, found[0]), found[1])
 
-    claim, collector = await db.transaction(compare)
+    claim, collector = await db.read(compare)
     if claim is None:
         return CodeCheck(CodeResult.WRONG, None, left)
+    db.along(lambda tx: attempts.forgive(tx, attempt_id, subject))  # lost, the right try counts as a wrong one
     return CodeCheck(CodeResult.MATCH, claim, left + 1, collector)
 
 
@@ -227,28 +230,28 @@ async def _matching(
 ) -> tuple[str, Collector] | None:
     """The claim that the code opens, and who the subject is to it; the work is the same whatever of it exists.
 
-    Where there are fewer than COMPARED codes, rows that nothing opens stand in their places.
+    Where there are fewer than COMPARED codes, stand-ins that nothing opens are compared in their places.
     """
     rows = await tx.all(
         "SELECT claim.claim_id AS claim_id, hash, expires, consumed, coalesce(relation, 'owner') AS relation,"
-        " coalesce(collector_id, '') AS collector_id, since, 0 AS stand_in"
+        " coalesce(collector_id, '') AS collector_id"
         " FROM code_hash JOIN code USING (claim_id, kind) JOIN claim USING (claim_id)"
         " LEFT JOIN collector ON collector.claim_id = claim.claim_id AND collector.id_index = ?1"
         " WHERE code_hash.id_index = ?1 AND code_hash.kind = ?2 AND state = 'stocked'"
         " AND (claim.id_index = ?1 OR collector_id IS NOT NULL)"
-        " UNION ALL SELECT 'nobody', zeroblob(32), 0.0, NULL, 'owner', '', 0.0, 1 FROM json_each(?3)"
-        " ORDER BY stand_in, collector_id, since, claim_id LIMIT ?4",
-        (subject, kind_of(code), f"[{','.join('0' * COMPARED)}]", COMPARED),
+        " ORDER BY coalesce(collector_id, ''), since, claim_id LIMIT ?3",
+        (subject, kind_of(code), COMPARED),
     )
     tried = await hashed(tx, vault, code, vault.salt(subject))
-    now = await attempts.effective_now(tx, stamp.wall)
+    now = await attempts.latest(tx, stamp.wall)
     found = None
-    for row in rows:
+    compared: Sequence[Row | Mapping[str, Any]] = (*rows, *_STAND_INS[len(rows) :])
+    for row in compared:
         equal = hmac.compare_digest(tried, row["hash"])
         if equal and found is None and _lives(row, now):
             found = str(row["claim_id"]), Collector(Relation(row["relation"]), row["collector_id"])
     return found
 
 
-def _lives(row: Row, now: float) -> bool:
+def _lives(row: Row | Mapping[str, Any], now: float) -> bool:
     return row["consumed"] is None and row["expires"] is not None and bool(now < row["expires"])

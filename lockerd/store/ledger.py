@@ -119,19 +119,17 @@ async def open_intent(tx: Transaction, plan: Plan, card_id: str | None, journey_
     to store into is not free, or the slot to pick from is not stocked with this card.
     """
     order = plan.order
-    under_way = await open_intents(tx)
-    if any(intent.plan.order.unit is order.unit for intent in under_way):
-        raise StoreError(f"an intent of the {order.unit} is still open; settle it first")
     if card_id is not None:
-        await _check_motion(tx, order, card_id, under_way)
+        await _check_motion(tx, order, card_id)
     elif order.motion in (Motion.STORE, Motion.PICK, Motion.PRESENT):
         raise StoreError(f"{order.motion} needs a known card")
     row = await tx.one(
-        "INSERT INTO intent (unit, motion, slot, token, card_id, journey_id, opened, boot_id)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING intent_id",
+        "INSERT INTO intent (unit, motion, slot, token, card_id, journey_id, opened, boot_id) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8"
+        " WHERE NOT EXISTS (SELECT 1 FROM intent WHERE unit = ?1 AND result IS NULL) RETURNING intent_id",
         (order.unit, order.motion, order.slot, plan.token, card_id, journey_id, stamp.wall, stamp.boot_id),
     )
-    assert row is not None
+    if row is None:
+        raise StoreError(f"an intent of the {order.unit} is still open; settle it first")
     return Intent(row["intent_id"], plan, card_id, journey_id)
 
 
@@ -336,18 +334,24 @@ async def _begin(tx: Transaction, card_id: str, claim_id: str | None, step: Card
     await rows.tell(tx, card_id, claim_id, step, stamp)
 
 
-async def _check_motion(tx: Transaction, order: Order, card_id: str, under_way: Sequence[Intent]) -> None:
+async def _check_motion(tx: Transaction, order: Order, card_id: str) -> None:
     if order.motion not in MOVES:
         raise StoreError(f"{order.motion} carries no card")
     origin, target = MOVES[order.motion]
-    card = await rows.card(tx, card_id)
+    single = target if target in SINGLE else None
+    found = [
+        rows.record(row) for row in await tx.all(f"{rows.CARDS} WHERE card_id = ? OR place = ?", (card_id, single))
+    ]
+    card = next((one for one in found if one.card_id == card_id), None)
+    if card is None:
+        raise StoreError(f"the ledger has no card {card_id}")
     if card.place is not origin:
         raise StoreError(f"card {card_id} is recorded at {card.place}, {order.motion} begins at {origin}")
-    if target in SINGLE:
-        for other in await cards_at(tx, target):
-            if other.card_id != card_id:
-                raise StoreError(f"card {other.card_id} is recorded at {target} already")
-        _check_nothing_coming(under_way, target, card_id)
+    for other in found:
+        if other is not card:
+            raise StoreError(f"card {other.card_id} is recorded at {target} already")
+    if single is not None:
+        _check_nothing_coming(await open_intents(tx), target, card_id)
     if order.motion is Motion.STORE:
         record = await rows.slot(tx, order.slot)
         if record["state"] != SlotState.FREE:

@@ -10,10 +10,14 @@ from lockerd.store import ledger_rows as rows
 from lockerd.store.database import Transaction
 from lockerd.store.ledger_rows import CardMove
 
+_COUNTS = ", ".join(f"sum(state = '{state}') AS {state}" for state in SlotState)
+"""One look at all slots; to group them would sort them first."""
 
-async def slot_state(tx: Transaction, slot: int) -> SlotState:
-    """The state of one slot. Raises StoreError when there is no such slot."""
-    return SlotState((await rows.slot(tx, slot))["state"])
+
+async def is_collectable(tx: Transaction, card_id: str) -> bool:
+    """Whether a card certainly lies in its slot, and nothing blocks that. Raises StoreError for an unknown card."""
+    card = await rows.card(tx, card_id)
+    return card.place is Place.SLOT and card.state is SlotState.STOCKED
 
 
 async def card_in(tx: Transaction, slot: int) -> str | None:
@@ -24,8 +28,8 @@ async def card_in(tx: Transaction, slot: int) -> str | None:
 
 async def slot_counts(tx: Transaction) -> dict[SlotState, int]:
     """How many slots are in each state; a state of none is not named."""
-    found = await tx.all("SELECT state, count(*) AS n FROM slot GROUP BY state")
-    return {SlotState(row["state"]): row["n"] for row in found}
+    row = await tx.one(f"SELECT {_COUNTS} FROM slot")  # noqa: S608 a constant
+    return {} if row is None else {state: row[state] for state in SlotState if row[state]}
 
 
 async def last_carried(tx: Transaction, unit: Unit) -> Motion | None:
@@ -59,8 +63,8 @@ async def lost_at_the_gate(tx: Transaction, card_id: str) -> bool:
 async def counted_card(tx: Transaction) -> str | None:
     """Whom a further card that left the exit has to be; None where nothing tells.
 
-    The unit counts that one left, not which one. So it is known only where one card alone was presented since the exit last
-    took one in, and the unit did not give its way up: what is stuck there, the hands of staff pull out.
+    The unit counts that one left, not which one. So it is known only where the card presented last is the only one since
+    the exit took one in that may be there, and the unit did not give its way up: what is stuck there, the hands of staff pull out.
     """
     found = await tx.all(
         "SELECT card_id, motion, result, fault FROM intent JOIN card USING (card_id)"
@@ -69,7 +73,7 @@ async def counted_card(tx: Transaction) -> str | None:
         "  WHERE unit = 'dispenser' AND motion = 'present' AND result = 'done' ORDER BY intent_id DESC LIMIT 1), 0)"
         " ORDER BY intent_id"
     )
-    if len({row["card_id"] for row in found}) != 1:
+    if {row["card_id"] for row in found} != {await last_presented(tx)}:
         return None
     last = found[-1]
     too_late = last["motion"] == Motion.RETRACT and last["fault"] == Fault.NO_CARD

@@ -34,14 +34,14 @@ async def queue(tx: Transaction, vault: Vault, message_id: str, phone: str, text
     )
 
 
-async def next_due(tx: Transaction, vault: Vault, now: float) -> Message | None:
-    """The message that is due longest at `now` (UTC seconds), None when none is."""
-    row = await tx.one("SELECT * FROM message WHERE sent = 0 AND due <= ? ORDER BY due, rowid LIMIT 1", (now,))
-    if row is None:
-        return None
+async def waiting(tx: Transaction, vault: Vault, now: float) -> tuple[bool, Message | None]:
+    """Whether any message is not sent yet, and the one that is due longest at `now` (UTC seconds)."""
+    row = await tx.one("SELECT * FROM message WHERE sent = 0 ORDER BY due, rowid LIMIT 1")
+    if row is None or row["due"] > now:
+        return row is not None, None
     key = await vault.open(tx, "message", row["message_id"])
     assert key is not None
-    return Message(
+    return True, Message(
         row["message_id"],
         key.open("phone", row["phone"]).decode(),
         key.open("text", row["text"]).decode(),
@@ -49,9 +49,9 @@ async def next_due(tx: Transaction, vault: Vault, now: float) -> Message | None:
     )
 
 
-async def any_waiting(tx: Transaction) -> bool:
-    """Whether any message is not sent yet, due or not."""
-    return await tx.one("SELECT 1 FROM message WHERE sent = 0 LIMIT 1") is not None
+async def next_due(tx: Transaction, vault: Vault, now: float) -> Message | None:
+    """The message that is due longest at `now` (UTC seconds), None when none is."""
+    return (await waiting(tx, vault, now))[1]
 
 
 async def sent(tx: Transaction, message_id: str, at: float) -> None:

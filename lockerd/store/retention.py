@@ -47,8 +47,8 @@ async def prune(db: Database, kept: Retention, now: float) -> int:
             await _events(tx, now - kept.events, now),
             await _custody(tx, now - kept.custody, now),
             await _intents(tx, now - kept.custody),
-            await _journeys(tx, now - kept.journeys),
-            await _messages(tx, now - kept.messages),
+            await _journeys(tx, now - kept.journeys, now),
+            await _messages(tx, now - kept.messages, now),
         )
 
     deleted = 0
@@ -137,22 +137,22 @@ async def _intents(tx: Transaction, older_than: float) -> int:
     return len(found)
 
 
-async def _journeys(tx: Transaction, older_than: float) -> int:
-    return len(
-        await tx.all(
-            "DELETE FROM journey WHERE journey_id IN"
-            " (SELECT journey_id FROM journey WHERE ended < ? ORDER BY rowid LIMIT ?) RETURNING 1",
-            (older_than, BATCH),
-        )
-    )
+async def _journeys(tx: Transaction, older_than: float, now: float) -> int:
+    return await _oldest(tx, "journey", "ended NOTNULL", older_than, now)
 
 
-async def _messages(tx: Transaction, older_than: float) -> int:
+async def _messages(tx: Transaction, older_than: float, now: float) -> int:
+    return await _oldest(tx, "message", "sent = 1", older_than, now)
+
+
+async def _oldest(tx: Transaction, table: str, over: str, older_than: float, now: float) -> int:
+    """Delete those of the first rows that are `over` and ended too long ago, or in a future that a wrong clock wrote."""
+    oldest = f"SELECT rowid AS number, ended FROM {table} ORDER BY rowid LIMIT {BATCH}"  # noqa: S608 constants
     return len(
         await tx.all(
-            "DELETE FROM message WHERE message_id IN"
-            " (SELECT message_id FROM message WHERE sent = 1 AND ended < ? ORDER BY rowid LIMIT ?) RETURNING 1",
-            (older_than, BATCH),
+            f"DELETE FROM {table} WHERE rowid IN"  # noqa: S608 constants
+            f" (SELECT number FROM ({oldest}) WHERE ended NOT BETWEEN ? AND ?) AND {over} RETURNING 1",
+            (older_than, now + DAY),
         )
     )
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import replace
 from typing import Final, Protocol
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 
 from firmware_protocol.idnumber import is_valid
 from lockerd.errors import FaceUnavailable

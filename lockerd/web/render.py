@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import replace
 from functools import cache
 from typing import Final
 
@@ -12,6 +11,7 @@ import msgspec
 import segno
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from msgspec.structs import replace
 
 from lockerd.model import lettercode
 from lockerd.model.view import FaultKind, Notice, Progress, Screen, View

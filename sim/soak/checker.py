@@ -17,6 +17,7 @@ from sim.assembly import Machine
 from sim.soak.books import Ended
 from sim.soak.claims import belied
 from sim.soak.decisions import Decisions, Where
+from sim.soak.hands import Hands
 from sim.soak.lies import Lies
 from sim.soak.office_ledger import LEFT, OfficeLedger
 from sim.soak.orders import Orders, told_with
@@ -80,7 +81,8 @@ class Checker(Witness):
         self._claimed = stage.town.by_claim
         self._orders = Orders(stage.machine, self.wrong)
         self._remedies = Remedies(stage, self.wrong, self.physical)
-        self._lies = Lies(stage.machine.world, stage.serving)
+        self._lies = Lies(stage.machine.world, stage.serving, self._now)
+        self._hands = Hands(stage.machine, self.wrong)
 
     @property
     def remedies(self) -> Remedies:
@@ -218,6 +220,8 @@ class Checker(Witness):
             self._last_intent = row["intent_id"]
             self._orders.intended(row["unit"], row["motion"], row["slot"], row["token"])
             self._lies.carries(row["unit"], row["card_id"])
+            self._hands.intended(row)
+            await self.remedies.intended(fetch, row["journey_id"])
 
     async def _on_moves(self, fetch: Fetch, told: list[tuple[str, dict[str, Any]]]) -> None:
         sql = (
@@ -253,6 +257,7 @@ class Checker(Witness):
         if row["origin"] is None and target in _BEGINS:
             self._bound[card] = self.machine.world.card_at(_BEGINS[target])
         self._lies.recorded(card, self._unit_of(card), target)
+        self._hands.recorded(self._unit_of(card), row)
         self.decisions.moved(row)
         restated = row["origin"] == target and target in LEFT  # a card that left goes from hand to hand
         if not restated and not self._moving(card):
@@ -308,7 +313,7 @@ class Checker(Witness):
         elif physical not in self._taken_out:
             assert self.machine is not None
             spot = self.machine.world.spots[physical]
-            if not self._lies.excuse(card, place, spot, self._now()):
+            if not self._lies.excuse(card, place, spot):
                 self.wrong(f"{card} is {whose} at {place}{at(slot)} and really at {where(spot)}")
 
     def _fits(self, card: str, place: str, slot: Any) -> bool:

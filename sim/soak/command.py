@@ -21,7 +21,7 @@ from sim.soak.shrink import shrunk
 from sim.soak.worker import played
 from sim.soak.year import Report, play
 
-BUSY = Setting(365.0, slots=300, visits=200.0)
+BUSY = Setting(365.0, slots=300, visits=188.0)
 """With its faults, and people who come in vain, a hundred pickups a day."""
 
 _TOLD_MINUTES = 20

@@ -39,7 +39,9 @@ T = TypeVar("T")
 # rarer than in the street: most looks find nothing new
 PACE = Pace(idle=900.0, watched=2.0, moving=1.0, reported=600.0, gathered=20.0, away=300.0, kept=900.0)
 OFFICE_SECONDS = 4.0  # until it has answered: a slow network, on which events wait for each other and travel together
-HISTORY_DAYS = 30  # a third of what is kept on the street: a year deletes twelve times over
+HISTORY_DAYS = (
+    10  # longer than a code lives and an office is away; a year deletes 36 times over, on the street four times
+)
 RESTART_SECONDS = 10.0  # until the service manager starts a daemon again that ended by itself
 MODEL = "memory"
 KEY = bytes(range(32))

@@ -112,9 +112,19 @@ class Orders:
             return
         if self._durable.pop(kind, None) != command:
             self._wrong(f"the {unit} was ordered to {motion} without a durable intent for it")
+        if motion == "open":
+            self._opens()
         card = self._machine.world.card_at(Place.TRANSPORT)
         if motion == "present" and card is not None and self._machine.last_read.get(_EXIT_READER) != card:
             self._wrong(f"{card} goes to the gate, and nobody has read its chip")
+
+    def _opens(self) -> None:
+        """Nobody is asked for an old card while one stands inside, unless its sensor says that none does."""
+        world = self._machine.world
+        for place in (Place.THROAT, Place.ESCROW):
+            card = world.card_at(place)
+            if card is not None and world.stuck.get(place.value) is not False:
+                self._wrong(f"the shutter is ordered to open, and {card} stands at {place}")
 
     async def check_totals(self, fetch: Fetch, may_have_counted: set[str]) -> None:
         """While nothing moves: each unit has counted each card that it kept, once; the ledger has not counted more taken ones.

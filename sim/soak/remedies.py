@@ -52,6 +52,7 @@ class Remedies:
         self._standing: dict[
             str, tuple[int, float]
         ] = {}  # card on its way: which move brought it there, first seen when
+        self._latest = ""  # journey in which a motion was intended
 
     @staticmethod
     def _now() -> float:
@@ -136,11 +137,20 @@ class Remedies:
         page = self._stage.daemon.page
         if lying or page is None or page.screen != "code":
             return
-        open_journeys = (await fetch("SELECT count(*) AS n FROM journey WHERE ended IS NULL"))[0]["n"]
-        if open_journeys > 1:
-            self._wrong(f"{open_journeys} journeys are under way at once")
+        await self._check_journeys(fetch)
         self._check_standing(page)
         await self._check_empty_handed(fetch)
+
+    async def intended(self, fetch: Fetch, journey_id: str) -> None:
+        """A motion is intended in this journey; its first one shows whether an earlier one is still open."""
+        if journey_id != self._latest and journey_id and not journey_id.startswith("staff:"):
+            self._latest = journey_id
+            await self._check_journeys(fetch)
+
+    async def _check_journeys(self, fetch: Fetch) -> None:
+        under_way = (await fetch("SELECT count(*) AS n FROM journey WHERE ended IS NULL"))[0]["n"]
+        if under_way > 1:
+            self._wrong(f"{under_way} journeys are under way at once")
 
     def _check_standing(self, page: Page) -> None:
         """Of two old cards in one path none can move before staff come; that no third is asked for, the page has to say."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from contextvars import Context
 from enum import Enum, auto
 from random import Random
@@ -77,14 +78,14 @@ class BusLine:
         self._turn = asyncio.Lock()
         self._quiet_until = 0.0
 
-    async def read(self, unit: int, address: int, count: int) -> list[int]:
+    def read(self, unit: int, address: int, count: int) -> Awaitable[list[int]]:
         """Read holding registers. Raises NoAnswer, NotAccepted."""
-        return await self._exchange(unit, address, count, None)
+        return self._exchange(unit, address, count, None)
 
-    async def write(self, unit: int, address: int, values: list[int]) -> None:
+    def write(self, unit: int, address: int, values: list[int]) -> Awaitable[object]:
         """Write registers. Raises NoAnswer, NotAccepted."""
         self._seams.ordered()
-        await self._exchange(unit, address, 0, values)
+        return self._exchange(unit, address, 0, values)
 
     async def _exchange(self, unit: int, address: int, count: int, values: list[int] | None) -> list[int]:
         """One request and its answer. It lets everybody else go first, but takes no time unless there is no answer."""

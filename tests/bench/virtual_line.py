@@ -126,6 +126,9 @@ class CountingMechanism:
     def detail(self) -> tuple[int, ...]:
         return (0,) * DETAIL_COUNT
 
+    def at_once(self, opcode: Opcode, arg0: int) -> Fault | None:
+        return None
+
     async def perform(self, opcode: Opcode, arg0: int, step: Callable[[int], None]) -> Fault:
         if opcode is Opcode.ALIGN:
             self.begun[arg0] += 1

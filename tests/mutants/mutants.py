@@ -87,7 +87,12 @@ MUTANTS: tuple[Mutant, ...] = (
             Edit(
                 "lockerd.store.codes", "    attempt_id, left = begun\n    await pause(BACK_OFF[TRIES - left - 1])\n", ""
             ),
-            Edit("lockerd.store.codes", "        await attempts.forgive(tx, attempt_id, subject)\n", ""),
+            Edit(
+                "lockerd.store.codes",
+                "    db.along(lambda tx: attempts.forgive(tx, attempt_id, subject))"
+                "  # lost, the right try counts as a wrong one\n",
+                "",
+            ),
             Edit(
                 "lockerd.store.codes",
                 "    if claim is None:\n        return CodeCheck(CodeResult.WRONG, None, left)\n"

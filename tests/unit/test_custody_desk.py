@@ -16,7 +16,7 @@ from lockerd.model.custody import Motion, Observation, Order, Outcome, Place, Re
 from lockerd.model.staffing import BinReport, Finding, Grounds, Ruling
 from lockerd.motions import Made
 from lockerd.stocking import Stocking
-from lockerd.store import claims, codes, ledger, lookups
+from lockerd.store import claims, codes, ledger
 from lockerd.store.database import Database, Transaction
 from lockerd.store.verify import verify
 from tests.store_support import NOW, STAMP, carry, issuing, item, opened, plan, stamp, vault
@@ -97,7 +97,7 @@ async def test_two_people_who_find_the_same_end_the_doubt(desk: Desk) -> None:
     assert await desk.find(LI) is Ruling.AWAITS, "one person is never two"
     assert await desk.find(WANG) is Ruling.DECIDED
     assert await desk.place() == (Place.SLOT, 0)
-    assert await desk.db.transaction(lambda tx: lookups.slot_state(tx, 0)) is SlotState.STOCKED
+    assert (await desk.db.read(ledger.slots))[0].state is SlotState.STOCKED
     row = await desk.db.transaction(lambda tx: tx.one("SELECT consumed FROM code WHERE claim_id = ?", (CARD,)))
     assert row is not None
     assert row["consumed"] is None, "the code opens it again"
@@ -137,7 +137,7 @@ async def test_a_card_that_the_citizen_has_is_collected(desk: Desk) -> None:
         await desk.find(who, Place.TAKEN, None)
     assert await desk.place() == (Place.TAKEN, None)
     assert [told["claim_id"] for told in await desk.told("lockerd.card.taken")] == [CARD]
-    assert await desk.db.transaction(lambda tx: lookups.slot_state(tx, 0)) is SlotState.FREE
+    assert (await desk.db.read(ledger.slots))[0].state is SlotState.FREE
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ async def test_a_slot_that_is_empty_against_the_record_puts_its_card_in_doubt(de
     for who in (LI, WANG):
         await desk.find(who, Place.REMOVED, None, OTHER)
     await desk.desk.unblock(LI, 1)
-    assert await desk.db.transaction(lambda tx: lookups.slot_state(tx, 1)) is SlotState.FREE
+    assert (await desk.db.read(ledger.slots))[1].state is SlotState.FREE
 
 
 async def test_the_retract_position_is_emptied_with_what_nobody_could_name(desk: Desk) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ async def test_somebody_without_a_telephone_is_announced_with_a_letter_code(db: 
     assert await tried(db, LETTER) is CodeResult.MATCH
     assert await texts(db) == []
     assert await desk.reissue(CLAIM, OFFICE) is IssueResult.NO_PHONE
-    await desk.on_command(CLAIM, NOW, "9700000000000001")
+    await db.transaction(lambda tx: desk.on_command(tx, CLAIM, NOW, "9700000000000001"))
     assert [await tried(db, code) for code in (LETTER, "9700000000000001")] == [CodeResult.WRONG, CodeResult.MATCH]
     assert [event for event, _ in await told(db)] == ["refused", "reissued"]
 
@@ -107,7 +108,9 @@ async def test_somebody_without_a_telephone_is_announced_with_a_letter_code(db: 
 async def test_a_command_that_comes_too_late_is_journalled_only(db: Database) -> None:
     await stock(db, issuing(db, "11112222"))
     for letter_code in (None, "", LETTER):
-        await issuing(db).on_command(CLAIM, NOW - 1, letter_code)
+        await db.transaction(
+            partial(issuing(db).on_command, claim_id=CLAIM, not_after=NOW - 1, letter_code=letter_code)
+        )
     assert await tried(db, "11112222") is CodeResult.MATCH
     assert await told(db) == [("refused", {"claim_id": CLAIM, "by": OFFICE, "reason": "too_late"})] * 3
 

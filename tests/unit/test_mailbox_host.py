@@ -191,7 +191,7 @@ async def test_what_was_read_just_now_need_not_be_read_again_to_plan(
     assert (await bench.host.carry_out(token, 5.0)).result is Result.NOT_MOVED
     assert await bench.host.plan(Opcode.STORE, 3) == "101:2:18:3"
     looks = bench.line.reads
-    monkeypatch.setattr(mailbox, "_FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(mailbox, "LATELY_SECONDS", -1.0)
     await bench.host.plan(Opcode.STORE, 3)
     assert bench.line.reads == looks + 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from lockerd.model.custody import Fault, Motion, Place, Result, Unit
@@ -132,7 +133,7 @@ def test_a_card_that_was_not_taken_is_not_presented_again_after_a_jam_on_its_way
 def test_an_old_card_that_is_stuck_on_its_way_back_is_offered_again() -> None:
     stuck = ended(Motion.RETURN, Place.IN_DOUBT, Result.FAILED, Fault.JAM)
     journey, _ = walk(*TO_EXIT, TimedOut(), ended(Motion.RETRACT, Place.TRANSPORT))
-    journey = replace(journey, stage=Stage.GIVING_BACK)
+    journey = msgspec.structs.replace(journey, stage=Stage.GIVING_BACK)
     assert walk(stuck, inside(Place.ESCROW), start=journey)[0].stage is Stage.GIVING_BACK
     assert walk(stuck, inside(Place.THROAT), start=journey)[0].stage is Stage.AWAIT_GIVEN_BACK
     refusing, _ = walk(*TO_ESCROW, ChipRead(None), stuck)

@@ -6,12 +6,13 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
+from msgspec.structs import replace
 
 from lockerd.errors import FaceUnavailable, LinkError
 from lockerd.journey.reviewing import Reviewing

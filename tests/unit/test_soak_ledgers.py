@@ -11,7 +11,7 @@ import pytest
 from sim.soak.claims import belied
 from sim.soak.decisions import Decisions, Where
 from sim.soak.item import CUSTODY, FAULT, VISIT, Item
-from sim.soak.lies import PATIENCE, Lies
+from sim.soak.lies import LATELY, PATIENCE, Lies
 from sim.soak.office_ledger import OfficeLedger
 from sim.soak.script import Script
 from sim.world import Place, Spot, World
@@ -167,7 +167,8 @@ class Machine:
         self.world = World(3, {"N1": Place.TRAY, "N2": Place.TRAY})
         self.world.spots["N1"] = Spot(Place.SLOT, 0)
         self.serves = True
-        self.lies = Lies(self.world, lambda _unit: self.serves)
+        self.now = 0.0
+        self.lies = Lies(self.world, lambda _unit: self.serves, lambda: self.now)
 
     def lie(self, sensor: str, level: bool, card: str = "N1") -> None:
         self.lies.carries("dispenser", card)
@@ -176,7 +177,8 @@ class Machine:
         self.world.stuck.clear()
 
     def excuses(self, place: str, really: Spot, now: float = 0.0) -> bool:
-        return self.lies.excuse("N1", place, really, now)
+        self.now = now
+        return self.lies.excuse("N1", place, really)
 
 
 def test_a_lie_excuses_records_of_its_own_unit_until_the_card_is_seen() -> None:
@@ -188,10 +190,23 @@ def test_a_lie_excuses_records_of_its_own_unit_until_the_card_is_seen() -> None:
     world.stuck["slot"] = False
     lies.recorded("N1", "dispenser", "slot")
     world.stuck.clear()
+    machine.now += LATELY + 1.0
     lies.recorded("N1", "dispenser", "taken")
     assert lies.about("N1")
     lies.recorded("N1", "dispenser", "transport")
     assert not lies.about("N1")
+
+
+def test_a_lie_of_a_moment_ago_excuses_what_is_recorded_now_and_of_long_ago_nothing() -> None:
+    machine = Machine()
+    machine.lie("slot", False, card="N2")
+    machine.now = LATELY - 1.0
+    machine.lies.recorded("N1", "dispenser", "slot")
+    assert machine.excuses("slot", Spot(Place.TRANSPORT))
+    machine.lies.forget("N1")
+    machine.now = LATELY + 1.0
+    machine.lies.recorded("N1", "dispenser", "slot")
+    assert not machine.lies.about("N1")
 
 
 @pytest.mark.parametrize(("sensor", "level"), [("slot", True), ("transport", False), ("load", True), ("home", False)])
@@ -205,11 +220,33 @@ def test_a_sensor_that_is_stuck_at_the_truth_or_sees_no_path_excuses_nothing(sen
 @pytest.mark.parametrize("place", ["tray", "retract", "bin", "removed"])
 def test_a_place_that_no_sensor_tells_is_never_excused_by_one(place: str) -> None:
     machine = Machine()
-    machine.lie("transport", True)
+    machine.lie("exit", True)
     assert machine.excuses("taken", Spot(Place.TRANSPORT))
     assert not machine.excuses(place, Spot(Place.TRANSPORT))
     machine.lies.misjudge("N1")
     assert machine.excuses(place, Spot(Place.TRANSPORT))
+
+
+@pytest.mark.parametrize(
+    ("unit", "lies", "place", "really", "excused"),
+    [
+        ("dispenser", "slot", "slot", Place.BETWEEN, True),
+        ("dispenser", "transport", "slot", Place.TRANSPORT, False),
+        ("dispenser", "exit", "taken", Place.EXIT, True),
+        ("dispenser", "slot", "taken", Place.EXIT, False),
+        ("recycler", "throat", "taken", Place.ESCROW, True),
+        ("recycler", "escrow", "taken", Place.ESCROW, True),
+        ("recycler", "escrow", "taken", Place.THROAT, False),
+    ],
+)
+def test_only_a_sensor_that_looks_there_makes_a_wrong_record(
+    unit: str, lies: str, place: str, really: Place, *, excused: bool
+) -> None:
+    machine = Machine()
+    machine.lies.carries(unit, "N1")
+    machine.world.stuck[lies] = lies != "slot"
+    machine.lies.look()
+    assert machine.excuses(place, Spot(really)) is excused
 
 
 def test_a_slot_is_not_taken_for_another_because_of_a_lie() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lockerd.errors import DeviceError
+from lockerd.errors import DeviceError, FaceUnavailable
 from lockerd.intake import Intake, keep_templates
 from lockerd.model.cards import ManifestCollector, ManifestTemplate
 from lockerd.model.custody import Motion, Place
@@ -40,6 +40,7 @@ async def stock(tx: Transaction, claim_id: str, slot: int) -> None:
 
 
 NOBODY = b"a picture of nobody"
+NO_WORKER = b"a picture that comes before the face worker is up"
 
 
 class Face:
@@ -49,6 +50,8 @@ class Face:
         self.model_id = model_id
 
     async def enrol(self, picture: bytes, kind: ReferenceKind = ReferenceKind.PHOTO) -> Enrolment:
+        if picture == NO_WORKER:
+            raise FaceUnavailable("no worker yet")
         if picture == NOBODY:
             return Enrolment(None, FaceReason.NO_FACE)
         return Enrolment(FaceTemplate(self.model_id, b"\0\0\0\0" * 8 + picture, kind), FaceReason.MATCH)
@@ -85,7 +88,7 @@ async def models(db: Database, *claim_ids: str) -> list[str | None]:
 
 async def test_each_claim_is_asked_for_once_a_model(db: Database) -> None:
     for claim_id, model in (("N000001", OLD), ("N000002", NEW), ("N000003", OLD)):
-        await intake(db, model).take(Announced(item(claim_id)), 1)
+        await intake(db, model).take([(Announced(item(claim_id)), 1)], 1)
     await db.transaction(lambda tx: stock(tx, "N000001", 0))
     await db.transaction(lambda tx: claims.withdraw(tx, "N000003", STAMP))
     for _ in range(2):
@@ -94,13 +97,32 @@ async def test_each_claim_is_asked_for_once_a_model(db: Database) -> None:
     assert await db.transaction(lambda tx: templates.ask_again(tx, OLD, STAMP)) == 1, "back to the old pack"
 
 
+async def test_what_comes_before_an_item_that_cannot_be_taken_yet_is_kept(db: Database) -> None:
+    late = Announced(msgspec.structs.replace(item("N000003"), photo=NO_WORKER))
+    page = [
+        (Announced(item("N000001")), 3),
+        (Announced(item("N000002")), 4),
+        (late, 5),
+        (Announced(item("N000004")), 6),
+    ]
+    with pytest.raises(FaceUnavailable):
+        await intake(db, NEW).take(page, 6)
+    assert await db.read(journal.load_down_cursor) == 4
+    assert await models(db, "N000001", "N000002", "N000004") == [NEW, NEW, None]
+    with pytest.raises(FaceUnavailable):
+        await intake(db, NEW).take(page[2:], 6)
+    assert await db.read(journal.load_down_cursor) == 4, "nothing new was kept"
+    await intake(db, NEW).take(page[3:], 8)
+    assert await db.read(journal.load_down_cursor) == 8, "the page ends with what the office passed over"
+
+
 async def test_a_stocked_claim_takes_a_photo_for_the_new_model_and_nothing_else(db: Database) -> None:
-    await intake(db, OLD).take(Announced(item()), 7)
+    await intake(db, OLD).take([(Announced(item()), 7)], 7)
     assert await db.read(journal.load_down_cursor) == 7
     await db.transaction(lambda tx: stock(tx, "N000001", 0))
-    await intake(db, NEW).take(Announced(item(id_number="990101199001010026")), 1)
+    await intake(db, NEW).take([(Announced(item(id_number="990101199001010026")), 1)], 1)
     assert await models(db, "N000001") == [OLD], "another person's item"
-    await intake(db, NEW).take(Announced(item(name="别人", phone="+8619900000009")), 1)
+    await intake(db, NEW).take([(Announced(item(name="别人", phone="+8619900000009")), 1)], 1)
     assert await models(db, "N000001") == [NEW]
     claim = await db.transaction(lambda tx: claims.by_id(tx, vault(), "N000001"))
     assert claim is not None
@@ -119,7 +141,7 @@ async def test_a_stocked_claim_takes_a_photo_for_the_new_model_and_nothing_else(
 
 
 async def test_the_office_sends_the_item_again_and_it_is_enrolled(db: Database, tmp_path: Path) -> None:
-    await intake(db, OLD).take(Announced(item()), 1)
+    await intake(db, OLD).take([(Announced(item()), 1)], 1)
     await db.transaction(lambda tx: stock(tx, "N000001", 0))
     running = ""
     keeper = asyncio.create_task(keep_templates(db, lambda: running, lambda: STAMP))
@@ -142,7 +164,7 @@ async def test_the_office_sends_the_item_again_and_it_is_enrolled(db: Database, 
         assert books.take("locker-1", [cloud], 0.0).news
         (again,) = books.page(cursor).items
         assert again["item"] == {"claim_id": "N000001", "photo": "again"}
-    await intake(db, NEW).take(Announced(item()), 1)
+    await intake(db, NEW).take([(Announced(item()), 1)], 1)
     assert await models(db, "N000001") == [NEW]
 
 
@@ -155,13 +177,13 @@ async def template_of(db: Database) -> FaceTemplate | None:
 
 async def test_a_template_of_the_office_is_taken_as_it_is(db: Database) -> None:
     made = ManifestTemplate(NEW, b"made at the office")
-    await intake(db, NEW).take(Announced(msgspec.structs.replace(item(), photo=b"", template=made)), 1)
+    await intake(db, NEW).take([(Announced(msgspec.structs.replace(item(), photo=b"", template=made)), 1)], 1)
     assert await template_of(db) == FaceTemplate(NEW, b"made at the office")
 
 
 async def test_a_template_of_another_model_is_refused_and_the_photo_used_or_the_office_told(db: Database) -> None:
     foreign = ManifestTemplate(OLD, b"made at the office")
-    await intake(db, NEW).take(Announced(msgspec.structs.replace(item(), photo=b"photo", template=foreign)), 1)
+    await intake(db, NEW).take([(Announced(msgspec.structs.replace(item(), photo=b"photo", template=foreign)), 1)], 1)
     found = await template_of(db)
     assert found is not None
     assert (found.model_id, found.vector[-5:]) == (NEW, b"photo")
@@ -169,7 +191,7 @@ async def test_a_template_of_another_model_is_refused_and_the_photo_used_or_the_
         lambda tx: tx.all("SELECT data FROM journal WHERE type = 'lockerd.template.refused'")
     )
     assert [json.loads(row["data"]) for row in refused] == [{"claim_id": "N000001", "reason": "wrong_model"}]
-    await intake(db, NEW).take(Announced(msgspec.structs.replace(item(), photo=b"", template=foreign)), 1)
+    await intake(db, NEW).take([(Announced(msgspec.structs.replace(item(), photo=b"", template=foreign)), 1)], 1)
     assert await template_of(db) is None
     told = await db.transaction(lambda tx: tx.all("SELECT data FROM journal WHERE type = 'lockerd.reference.unusable'"))
     assert [json.loads(row["data"]) for row in told] == [{"claim_id": "N000001", "reason": "wrong_model"}]
@@ -177,7 +199,9 @@ async def test_a_template_of_another_model_is_refused_and_the_photo_used_or_the_
 
 async def test_a_collectors_template_of_another_model_is_asked_for_again(db: Database) -> None:
     guardian = ManifestCollector("guardian", "990101199001010026", b"photo")
-    await intake(db, OLD).take(Announced(msgspec.structs.replace(item(), photo=NOBODY, collectors=(guardian,))), 1)
+    await intake(db, OLD).take(
+        [(Announced(msgspec.structs.replace(item(), photo=NOBODY, collectors=(guardian,))), 1)], 1
+    )
     await db.transaction(lambda tx: templates.ask_again(tx, NEW, STAMP))
     assert await wanted(db) == [{"claim_id": "N000001", "model": NEW}]
 
@@ -207,7 +231,7 @@ async def test_a_template_from_a_chip_fills_a_gap_only(db: Database) -> None:
         return await db.transaction(lambda tx: claims.supply_template(tx, vault(), claim_id, chip))
 
     assert not await supply("N000001"), "no such claim"
-    await intake(db, NEW).take(Announced(msgspec.structs.replace(item(), photo=NOBODY)), 1)
+    await intake(db, NEW).take([(Announced(msgspec.structs.replace(item(), photo=NOBODY)), 1)], 1)
     assert await supply("N000001")
     assert await template_of(db) == chip
     assert not await supply("N000001")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from prometheus_client import CollectorRegistry, generate_latest
 
 from firmware_protocol.idnumber import check_digit
@@ -83,12 +84,12 @@ IDENTIFY = Journey("j1", Stage.IDENTIFY, code="12345678")
         (Journey("j1", Stage.REVIEWING), ReviewDecided(ReviewDecision.REFUSED), "remote_review reject refused"),
         (READING, ChipRead(OLD), "old_card accept match"),
         (READING, ChipRead(None), "old_card retry unreadable"),
-        (replace(READING, claim=DAMAGED), ChipRead(None), "old_card accept unreadable"),
-        (replace(READING, claim=DAMAGED), ChipRead(None, silent=True), None),
-        (replace(READING, silences=LOOKS - 1), ChipRead(None, silent=True), "old_card reject silent"),
+        (structs.replace(READING, claim=DAMAGED), ChipRead(None), "old_card accept unreadable"),
+        (structs.replace(READING, claim=DAMAGED), ChipRead(None, silent=True), None),
+        (structs.replace(READING, silences=LOOKS - 1), ChipRead(None, silent=True), "old_card reject silent"),
         (FINGER, FingerDecided(FingerResult.MATCH), "fingerprint accept match"),
         (FINGER, TimedOut(), "fingerprint reject no_finger"),
-        (replace(FINGER, finger_tries=2), FingerDecided(FingerResult.NO_MATCH), "fingerprint reject no_match"),
+        (structs.replace(FINGER, finger_tries=2), FingerDecided(FingerResult.NO_MATCH), "fingerprint reject no_match"),
         (FINGER, FingerDecided(FingerResult.NO_TEMPLATE), "fingerprint reject no_template"),
         (Journey("j1", Stage.READING_OLD, claim=CLAIM, old_tries=2), ChipRead(None), "old_card reject unreadable"),
     ],

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from msgspec.structs import replace
 
 from lockerd.model.policy import Evidence
 from lockerd.model.view import FaultKind, Notice, Progress, Screen, View, Whereabouts

@@ -1,0 +1,177 @@
+"""The soak's checker alone, without a daemon: rows that one commits, and a world in which the cards are elsewhere or not."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from firmware_protocol.units import Opcode, UnitKind
+from sim.assembly import Machine, fresh_world
+from sim.soak.checker import Checker
+from sim.soak.hands import Hands
+from sim.soak.orders import Orders
+from sim.soak.remedies import Remedies
+from sim.soak.stage import MemoryKept, Stage
+from sim.world import Place, Spot
+
+NEW, OLD = "N000001", "O000001"
+
+
+def machine(folder: Path) -> Machine:
+    """One with two cards outside, switched on."""
+    made = Machine((), MemoryKept(folder / "world", 1, fresh_world((), 5)), clock=lambda: 0.0)
+    made.boot()
+    for card in (NEW, OLD):
+        made.world.spots[card] = Spot(Place.TRAY)
+    return made
+
+
+class Ledger:
+    """A chain of custody as a daemon would write it, looked at by a checker after each link."""
+
+    def __init__(self, folder: Path) -> None:
+        self.world = (parts := machine(folder)).world
+        self.checker = Checker(lambda: 0.0)
+        town = SimpleNamespace(by_claim={}, residents={})
+        self.checker.attend(cast("Stage", SimpleNamespace(machine=parts, town=town, serving=lambda _unit: True)))
+        self._database = sqlite3.connect(":memory:")
+        self._database.row_factory = sqlite3.Row
+        self._database.executescript(
+            "CREATE TABLE meta (key TEXT, value INTEGER);"
+            "INSERT INTO meta VALUES ('last_seq', 0);"
+            "CREATE TABLE intent (intent_id INTEGER PRIMARY KEY AUTOINCREMENT, result TEXT);"
+            "CREATE TABLE code (claim_id TEXT, consumed REAL);"
+            "CREATE TABLE card_move (move_id INTEGER PRIMARY KEY, card_id TEXT, origin TEXT, target TEXT, slot INTEGER,"
+            " reason TEXT, intent_id INTEGER, responsible TEXT)"
+        )
+
+    async def _fetch(self, sql: str, *parameters: object) -> list[Any]:
+        return self._database.execute(sql, parameters).fetchall()
+
+    def link(self, origin: str | None, target: str, really: Spot, reason: str = "", slot: int | None = None) -> None:
+        """The next link of the new card's chain, while it really is there."""
+        self.world.spots[NEW] = really
+        self._database.execute(
+            "INSERT INTO card_move (card_id, origin, target, slot, reason, responsible) VALUES (?, ?, ?, ?, ?, 'office')",
+            (NEW, origin, target, slot, reason),
+        )
+        asyncio.run(self.checker.committed(self._fetch))
+
+    @property
+    def wrong(self) -> list[str]:
+        return [what for _at, what in self.checker.violations]
+
+
+def test_a_card_that_left_is_passed_on_by_hands_and_not_compared_again_when_its_place_is_restated(
+    tmp_path: Path,
+) -> None:
+    """Before old links are deleted the daemon writes where each card is; one that staff removed was handed over since."""
+    ledger = Ledger(tmp_path)
+    ledger.link(None, "tray", Spot(Place.TRAY))
+    ledger.link("tray", "removed", Spot(Place.TRAY))
+    ledger.link("removed", "removed", Spot(Place.PERSON), "still_there")
+    assert ledger.wrong == []
+
+
+def test_a_card_that_is_recorded_elsewhere_than_it_is_is_noticed_also_when_its_place_is_restated(
+    tmp_path: Path,
+) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.link(None, "tray", Spot(Place.TRAY))
+    ledger.link("tray", "slot", Spot(Place.SLOT, 3), slot=3)
+    assert ledger.wrong == []
+    ledger.link("slot", "slot", Spot(Place.SLOT, 4), "still_there", slot=3)
+    assert ledger.wrong == [f"{NEW} is recorded at slot 3 and really at slot 4"]
+    ledger.link("slot", "removed", Spot(Place.PERSON))
+    assert ledger.wrong[1:] == [f"{NEW} is recorded at removed and really at person"]
+
+
+@pytest.mark.parametrize(
+    ("unit", "origin", "hands", "says"),
+    [
+        ("dispenser", "exit", 0, ["N000001 is recorded as taken from exit, and the dispenser counted no hand"]),
+        ("dispenser", "exit", 1, []),
+        ("recycler", "escrow", 0, ["N000001 is recorded as taken from escrow, and the recycler counted no hand"]),
+        ("recycler", "throat", 0, []),
+    ],
+)
+def test_a_taken_card_was_counted_by_its_unit(
+    tmp_path: Path, unit: str, origin: str, hands: int, says: list[str]
+) -> None:
+    wrong: list[str] = []
+    parts = machine(tmp_path)
+    books = Hands(parts, wrong.append)
+    books.intended({"motion": "present", "card_id": NEW})
+    firmware = parts.firmware[UnitKind[unit.upper()]]
+    firmware._keep(msgspec.structs.replace(firmware.record, dispensed=hands))
+    row = {"card_id": NEW, "origin": origin, "target": "taken", "reason": ""}
+    books.recorded(unit, row)
+    assert wrong == says
+    books.recorded(unit, {**row, "reason": "found by two people"})
+    books.recorded(unit, {**row, "origin": "taken"})
+    assert wrong == says
+    books.recorded(unit, row)
+    assert (wrong == says) is (origin == "throat"), "one hand takes one card"
+
+
+def test_a_hand_took_the_card_that_was_presented_last(tmp_path: Path) -> None:
+    wrong: list[str] = []
+    parts = machine(tmp_path)
+    books = Hands(parts, wrong.append)
+    books.intended({"motion": "present", "card_id": "N000002"})
+    firmware = parts.firmware[UnitKind.DISPENSER]
+    firmware._keep(msgspec.structs.replace(firmware.record, dispensed=1))
+    books.recorded("dispenser", {"card_id": NEW, "origin": "in_doubt", "target": "taken", "reason": ""})
+    assert wrong == ["N000001 is recorded as taken, and N000002 was presented last"]
+
+
+@pytest.mark.parametrize(
+    ("journeys", "says"), [(("j1",), []), (("", "staff:li"), []), (("j1", "j2"), ["2 journeys are under way at once"])]
+)
+def test_a_journey_begins_when_no_other_is_open(tmp_path: Path, journeys: tuple[str, ...], says: list[str]) -> None:
+    wrong: list[str] = []
+    remedies = Remedies(cast("Stage", SimpleNamespace(machine=machine(tmp_path))), wrong.append, str)
+    begun: set[str] = set()
+
+    async def fetch(sql: str, *_parameters: object) -> list[Any]:
+        assert "journey" in sql
+        return [{"n": len(begun)}]
+
+    async def intended() -> None:
+        for journey in journeys:
+            begun.add(journey)
+            await remedies.intended(fetch, journey)
+            await remedies.intended(fetch, journey)
+
+    asyncio.run(intended())
+    assert wrong == says
+
+
+@pytest.mark.parametrize(
+    ("place", "stuck", "says"),
+    [
+        (Place.ESCROW, {}, ["the shutter is ordered to open, and O000001 stands at escrow"]),
+        (Place.THROAT, {"escrow": False}, ["the shutter is ordered to open, and O000001 stands at throat"]),
+        (Place.ESCROW, {"escrow": False}, []),
+        (Place.PERSON, {}, []),
+    ],
+)
+def test_the_shutter_opens_to_an_empty_path_only(
+    tmp_path: Path, place: Place, stuck: dict[str, bool], says: list[str]
+) -> None:
+    wrong: list[str] = []
+    parts = machine(tmp_path)
+    orders = Orders(parts, wrong.append)
+    parts.world.spots[OLD] = Spot(place)
+    parts.world.stuck.update(stuck)
+    orders.intended("recycler", "open", None, f"1:1:{int(Opcode.OPEN)}:0")
+    firmware = parts.firmware[UnitKind.RECYCLER]
+    firmware._keep(msgspec.structs.replace(firmware.record, accepted_seq=1, opcode=int(Opcode.OPEN)))
+    orders.moved()
+    assert wrong == says
