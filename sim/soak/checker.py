@@ -150,7 +150,7 @@ class Checker(Witness):
 
     def clock_jumped(self) -> None:
         """The machine's clock is set to another time: what counts by the day counts anew."""
-        self.remedies.guesses.clear()
+        self.remedies.clock_jumped()
 
     def moved(self) -> None:
         """See `Witness`."""
@@ -159,7 +159,7 @@ class Checker(Witness):
         self._lies.look()
         binned = self._orders.moved()
         if binned is not None:
-            self._remedies.binned(binned)
+            self._remedies.binned(binned, lambda new: self.place_of(new) == "taken" and self._lies.about(new))
 
     # --- what the office hears ---------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from firmware_protocol.units import UnitKind
 from sim.world import Place, Spot
-from tests.scenario.scene import OTHER, RENEWAL, Scene, play
+from tests.scenario.scene import OTHER, RENEWAL, REPLACEMENT, Scene, play
 
 _PATH = {Place.TRANSPORT, Place.EXIT, Place.BETWEEN}
 
@@ -138,3 +138,20 @@ def test_a_gate_sensor_that_lies_while_a_card_is_stuck_does_not_make_it_a_taken_
         assert decided_by_two_people(scene, RENEWAL)
 
     play(tmp_path, story, bought=True)
+
+
+def test_an_exit_sensor_that_goes_blind_as_a_card_is_offered_makes_it_a_taken_one(tmp_path: Path) -> None:
+    """Nothing tells the unit that no hand was there: the old card is kept, and the gate stays open to the owner's hand."""
+
+    async def story(scene: Scene) -> None:
+        visiting = asyncio.ensure_future(scene.visit(RENEWAL))
+        while scene.new(RENEWAL) is not Place.EXIT:
+            await asyncio.sleep(0.01)
+        scene.stage.machine.units["dispenser"].stick("exit", False)
+        scene.checker.moved()
+        assert await visiting
+        scene.stage.machine.units["dispenser"].stick("exit", None)
+        assert (scene.new(RENEWAL), scene.old(RENEWAL)) == (Place.PERSON, Place.BIN)
+        assert await scene.visit(REPLACEMENT)
+
+    play(tmp_path, story)

@@ -131,6 +131,22 @@ def test_a_hand_took_the_card_that_was_presented_last(tmp_path: Path) -> None:
     assert wrong == ["N000001 is recorded as taken, and N000002 was presented last"]
 
 
+def test_a_guess_that_was_counted_before_the_clock_jumped_counts_for_no_day_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong: list[str] = []
+    remedies = Remedies(cast("Stage", SimpleNamespace(machine=machine(tmp_path))), wrong.append, str)
+    monkeypatch.setattr(Remedies, "_now", lambda _self: 0.0)
+    remedies.clock_jumped()
+    for at in (0.03, 10.0, 20.0, 30.0, 40.0, 50.0):
+        monkeypatch.setattr(Remedies, "_now", lambda _self, at=at: at)
+        remedies.guessed("p1")
+    assert wrong == []
+    monkeypatch.setattr(Remedies, "_now", lambda _self: 60.0)
+    remedies.guessed("p1")
+    assert wrong == ["6 codes were compared for p1 within a day"]
+
+
 @pytest.mark.parametrize(
     ("journeys", "says"), [(("j1",), []), (("", "staff:li"), []), (("j1", "j2"), ["2 journeys are under way at once"])]
 )
