@@ -154,22 +154,19 @@ def test_a_journey_begins_when_no_other_is_open(tmp_path: Path, journeys: tuple[
 
 
 @pytest.mark.parametrize(
-    ("place", "stuck", "says"),
+    ("place", "lie", "says"),
     [
-        (Place.ESCROW, {}, ["the shutter is ordered to open, and O000001 stands at escrow"]),
-        (Place.THROAT, {"escrow": False}, ["the shutter is ordered to open, and O000001 stands at throat"]),
-        (Place.ESCROW, {"escrow": False}, []),
-        (Place.PERSON, {}, []),
+        (Place.ESCROW, "", ["the shutter is ordered to open, and O000001 stands at escrow"]),
+        (Place.THROAT, "escrow", ["the shutter is ordered to open, and O000001 stands at throat"]),
+        (Place.ESCROW, "escrow", []),
+        (Place.PERSON, "", []),
     ],
 )
-def test_the_shutter_opens_to_an_empty_path_only(
-    tmp_path: Path, place: Place, stuck: dict[str, bool], says: list[str]
-) -> None:
+def test_the_shutter_opens_to_an_empty_path_only(tmp_path: Path, place: Place, lie: str, says: list[str]) -> None:
     wrong: list[str] = []
     parts = machine(tmp_path)
-    orders = Orders(parts, wrong.append)
+    orders = Orders(parts, wrong.append, lambda _unit: {lie})
     parts.world.spots[OLD] = Spot(place)
-    parts.world.stuck.update(stuck)
     orders.intended("recycler", "open", None, f"1:1:{int(Opcode.OPEN)}:0")
     firmware = parts.firmware[UnitKind.RECYCLER]
     firmware._keep(msgspec.structs.replace(firmware.record, accepted_seq=1, opcode=int(Opcode.OPEN)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from argparse import ArgumentParser
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from lockerd.errors import StoreError
 from lockerd.journey import session
 from lockerd.store import ledger_rows
 from sim.soak import command, worker
+from sim.soak.auditor import Auditor
 from sim.soak.fire import Fire
 from sim.soak.setting import Setting
 from sim.soak.standstill import Standstill
@@ -95,3 +97,19 @@ def test_what_lockerd_verify_finds_at_the_end_is_a_violation_though_the_checker_
     assert violation is not None
     assert violation[1].startswith("lockerd verify: card N0")
     assert violation[1].endswith("is on machine:1, and of journey staff:li")
+
+
+def test_what_the_auditor_finds_is_told_with_the_moment_that_it_looked_at(tmp_path: Path) -> None:
+    database = tmp_path / "lockerd.db"
+    database.write_bytes(b"no database" * 100)
+    found: list[tuple[float, str]] = []
+    auditor = Auditor(database, lambda at, what: found.append((at, what)))
+    auditor.begin(12.0)
+    assert found == []
+    auditor.end()
+    assert [at for at, _what in found] == [12.0]
+    assert "no database" in found[0][1]
+    auditor.begin(24.0)
+    auditor.give_up()
+    auditor.end()
+    assert len(found) == 1
