@@ -147,7 +147,7 @@ class Checker(Witness):
 
     def clock_jumped(self) -> None:
         """The machine's clock is set to another time: what counts by the day counts anew."""
-        self.remedies.guesses.clear()
+        self.remedies.clock_jumped()
 
     def moved(self) -> None:
         """See `Witness`."""
@@ -156,7 +156,7 @@ class Checker(Witness):
         self._lies.look()
         binned = self._orders.moved()
         if binned is not None:
-            self._remedies.binned(binned)
+            self._remedies.binned(binned, lambda new: self.place_of(new) == "taken" and self._lies.about(new))
 
     # --- what the office hears ---------------------------------------------------------------------------------------
 
@@ -341,8 +341,7 @@ class Checker(Witness):
             return
         assert self._orders is not None
         assert self._remedies is not None
-        await self._orders.check_totals(fetch, lied="dispenser" in self._lies.since_totals)
-        self._lies.since_totals.clear()
+        await self._orders.check_totals(fetch, self._lies.may_have_counted)
         self._lies.look()
         await self._remedies.check(fetch, lying=bool(self.machine.world.stuck))
         if not self._untold:

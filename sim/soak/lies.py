@@ -58,7 +58,7 @@ class Lies:
             str, float
         ] = {}  # card recorded wrongly in a path, though its unit tells the truth again
         self.misjudged: set[str] = set()  # cards that two people said to be where they are not
-        self.since_totals: set[str] = set()  # units that may have counted what never was
+        self.may_have_counted: set[str] = set()  # units that may have counted what never was
 
     def told_by(self, unit: str) -> bool:
         """Whether a path sensor of the unit says now what is not so; one that is stuck at the truth does not lie."""
@@ -87,7 +87,7 @@ class Lies:
         for unit in PATH_SENSORS:
             lying = self._lying(unit)
             if lying:
-                self.since_totals.add(unit)
+                self.may_have_counted.add(unit)
                 self._lied.update(dict.fromkeys(lying, self._now()))
                 if unit in self._carried:
                     self._believed(self._carried[unit], unit, lying)

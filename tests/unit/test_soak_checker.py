@@ -61,7 +61,7 @@ class Ledger:
             "INSERT INTO card_move (card_id, origin, target, slot, reason, responsible) VALUES (?, ?, ?, ?, ?, 'office')",
             (NEW, origin, target, slot, reason),
         )
-        asyncio.run(self.checker.committed(self._fetch))
+        asyncio.run(self.checker.committed(self._fetch, frozenset({"card_move"})))
 
     @property
     def wrong(self) -> list[str]:
@@ -129,6 +129,22 @@ def test_a_hand_took_the_card_that_was_presented_last(tmp_path: Path) -> None:
     firmware._keep(msgspec.structs.replace(firmware.record, dispensed=1))
     books.recorded("dispenser", {"card_id": NEW, "origin": "in_doubt", "target": "taken", "reason": ""})
     assert wrong == ["N000001 is recorded as taken, and N000002 was presented last"]
+
+
+def test_a_guess_that_was_counted_before_the_clock_jumped_counts_for_no_day_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong: list[str] = []
+    remedies = Remedies(cast("Stage", SimpleNamespace(machine=machine(tmp_path))), wrong.append, str)
+    monkeypatch.setattr(Remedies, "_now", lambda _self: 0.0)
+    remedies.clock_jumped()
+    for at in (0.03, 10.0, 20.0, 30.0, 40.0, 50.0):
+        monkeypatch.setattr(Remedies, "_now", lambda _self, at=at: at)
+        remedies.guessed("p1")
+    assert wrong == []
+    monkeypatch.setattr(Remedies, "_now", lambda _self: 60.0)
+    remedies.guessed("p1")
+    assert wrong == ["6 codes were compared for p1 within a day"]
 
 
 @pytest.mark.parametrize(
