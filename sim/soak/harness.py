@@ -95,7 +95,7 @@ class MemoryFace:
     @property
     def status(self) -> FaceStatus:
         """Up whenever the machine is; the camera may be gone."""
-        return FaceStatus(worker_up=True, camera_up=self._machine.scene() is not None, model_id=MODEL, restarts=0)
+        return FaceStatus(worker_up=True, camera_up=self._machine.has_camera(), model_id=MODEL, restarts=0)
 
     async def run(self) -> None:
         """There is no process to keep."""
