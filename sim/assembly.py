@@ -175,15 +175,11 @@ class Machine:
     def _module_silenced(self) -> bool:
         return self.silenced("dispenser") or self.silenced(MODULE)
 
-    def has_camera(self) -> bool:
-        """Whether the camera is there and on."""
-        return self.world.powered and not self.silenced(CAMERA)
-
     def scene(self) -> Scene | None:
         """What the camera sees; None while it is off or gone."""
-        if not self.has_camera():
-            return None
         world = self.world
+        if not world.powered or self.silenced(CAMERA):
+            return None
         first, second = (None if one is None else self._faces[one] for one in (world.looking, world.also_looking))
         return Scene(first, second, world.printed)
 

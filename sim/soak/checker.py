@@ -19,26 +19,19 @@ from sim.soak.claims import belied
 from sim.soak.decisions import Decisions, Where
 from sim.soak.hands import Hands
 from sim.soak.lies import Lies
+from sim.soak.news import EVENTS, INTENTS, MOVES, OPEN_INTENTS, UPTO
 from sim.soak.office_ledger import LEFT, OfficeLedger
 from sim.soak.orders import Orders, told_with
 from sim.soak.places import OUTSIDE, UNLOADED, at, fits, where
 from sim.soak.remedies import Remedies
 from sim.soak.seams import Fetch
+from sim.soak.slots import looked_at
 from sim.soak.stage import Stage, Witness
 from sim.world import Place
 
 _STORY = 400
 
-_NEWS = """
-SELECT (SELECT value FROM meta WHERE key = 'last_seq') AS event,
-       (SELECT seq FROM sqlite_sequence WHERE name = 'intent') AS intent,
-       (SELECT max(move_id) FROM card_move) AS move
-"""
-"""How far the database has come, in one look."""
-
-_OPEN_INTENTS = "SELECT count(*) AS n FROM intent WHERE result IS NULL"
-
-_INSIDE = frozenset(Place) - OUTSIDE - UNLOADED - {Place.THROAT}  # no card without a record
+_INSIDE = [place for place in Place if place not in OUTSIDE | UNLOADED | {Place.THROAT}]  # no card without a record
 
 _BEGINS = {"throat": Place.THROAT, "escrow": Place.ESCROW}
 """Where an old card's chain begins: inserted; or found by a recovery, and named by nothing."""
@@ -79,9 +72,9 @@ class Checker(Witness):
         """Look at this stage from now on."""
         self.machine = stage.machine
         self._claimed = stage.town.by_claim
-        self._orders = Orders(stage.machine, self.wrong)
         self._remedies = Remedies(stage, self.wrong, self.physical)
         self._lies = Lies(stage.machine.world, stage.serving, self._now)
+        self._orders = Orders(stage.machine, self.wrong, self._lies.lately)
         self._hands = Hands(stage.machine, self.wrong)
 
     @property
@@ -110,9 +103,13 @@ class Checker(Witness):
             self.echo(line)
 
     def wrong(self, what: str) -> None:
-        """One violation."""
+        """One violation, now."""
+        self.found(self._now(), what)
+
+    def found(self, at: float, what: str) -> None:
+        """One violation that was so at that virtual second, and is known only now."""
         self.note(f"VIOLATION {what}")
-        self.violations.append((self._now(), what))
+        self.violations.append((at, what))
         self.violated.set()
 
     def broke(self, what: str, lines: list[str]) -> None:
@@ -150,7 +147,7 @@ class Checker(Witness):
 
     def clock_jumped(self) -> None:
         """The machine's clock is set to another time: what counts by the day counts anew."""
-        self.remedies.guesses.clear()
+        self.remedies.clock_jumped()
 
     def moved(self) -> None:
         """See `Witness`."""
@@ -159,7 +156,7 @@ class Checker(Witness):
         self._lies.look()
         binned = self._orders.moved()
         if binned is not None:
-            self._remedies.binned(binned)
+            self._remedies.binned(binned, lambda new: self.place_of(new) == "taken" and self._lies.about(new))
 
     # --- what the office hears ---------------------------------------------------------------------------------------
 
@@ -175,17 +172,15 @@ class Checker(Witness):
 
     # --- what becomes durable ----------------------------------------------------------------------------------------
 
-    async def committed(self, fetch: Fetch) -> None:
+    async def committed(self, fetch: Fetch, into: frozenset[str] | None) -> None:
         """See `Witness`."""
-        (now,) = await fetch(_NEWS)
-        if (now["event"] or 0) < self._last_event or (now["intent"] or 0) < self._last_intent:
-            self.wrong(f"what was committed is lost: event {self._last_event} is followed by {now['event']}")
+        if into is None and not await self._complete(fetch, seen=False):
             return
         self._lies.look()
-        told = await self._on_events(fetch) if now["event"] != self._last_event else []
-        if now["intent"] != self._last_intent:
+        told = await self._on_events(fetch) if into is None or "journal" in into else []
+        if into is None or "intent" in into:
             await self._on_intents(fetch)
-        if now["move"] != self._last_move:
+        if into is None or "card_move" in into:
             await self._on_moves(fetch, told)
         self.decisions.recorded()
         await self.remedies.committed(fetch)
@@ -195,28 +190,37 @@ class Checker(Witness):
             self.full_wanted = False
             await self._full(fetch)
 
+    async def _complete(self, fetch: Fetch, *, seen: bool) -> bool:
+        """Whether all that was committed is still there; once all was `seen`, nothing more is."""
+        event, intent, move = (number or 0 for number in (await fetch(UPTO))[0])
+        if event < self._last_event or intent < self._last_intent:
+            self.wrong(f"what was committed is lost: event {self._last_event} is followed by {event}")
+            return False
+        if seen and (event > self._last_event or intent > self._last_intent or move > self._last_move):
+            self.wrong("an event, intent or link was inserted by a statement that names another table")
+        return True
+
     async def _on_events(self, fetch: Fetch) -> list[tuple[str, dict[str, Any]]]:
         """Read the events that are new."""
         told = []
-        for row in await fetch("SELECT * FROM journal WHERE seq > ? ORDER BY seq", self._last_event):
-            if row["seq"] != self._last_event + 1:
-                self.wrong(f"event {row['seq']} follows {self._last_event}")
-            self._last_event = row["seq"]
-            data = msgspec.json.decode(row["data"])  # the office reads it with another parser
-            told.append((row["type"], data))
-            self._untold[row["seq"]] = (row["type"], data)
-            self.note(f"event {row['seq']} {row['type']} {row['data']}")
-            if row["type"] == "lockerd.card.taken":
+        for seq, kind, text in await fetch(EVENTS, self._last_event):
+            if seq != self._last_event + 1:
+                self.wrong(f"event {seq} follows {self._last_event}")
+            self._last_event = seq
+            data = msgspec.json.decode(text)  # the office reads it with another parser
+            told.append((kind, data))
+            self._untold[seq] = (kind, data)
+            self.note(f"event {seq} {kind} {text}")
+            if kind == "lockerd.card.taken":
                 self._on_taken(data)
-            if row["type"] == "lockerd.old.reported_lost":
+            if kind == "lockerd.old.reported_lost":
                 self.remedies.flagged()
         self.decisions.events(told)
         return told
 
     async def _on_intents(self, fetch: Fetch) -> None:
         assert self._orders is not None
-        sql = "SELECT * FROM intent WHERE intent_id > ? ORDER BY intent_id"
-        for row in await fetch(sql, self._last_intent):
+        for row in await fetch(INTENTS, self._last_intent):
             self._last_intent = row["intent_id"]
             self._orders.intended(row["unit"], row["motion"], row["slot"], row["token"])
             self._lies.carries(row["unit"], row["card_id"])
@@ -224,18 +228,13 @@ class Checker(Witness):
             await self.remedies.intended(fetch, row["journey_id"])
 
     async def _on_moves(self, fetch: Fetch, told: list[tuple[str, dict[str, Any]]]) -> None:
-        sql = (
-            "SELECT card_move.*, intent.result, EXISTS"
-            " (SELECT 1 FROM code WHERE code.claim_id = card_move.card_id AND consumed IS NULL) AS opens"
-            " FROM card_move LEFT JOIN intent USING (intent_id) WHERE move_id > ? ORDER BY move_id"
-        )
-        for row in await fetch(sql, self._last_move):
+        for row in await fetch(MOVES, self._last_move):
             self._last_move = row["move_id"]
             self._on_move(row)
             wanted, card = told_with(row), row["card_id"]
             if wanted and not any(kind in wanted and data.get("card_id") == card for kind, data in told):
                 self.wrong(f"{card} came to {row['target']} in a transaction without an event that tells it")
-            if row["target"] == "exit" and row["opens"]:
+            if row["opens"]:
                 self.wrong(f"{card} is offered, and its code still opens")
 
     def _on_taken(self, data: dict[str, Any]) -> None:
@@ -298,7 +297,7 @@ class Checker(Witness):
     async def _compare_office(self, fetch: Fetch) -> None:
         """The office has every event: its ledger, the daemon's and the truth are one."""
         told = await self.office.compare(fetch)
-        if self._still() and not (await fetch(_OPEN_INTENTS))[0]["n"]:
+        if self._still() and not (await fetch(OPEN_INTENTS))[0]["n"]:
             for card, (place, slot, _responsible) in told:
                 if (place, slot) == self.recorded.get(card):
                     self._compare(card, str(place), slot, whose="at the office")
@@ -334,30 +333,23 @@ class Checker(Witness):
     async def _full(self, fetch: Fetch) -> None:
         """The whole ledger against the whole machine."""
         assert self.machine is not None
-        if (await fetch(_OPEN_INTENTS))[0]["n"]:
+        if (await fetch(OPEN_INTENTS))[0]["n"]:
             self.full_wanted = True
             return
         self.full_checks += 1
+        if not await self._complete(fetch, seen=True):
+            return
         assert self._orders is not None
         assert self._remedies is not None
-        await self._orders.check_totals(fetch, lied="dispenser" in self._lies.since_totals)
-        self._lies.since_totals.clear()
+        await self._orders.check_totals(fetch, self._lies.may_have_counted)
         self._lies.look()
         await self._remedies.check(fetch, lying=bool(self.machine.world.stuck))
         if not self._untold:
             await self.office.compare_all(fetch)
-        cards = await fetch(
-            "SELECT card_id, place, slot.slot, state FROM card LEFT JOIN slot USING (card_id)"
-            " WHERE place < 'removed' OR place > 'removed' AND place < 'taken' OR place > 'taken'"
-        )
         spots = self.machine.world.spots
-        known: set[str | None] = {*self._lost_by_lie}  # those the machine finds later; that it does, `Remedies` holds
-        for card, place, slot, state in cards:
-            at_home = self.recorded.get(card) == (place, slot) and spots.in_slot(slot) == card
-            quiet = card not in self._taken_out and not self._lies.about(card)
-            if at_home and place == "slot" and state == "stocked" and quiet:
-                known.add(card)
-                continue  # as nearly all
+        home, elsewhere, free = await looked_at(fetch, self.recorded, spots, self._taken_out | self._lies.suspects)
+        known = home | self._lost_by_lie  # those the machine finds later; that it does, `Remedies` holds
+        for card, place, slot, state in elsewhere:
             if self.place_of(card) != place:
                 self.wrong(f"{card} is at {place}, its chain ends at {self.place_of(card)}")
             if place == "in_doubt" and slot is not None and state != "blocked":
@@ -367,17 +359,18 @@ class Checker(Witness):
             self._compare(card, place, slot)
             if place != "tray":
                 known.add(self.physical(card))
-        for card, spot in spots.items():
-            if spot.place in _INSIDE and card not in known:
-                self.wrong(f"{card} is really at {where(spot)}, and the ledger does not know")
-        for (slot,) in await fetch("SELECT slot FROM slot WHERE state = 'free'"):
-            card = spots.in_slot(slot)
-            if card is not None and card not in self._tampered | self._lost_by_lie and not self._lies.about(card):
-                self.wrong(f"slot {slot} is recorded as free and really holds {card}")
+        for inside in _INSIDE:
+            for stray in sorted(spots.at(inside).keys() - known):
+                self.wrong(f"{stray} is really at {where(spots[stray])}, and the ledger does not know")
+        for slot, there in free:
+            if there not in self._tampered | self._lost_by_lie and not self._lies.about(there):
+                self.wrong(f"slot {slot} is recorded as free and really holds {there}")
         for claim, state in await belied(fetch, self._claimed, spots):
-            place = self.place_of(claim)
-            if not self._lies.about(claim) and (state == "collected" or place not in {"exit", "in_doubt", "removed"}):
-                self.wrong(f"{claim} is {state}, recorded at {place} and really at {where(spots[claim])}")
+            recorded = self.place_of(claim)
+            if not self._lies.about(claim) and (
+                state == "collected" or recorded not in {"exit", "in_doubt", "removed"}
+            ):
+                self.wrong(f"{claim} is {state}, recorded at {recorded} and really at {where(spots[claim])}")
 
     def took_out(self, card: str) -> None:
         """Staff took a card out of the machine by hand: the record cannot follow before they tell or the machine looks."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import msgspec
 
@@ -15,11 +15,9 @@ UNION ALL SELECT claim_id, state FROM claim WHERE state = 'collected' AND claim_
 """
 
 
-async def belied(fetch: Fetch, claims: Iterable[str], spots: Spots) -> list[tuple[str, str]]:
+async def belied(fetch: Fetch, claims: Mapping[str, object], spots: Spots) -> list[tuple[str, str]]:
     """Of these claims, each with its state: those that are stocked and in somebody's hand, or collected and not."""
-    in_hand: list[str] = []
-    elsewhere: list[str] = []
-    for claim in claims:
-        (in_hand if spots[claim].place is Place.PERSON else elsewhere).append(claim)
+    in_hand = claims.keys() & spots.at(Place.PERSON).keys()
+    elsewhere = claims.keys() - in_hand
     rows = await fetch(_BELIED, msgspec.json.encode(in_hand).decode(), msgspec.json.encode(elsewhere).decode())
     return [(claim, state) for claim, state in rows]

@@ -29,7 +29,7 @@ from sim.soak.door import Blocked, Doubt, Loaded, Page, Pulse, Refused
 from sim.soak.module_line import ModuleLine
 from sim.soak.office import Office
 from sim.soak.reaping import inside, reaped
-from sim.soak.seams import Connection, DiskFault, Fetch, KeptDisk, Seams, cheap_hash
+from sim.soak.seams import Committed, Connection, DiskFault, KeptDisk, Seams, cheap_hash
 from sim.soak.senses import Clock, Sight, recognised
 from sim.soak.wires import BusLine, NoAnswer, Noise, NotAccepted, ReaderLine
 from sim.virtual_time import Family, VirtualLoop
@@ -39,9 +39,7 @@ T = TypeVar("T")
 # rarer than in the street: most looks find nothing new
 PACE = Pace(idle=900.0, watched=2.0, moving=1.0, reported=600.0, gathered=20.0, away=300.0, kept=900.0)
 OFFICE_SECONDS = 4.0  # until it has answered: a slow network, on which events wait for each other and travel together
-HISTORY_DAYS = (
-    10  # longer than a code lives and an office is away; a year deletes 36 times over, on the street four times
-)
+HISTORY_DAYS = 10  # longer than a code lives and an office is away; a year deletes 36 times over, not four times
 RESTART_SECONDS = 10.0  # until the service manager starts a daemon again that ended by itself
 MODEL = "memory"
 KEY = bytes(range(32))
@@ -95,7 +93,7 @@ class MemoryFace:
     @property
     def status(self) -> FaceStatus:
         """Up whenever the machine is; the camera may be gone."""
-        return FaceStatus(worker_up=True, camera_up=self._machine.has_camera(), model_id=MODEL, restarts=0)
+        return FaceStatus(worker_up=True, camera_up=not self._machine.silenced(CAMERA), model_id=MODEL, restarts=0)
 
     async def run(self) -> None:
         """There is no process to keep."""
@@ -133,9 +131,8 @@ class MemoryFace:
 
     async def previews(self) -> AsyncGenerator[bytes, None]:
         """Nobody looks."""
-        nothing: tuple[bytes, ...] = ()
-        for picture in nothing:
-            yield picture
+        for _ in range(0):
+            yield b""
 
 
 class MemorySms:
@@ -180,7 +177,7 @@ class Daemon:
         *,
         clock: Clock,
         deliver: Callable[[str, str, str], bool],
-        committed: Callable[[Fetch], Awaitable[None]],
+        committed: Committed,
         patience: config.PatienceSeconds | None = None,
     ) -> None:
         self.loop: VirtualLoop = asyncio.get_running_loop()  # type: ignore[assignment]
@@ -210,8 +207,9 @@ class Daemon:
         self._wanted = asyncio.Event()
 
     def start(self) -> None:
-        """Let it start as soon as it has ended."""
-        self._wanted.set()
+        """Let it start as soon as it has ended, if there is power."""
+        if self.machine.world.powered:
+            self._wanted.set()
 
     def stop(self) -> None:
         """End it as a power cut does: nothing more of it comes through, whatever it was doing."""

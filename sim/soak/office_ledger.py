@@ -128,8 +128,8 @@ class OfficeLedger:
         """While the office has every event: each card that either has inside the machine, or with staff for it."""
         rows = await fetch(_INSIDE)
         for row in rows:
-            card, *standing = row
-            if tuple(standing) != self.inside.get(card):
+            card, place, slot, responsible = row
+            if (place, slot, responsible) != self.inside.get(card):
                 self._wrong(_differs(row, self.inside.get(card)))
         if len(rows) != len(self.inside):
             more = sorted(set(self.inside) - {row["card_id"] for row in rows})

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from enum import Enum, auto
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import aiosqlite
 
 _FULL = 2  # of PRAGMA synchronous
-_DAY = 86400.0
+_WEEK = 7 * 86400.0
+_INTO = re.compile(r"\binto\s+\W?(\w+)", re.IGNORECASE)
 
 
 class Fetch(Protocol):
@@ -21,6 +24,11 @@ class Fetch(Protocol):
 
     def __call__(self, sql: str, *parameters: object) -> Awaitable[list[Any]]:
         """The rows of one statement."""
+
+
+Committed = Callable[[Fetch, frozenset[str] | None], Awaitable[None]]
+"""Told of a commit: how to read it, and the tables that rows were inserted into; None: perhaps into any, for it is the first
+since the database was opened."""
 
 
 class Step(Enum):
@@ -136,8 +144,8 @@ class DiskFault:
 class KeptDisk:
     """What a power cut leaves of the database at `path`: all of it where each commit was synced, else the file without its log.
 
-    A file in memory is not damaged by itself: what `check` found in it is true for a day (`now` is in seconds), unless it was
-    put back as the disk kept it.
+    A file in memory is not damaged by itself, and the daemon reads all of it each night: what `check` found in it is true for a
+    week (`now` is in seconds), unless it was put back as the disk kept it.
     """
 
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
@@ -148,13 +156,13 @@ class KeptDisk:
         self._sound_until = 0.0
 
     def check(self, connection: sqlite3.Connection) -> list[str]:
-        """What is wrong with the file; all of it is read once a day."""
+        """What is wrong with the file; all of it is read once a week."""
         if self._now() < self._sound_until:
             return []
         found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
         if found != ["ok"]:
             return found
-        self._sound_until = self._now() + _DAY
+        self._sound_until = self._now() + _WEEK
         return []
 
     def opened(self, connection: sqlite3.Connection) -> None:
@@ -181,7 +189,7 @@ class Connection(aiosqlite.Connection):
     would take longer than all else. Statements are crossings. The others get their turn after each transaction and each read
     outside of one; within a transaction they could see nothing of it anyway.
 
-    After each commit that changed something `committed` is awaited with a way to read; it sees exactly what was committed.
+    After each commit that changed something `committed` is awaited; it sees exactly what was committed.
     """
 
     def __init__(
@@ -191,7 +199,7 @@ class Connection(aiosqlite.Connection):
         *,
         seams: Seams,
         disk: DiskFault,
-        committed: Callable[[Fetch], Awaitable[None]],
+        committed: Committed,
     ) -> None:
         super().__init__(connector, iter_chunk_size)
         self._tx = _AtOnce()  # type: ignore[assignment]  # in place of the thread's queue
@@ -200,6 +208,8 @@ class Connection(aiosqlite.Connection):
         self._disk = disk
         self._committed = committed
         self._changes = 0
+        self._first = True
+        self._into: set[str] = set()  # tables into which the transaction has inserted
 
     async def execute_fetchall(  # type: ignore[override]  # a plain coroutine will do
         self, sql: str, parameters: Iterable[Any] | None = None
@@ -212,9 +222,12 @@ class Connection(aiosqlite.Connection):
             return await self._commit()
         connection = self._conn
         rows = connection.execute(sql, tuple(parameters or ())).fetchall()
+        if sql[0] != "S":  # of SELECT
+            self._into.update(_tables(sql))
         if not connection.in_transaction:
             if sql == "ROLLBACK":
                 self._changes = connection.total_changes
+                self._into.clear()
             await _TURN
         return rows
 
@@ -233,7 +246,10 @@ class Connection(aiosqlite.Connection):
             raise _error("simulated", fault[0])
         self._changes = connection.total_changes
         if writes:
-            await self._committed(self._read)
+            into = None if self._first else frozenset(self._into)
+            self._first = False
+            self._into.clear()
+            await self._committed(self._read, into)
             self._seams.commit(durable=True)
             self._seams.count(Step.COMMITTED)
         return rows
@@ -241,6 +257,12 @@ class Connection(aiosqlite.Connection):
     async def _read(self, sql: str, *parameters: object) -> list[Any]:
         """One statement of the witness, to which nothing happens meanwhile."""
         return self._conn.execute(sql, parameters).fetchall()
+
+
+@cache
+def _tables(sql: str) -> tuple[str, ...]:
+    """The tables that a statement inserts into; whichever adds rows names them after INTO."""
+    return tuple(_INTO.findall(sql))
 
 
 class _Turn:

@@ -72,8 +72,8 @@ class Witness:
     def moved(self) -> None:
         """Something physical changed."""
 
-    async def committed(self, fetch: Fetch) -> None:
-        """The daemon made something durable; `fetch` reads it."""
+    async def committed(self, fetch: Fetch, into: frozenset[str] | None) -> None:
+        """The daemon made something durable: see `sim.soak.seams.Committed`."""
 
     def told(self, seq: int, kind: str, data: dict[str, object]) -> None:
         """The office learned of an event."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import os
 import resource
 import shutil
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from sim.soak.auditor import found_wrong
+from sim.soak.auditor import Auditor
 from sim.soak.broken import last_lines, named, whose
 from sim.soak.checker import Checker
 from sim.soak.citizens import HONEST, QUICK, SLOW, Temper, Visit
@@ -38,6 +39,7 @@ ROUND_SECONDS = DAY
 CLOSING_LOOKS, CLOSING_SECONDS = 12, 600.0
 OUT_OF_SERVICE_SECONDS = 1800.0
 AGAIN_SECONDS = 4 * 3600.0
+_TRIES = 8  # to draw somebody who has a reason to come, before all are looked at
 _FULL_EVERY = 4  # visits; each move and each event is compared when it is written
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a disk would sync for ever
 
@@ -62,7 +64,7 @@ class Report:
     script: tuple[Item, ...]
     months: tuple[Month, ...] = ()
     seconds: float = field(default=0.0, compare=False)  # by the clock
-    cpu_seconds: float = field(default=0.0, compare=False)
+    cpu_seconds: float = field(default=0.0, compare=False)  # the auditor's included
 
 
 class Year:
@@ -190,21 +192,25 @@ class Year:
         """Who comes now, and how; None when nobody has a reason to."""
         now = asyncio.get_running_loop().time()
         people = self._stage.town.residents
-        ready = [
-            person
-            for person, one in people.items()
-            if not one.collected
-            and one.code is not None
-            and now - self._came.get(person, -AGAIN_SECONDS) >= AGAIN_SECONDS
-        ]
-        if not ready:
-            return None
         random = Random(f"{self._seed}:visitor:{number}")
-        who = random.choice(ready)
+        everybody = list(people)
+        tries = (random.choice(everybody) for _ in range(_TRIES if everybody else 0))
+        who = next((one for one in tries if self._may_come(one, now)), "")
+        if not who:
+            ready = [one for one in everybody if self._may_come(one, now)]
+            if not ready:
+                return None
+            who = random.choice(ready)
         crowd = CROWDS[self._setting.crowd]
         (how,) = random.choices(list(crowd), list(crowd.values()))
         others = [person for person in people if person != who] if how in WITH_ANOTHERS else []
         return Item(now, VISIT, number, who, how, random.choice(others) if others else "")
+
+    def _may_come(self, person: str, now: float) -> bool:
+        one = self._stage.town.residents[person]
+        return (
+            not one.collected and one.code is not None and now - self._came.get(person, -AGAIN_SECONDS) >= AGAIN_SECONDS
+        )
 
     async def _visit(self, item: Item) -> None:
         resident = self._stage.town.residents.get(item.who)
@@ -269,8 +275,9 @@ class _Run:
         self.stage: Stage | None = None
         self.year: Year | None = None
         self.months: list[Month] = []
+        self._auditor: Auditor | None = None
         self.broken: BaseException | None = None
-        self._began = time.perf_counter(), time.process_time()
+        self._began = time.perf_counter(), _cpu_seconds()
 
     def breaks(self, error: BaseException) -> None:
         """An exception that nobody expected ends the run; only the first counts."""
@@ -289,25 +296,31 @@ class _Run:
             stage.daemon.on_broken = self.breaks
             checker.attend(stage)
             self.year = Year(stage, self.seed, self.setting, checker, self.script)
-            months = Months(folder / DATABASE, lambda number, month: self._month(folder / DATABASE, number, month))
+            auditor = self._auditor = Auditor(folder / DATABASE, checker.found)
+            months = Months(folder / DATABASE, self._month)
             self.months = months.months
             measuring = asyncio.create_task(months.run())
             await self.year.run(end)
             if not checker.violations:
                 await self.year.close()
+            auditor.end()
             if not checker.violations:
-                self._audit(folder / DATABASE)
+                auditor.begin(loop.time())
+                auditor.end()
             measuring.cancel()
             for text in stage.office.wrong:
                 checker.wrong(text)
 
-    def _month(self, database: Path, number: int, month: Month) -> None:
+    def _month(self, number: int, month: Month) -> None:
         print(told(self.seed, number, month), file=sys.stderr, flush=True)
-        self._audit(database)
+        if self._auditor is not None:
+            self._auditor.end()
+            self._auditor.begin(asyncio.get_running_loop().time())
 
-    def _audit(self, database: Path) -> None:
-        for words in found_wrong(database):
-            self.checker.wrong(f"lockerd verify: {words}")
+    def clear_up(self) -> None:
+        """Leave no process behind, however the run ended."""
+        if self._auditor is not None:
+            self._auditor.give_up()
 
     def _on_loop(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback failed; a task that was given up before anybody asked how it ended is none of it."""
@@ -338,8 +351,14 @@ class _Run:
             script=tuple(self.script.played) if first else (),
             months=tuple(self.months),
             seconds=round(time.perf_counter() - self._began[0], 1),
-            cpu_seconds=round(time.process_time() - self._began[1], 1),
+            cpu_seconds=round(_cpu_seconds() - self._began[1], 1),
         )
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of those that it has waited for."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def unplayed(seed: int, setting: Setting, why: str) -> Report:
@@ -372,6 +391,7 @@ def play(
     except Exception as error:  # whatever it is: the other seeds go on
         one.breaks(error)
     finally:
+        one.clear_up()
         gc.set_threshold(*thresholds)
         gc.unfreeze()
         shutil.rmtree(folder, ignore_errors=True)

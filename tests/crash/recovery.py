@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +40,7 @@ def recover(folder: Path, state: dict[str, Any], town: Sequence[Citizen], at: fl
         return run(_recover(folder, state, town, at))
 
 
-async def _nothing(_fetch: Fetch) -> None:
+async def _nothing(_fetch: Fetch, _into: frozenset[str] | None) -> None:
     pass
 
 
@@ -57,8 +57,7 @@ async def _recover(folder: Path, state: dict[str, Any], town: Sequence[Citizen],
     told: list[int] = []
     office = Office(clock.true, lambda seq, _kind, _data: told.append(seq))
     deliver: Callable[[str, str, str], bool] = lambda *_: True  # noqa: E731
-    committed: Callable[[Fetch], Awaitable[None]] = _nothing
-    daemon = Daemon(machine, office, folder, Random(1), clock=clock, deliver=deliver, committed=committed)
+    daemon = Daemon(machine, office, folder, Random(1), clock=clock, deliver=deliver, committed=_nothing)
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(machine.run()), group.create_task(daemon.run())]
         await asyncio.sleep(0)

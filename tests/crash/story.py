@@ -66,14 +66,14 @@ class Marker(Checker):
         if self.kept is not None:
             self._mark({"machine": machine_state(self.kept)})
 
-    async def committed(self, fetch: Fetch) -> None:
+    async def committed(self, fetch: Fetch, into: frozenset[str] | None) -> None:
         """See `Witness`."""
         digest = Digest()
         for (table,) in await fetch(TABLES):
             digest.add(table, await fetch(f'SELECT * FROM "{table}"'))
         self._commits += 1
         self._mark({"commit": self._commits, "digest": digest.text(), "at": self._clock()})
-        await super().committed(fetch)
+        await super().committed(fetch, into)
 
     def _mark(self, what: dict[str, Any]) -> None:
         os.write(self._marks, json.dumps(what, separators=(",", ":")).encode() + b"\n")

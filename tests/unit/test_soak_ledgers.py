@@ -14,6 +14,7 @@ from sim.soak.item import CUSTODY, FAULT, VISIT, Item
 from sim.soak.lies import LATELY, PATIENCE, Lies
 from sim.soak.office_ledger import OfficeLedger
 from sim.soak.script import Script
+from sim.soak.slots import looked_at
 from sim.world import Place, Spot, World
 
 CHAIN = [("N000001", "tray", None, "office"), ("N000001", "slot", 3, "staff:li"), ("old-000001", "throat", None, "s:1")]
@@ -214,7 +215,7 @@ def test_a_sensor_that_is_stuck_at_the_truth_or_sees_no_path_excuses_nothing(sen
     machine = Machine()
     machine.lie(sensor, level)
     assert not machine.lies.about("N1")
-    assert not machine.lies.since_totals
+    assert not machine.lies.may_have_counted
 
 
 @pytest.mark.parametrize("place", ["tray", "retract", "bin", "removed"])
@@ -305,3 +306,32 @@ def test_claims_that_their_cards_belie() -> None:
 
     spots = World(6, really).spots
     assert asyncio.run(belied(fetch, really, spots)) == [("N2", "stocked"), ("N4", "collected")]
+
+
+def test_slots_are_looked_at_in_one_look() -> None:
+    database = sqlite3.connect(":memory:")
+    database.executescript(
+        "CREATE TABLE card (card_id TEXT PRIMARY KEY, place TEXT); CREATE TABLE slot (slot INT, state TEXT, card_id TEXT);"
+        "INSERT INTO card VALUES ('N1', 'slot'), ('N2', 'slot'), ('N3', 'in_doubt'), ('N4', 'slot'), ('N5', 'slot'),"
+        " ('N6', 'taken'), ('N7', 'slot');"
+        "INSERT INTO slot VALUES (0, 'stocked', 'N1'), (1, 'stocked', 'N2'), (2, 'blocked', 'N3'), (3, 'free', NULL),"
+        " (4, 'stocked', 'N5'), (5, 'stocked', 'N7')"
+    )
+
+    async def fetch(sql: str, *parameters: object) -> list[Any]:
+        return database.execute(sql, parameters).fetchall()
+
+    spots = World(6, dict.fromkeys(("N1", "N2", "N5", "N7", "N8"), Place.TRAY)).spots
+    for card, slot in (("N1", 0), ("N5", 4), ("N7", 5), ("N8", 3)):
+        spots[card] = Spot(Place.SLOT, slot)
+    chains = {"N1": ("slot", 0), "N2": ("slot", 1), "N5": ("slot", 3), "N7": ("slot", 5)}
+    home, elsewhere, filled = asyncio.run(looked_at(fetch, chains, spots, {"N7"}))
+    assert home == {"N1"}
+    assert sorted(elsewhere) == [
+        ("N2", "slot", 1, "stocked"),  # not really there
+        ("N3", "in_doubt", 2, "blocked"),
+        ("N4", "slot", None, None),  # in no slot
+        ("N5", "slot", 4, "stocked"),  # its chain ends elsewhere
+        ("N7", "slot", 5, "stocked"),
+    ]
+    assert filled == [(3, "N8")]
