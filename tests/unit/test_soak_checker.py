@@ -61,7 +61,7 @@ class Ledger:
             "INSERT INTO card_move (card_id, origin, target, slot, reason, responsible) VALUES (?, ?, ?, ?, ?, 'office')",
             (NEW, origin, target, slot, reason),
         )
-        asyncio.run(self.checker.committed(self._fetch))
+        asyncio.run(self.checker.committed(self._fetch, frozenset({"card_move"})))
 
     @property
     def wrong(self) -> list[str]:
