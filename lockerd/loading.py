@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from lockerd.journey.reading import Readers, read_chip
+from lockerd.journey.reading import Readers, look_at_chip
 from lockerd.journey.records import EVENTS
 from lockerd.model.cards import Chip, Claim, ClaimState
 from lockerd.model.custody import Motion, Order, Outcome, Place, Result, Sensor, Unit
 from lockerd.model.staffing import LoadLine, LoadReport, RejectReason
 from lockerd.motions import Motions
+from lockerd.pickup.chips import LOOKS
+from lockerd.pickup.state import ChipRead
 from lockerd.referencing import References
 from lockerd.stocking import STOCKED, Stocking
 from lockerd.store import claims, journal, ledger
@@ -26,12 +28,16 @@ log = structlog.get_logger(__name__)
 
 CATCH_UP_SECONDS = 60.0  # a face worker loads its models in half of it, and no photo is read without one
 LOOK_SECONDS = 0.2
+ASK_AGAIN_SECONDS = 2.0  # before the next look at a card whose reader was silent
+
+_STUCK = "the dispenser reports a fault; clear it, then press 'settle'"
+_SILENT = "the exit reader does not answer; load the tray again once it does"
 
 
-def decide(chip: Chip | None, claim: Claim | None, slot: int | None) -> RejectReason | None:
-    """Whether a read card may be stored: None, or why not."""
-    if chip is None:
-        return RejectReason.UNREADABLE
+def decide(read: ChipRead, claim: Claim | None, slot: int | None) -> RejectReason | None:
+    """Whether a card that was looked at may be stored: None, or why not."""
+    if read.chip is None:
+        return RejectReason.READER_SILENT if read.silent else RejectReason.UNREADABLE
     if claim is None:
         return RejectReason.NOT_ANNOUNCED
     if slot is None:
@@ -65,7 +71,7 @@ class Loading:
     report: LoadReport = field(default_factory=LoadReport)
 
     async def tray(self, staff: str) -> None:
-        """Load until the feeder is empty or a motion fails; `report` is live. Raises DeviceError."""
+        """Load until the feeder is empty, a motion fails or nobody reads the cards; `report` is live. Raises DeviceError."""
         self.report = LoadReport(running=True)
         fault: str | None = "loading was broken off"
         try:
@@ -74,9 +80,12 @@ class Loading:
             while Sensor.LOAD in seen.sensors:
                 line = await self._card(len(self.report.lines) + 1, staff)
                 if line is None:
-                    fault = "the dispenser reports a fault; clear it, then press 'settle'"
+                    fault = _STUCK
                     return
                 self.report = LoadReport(True, (*self.report.lines, line))
+                if line.reason is RejectReason.READER_SILENT:
+                    fault = _SILENT
+                    return
                 seen = await self.motions.lately(Unit.DISPENSER)
             fault = None
         finally:
@@ -97,9 +106,10 @@ class Loading:
         loaded = await self._make(Motion.LOAD, staff)
         if loaded.result is not Result.DONE:
             return None
-        chip = await read_chip(self.readers.exit)
+        read = await self._look()
+        chip = read.chip
         claim, slot, enrolled = await self.db.read(lambda tx: self._match(tx, chip))
-        reason = decide(chip, claim, slot)
+        reason = decide(read, claim, slot)
         if reason is not None or claim is None:
             rejected = await self._make(Motion.REJECT, staff)
             await self._journal("lockerd.load.rejected", {"reason": str(reason), "staff": staff})
@@ -108,6 +118,15 @@ class Loading:
             await self._refer(claim, chip)
         stored = await self._store(claim, slot, staff)
         return LoadLine(n, slot=slot) if stored else None
+
+    async def _look(self) -> ChipRead:
+        """The chip before the exit reader; one that is silent is asked again for a while, as in a journey."""
+        for _ in range(LOOKS - 1):
+            read = await look_at_chip(self.readers.exit)
+            if not read.silent:
+                return read
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
+        return await look_at_chip(self.readers.exit)
 
     async def _refer(self, claim: Claim, chip: Chip) -> None:
         """A claim that came without a usable photo is compared with the one on its new card's chip."""

@@ -14,10 +14,22 @@ from dataclasses import dataclass, replace
 import structlog
 
 from lockerd.errors import DeviceError, StoreError
-from lockerd.model.custody import MOVES, Fault, Intent, Observation, Order, Outcome, Place, Result, Unit, told_by_totals
+from lockerd.model.custody import (
+    MOVES,
+    Fault,
+    Intent,
+    Motion,
+    Observation,
+    Order,
+    Outcome,
+    Place,
+    Result,
+    Unit,
+    told_by_totals,
+)
 from lockerd.model.polling import LATELY_SECONDS
 from lockerd.ports import Mover
-from lockerd.store import codes, journal, ledger
+from lockerd.store import codes, journal, ledger, lookups
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 
@@ -172,8 +184,10 @@ async def settle(
     """
     order = intent.plan.order
     known = await ledger.totals(tx, order.unit)
-    if known is not None:
-        outcome = told_by_totals(order, outcome, known.dispensed, known.retained)
+    if known is not None and outcome.result is Result.IN_DOUBT:
+        told = told_by_totals(order, outcome, known.dispensed, known.retained)
+        if order.motion not in (Motion.PRESENT, Motion.RETRACT) or await lookups.counted_card(tx) == intent.card_id:
+            outcome = told
     place = await ledger.settle_intent(tx, intent, outcome, stamp)
     if outcome.observation is not None:
         await _account(tx, order.unit, outcome.observation, known)

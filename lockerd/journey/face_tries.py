@@ -44,7 +44,7 @@ class FaceTries:
         """Take note of what a verification decided: a match ends the row, along with what is written next. Raises StoreError."""
         subject = self._subject(journey)
         if result.verdict is FaceVerdict.VERIFIED:
-            self.db.along(lambda tx: attempts.erase(tx, subject))
+            self.db.along(lambda tx: attempts.end_row(tx, subject))
         elif result.reason in _FAILED:
 
             async def failed(tx: Transaction) -> None:

@@ -74,7 +74,10 @@ class Moving:
 
         reported, kept_for = journey.lost, claim_id if journey.old_accepted else None
         if Record.OLD_KEPT in effect.records and kept_for is None:
-            reported, kept_for = await self._kept(journey)
+            kept = await self._kept(journey)
+            if kept is None:  # in the bin nobody can read it any more
+                return MotionEnded(motion, Outcome(Result.NOT_MOVED, Fault.SILENT), Place.ESCROW, card_id)
+            reported, kept_for = kept
 
         async def before(tx: Transaction) -> None:
             if Record.CONSUME_CODE in effect.records and claim_id is not None:
@@ -134,11 +137,16 @@ class Moving:
 
         return await self._db.transaction(known)
 
-    async def _kept(self, journey: Journey) -> tuple[LostReport | None, str | None]:
-        """Of a card in escrow that is kept though nobody wanted it: what says that it is lost, and whose new card replaces it."""
+    async def _kept(self, journey: Journey) -> tuple[LostReport | None, str | None] | None:
+        """Of a card in escrow that is kept though nobody wanted it: what says that it is lost, and whose new card replaces it.
+
+        None while its reader is silent.
+        """
         if journey.lost is not None:
             return journey.lost, journey.lost.claim_id
         read = await look_at_chip(self._readers.throat)
+        if read.silent:
+            return None
         reported, owner = await self._db.read(lambda tx: lost.whose(tx, self._vault, read.chip))
         claim = journey.claim
         return reported, claim.claim_id if claim is not None and passes_for_predecessor(read, claim) else owner

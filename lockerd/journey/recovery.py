@@ -89,7 +89,10 @@ class Recovery:
         self.waiting_for: Unit | None = None
         self.waited_until = 0.0
         self._left: dict[Unit, _State] = {}
-        self._awaits_reader = False  # a card stands before the exit reader, which is silent: tried again, without staff
+        self._awaiting: set[Unit] = (
+            set()
+        )  # their card stands before a reader that is silent: tried again, without staff
+        self._offered: str | None = None  # the old card that was offered back last
 
     def disturbed(self) -> bool:
         """Whether a unit answers that is not settled, or in a state that wants rest and that the last try did not leave it in.
@@ -139,8 +142,8 @@ class Recovery:
         except DeviceError as error:
             log.warning("recycler not settled", error=str(error))
         self._left = {unit: _state(seen) for unit in Unit if (seen := self._motions.last(unit)) is not None}
-        if self._awaits_reader:
-            self._left.pop(Unit.DISPENSER, None)
+        for unit in self._awaiting:
+            self._left.pop(unit, None)
         return resume
 
     async def _may_go_out(self) -> bool:
@@ -247,7 +250,7 @@ class Recovery:
     # --- dispenser ---------------------------------------------------------------------------------------------------
 
     async def _rest_dispenser(self) -> bool:
-        self._awaits_reader = False
+        self._awaiting.discard(Unit.DISPENSER)
         seen = await self._reset_if_needed(Unit.DISPENSER)
         if seen.fault is not None or seen.interrupted:
             log.warning("dispenser not fit", fault=seen.fault)
@@ -263,7 +266,7 @@ class Recovery:
             read = await look_at_chip(self._readers.exit)
             if read.silent:
                 log.warning("card waits for the exit reader")
-                self._awaits_reader = True
+                self._awaiting.add(Unit.DISPENSER)
                 return False
             await self._stow_by_chip(read.chip)
             seen = await self._answering(Unit.DISPENSER)
@@ -314,15 +317,14 @@ class Recovery:
             await ledger.move(tx, card_id, Place.TRANSPORT, self._stamp(), reason)
 
     async def _settle_places(self, seen: Observation) -> None:
-        """Cards of an empty path, and the one last presented: taken if the unit's total says so, else looked for in their slots."""
+        """Cards of an empty path, and those in doubt: the one that the unit counted as taken, or looked for in their slots."""
 
         async def look(tx: Transaction) -> list[ledger.CardAt]:
             known = await ledger.totals(tx, Unit.DISPENSER)
-            taken = known is not None and seen.dispensed > known.dispensed
-            presented = await lookups.last_presented(tx)
+            counted = known is not None and seen.dispensed > known.dispensed
+            taken = await lookups.counted_card(tx) if counted else None
             for card in await ledger.cards_at(tx, Place.TRANSPORT, Place.EXIT, Place.IN_DOUBT):
-                at_the_gate = card.place is Place.EXIT or (card.place is Place.IN_DOUBT and card.card_id == presented)
-                if taken and at_the_gate and card.claim_id is not None:
+                if card.card_id == taken and card.place is not Place.TRANSPORT and card.claim_id is not None:
                     await record_taken(tx, card.claim_id, "", self._stamp(), "the unit counted a taken card")
                 elif card.place is not Place.IN_DOUBT:
                     await ledger.move(tx, card.card_id, Place.IN_DOUBT, self._stamp(), "the path is empty")
@@ -353,13 +355,26 @@ class Recovery:
     # --- recycler ----------------------------------------------------------------------------------------------------
 
     async def _rest_recycler(self) -> Resume | None:
+        self._awaiting.discard(Unit.RECYCLER)
         seen = await self._reset_if_needed(Unit.RECYCLER)
+        if seen.place is Place.ESCROW and await self._left_behind_unread():
+            log.warning("card waits for the throat reader")
+            self._awaiting.add(Unit.RECYCLER)
+            return None
         if seen.place in (Place.ESCROW, Place.THROAT):
-            return await self._resuming.of_card_at(seen.place)
+            resume = await self._resuming.of_card_at(seen.place)
+            self._offered = resume.journey.old_card_id
+            return resume
         await self._db.transaction(lambda tx: self._settle_old_places(tx, seen))
         if Sensor.SHUTTER_OPEN in seen.sensors:
             await self._motions.make(Order(Unit.RECYCLER, Motion.CLOSE))
         return None
+
+    async def _left_behind_unread(self) -> bool:
+        """Whether the card in escrow was offered back in vain, and its reader is silent: in the bin nobody could name it."""
+        inside = await self._db.read(lambda tx: ledger.cards_at(tx, Place.ESCROW))
+        again = bool(inside) and inside[0].card_id == self._offered
+        return again and (await look_at_chip(self._readers.throat)).silent
 
     async def _settle_old_places(self, tx: Transaction, seen: Observation) -> None:
         """Old cards recorded in a path where none is seen: kept or taken, as the unit's totals say, else in doubt.

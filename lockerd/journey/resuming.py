@@ -120,7 +120,7 @@ class Resuming:
             return Resume(replace(kept, fault=None), (keep,)) if collected else Resume(kept, (IssueTicket(), keep))
         if collected and claim is not None and claim.kind in HANDED_IN:
             return Resume(replace(journey, stage=Stage.KEEPING_OLD, fault=None), (keep,))
-        if claim is not None and await self.db.read(lambda tx: self._may_be_in_a_hand(tx, claim.claim_id)):
+        if claim is not None and await self.db.read(lambda tx: lookups.lost_at_the_gate(tx, claim.claim_id)):
             kept = replace(journey, stage=Stage.KEEPING_FORGOTTEN, new_place=Place.IN_DOUBT, fault=FaultKind.IN_DOUBT)
             return Resume(kept, (IssueTicket(), keep))
         return Resume(journey, (IssueTicket(), Move(Motion.RETURN)))
@@ -129,11 +129,6 @@ class Resuming:
         """In a journey: record the card that stands at THROAT or ESCROW, and give its name."""
         chip = await read_chip(self.readers.throat) if place is Place.ESCROW else None
         return (await self.db.transaction(lambda tx: self._name(tx, place, chip, journey_id)))[0]
-
-    async def _may_be_in_a_hand(self, tx: Transaction, claim_id: str) -> bool:
-        """Whether a new card is in doubt that was presented last: a dispenser without a memory cannot tell if it was taken."""
-        in_doubt = (await ledger.place_of(tx, claim_id))[0] is Place.IN_DOUBT
-        return in_doubt and await lookups.last_presented(tx) == claim_id
 
     async def _lost(self, tx: Transaction, chip: Chip | None, card_id: str) -> LostReport | None:
         """What says that a card is lost: its chip now, or, when it was read before, the flag."""

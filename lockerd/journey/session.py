@@ -34,6 +34,9 @@ log = structlog.get_logger(__name__)
 OWN_TRY_SECONDS = 60.0  # that staff wait while the machine tries by itself
 STUCK_SECONDS = 300.0  # several motions of half a minute each, with chip reads between them
 _JAM = frozenset({Stage.CLEARING, Stage.JAMMED})
+_OFFERS = frozenset(
+    {Progress.NONE, Progress.LOOKING, Progress.REVIEWING, Progress.RETURNING_OLD_CARD, Progress.STUCK}
+)  # pages that leave the citizen something to do; on all others nobody sees what else there is
 NO_VISIT = -1  # of an answer that only wakes the session
 
 
@@ -70,6 +73,7 @@ class Session:
         self._new_journey_id = new_journey_id
         self._ways = ways
         self._journey = Journey()
+        self._offered = Ways(serving=False)
         self._answers: asyncio.Queue[_Answer] = asyncio.Queue(maxsize=256)
         self._page_time = PageTime(patience)
         self._staff = False
@@ -248,7 +252,7 @@ class Session:
                 if self._page_time.extend():
                     self.publish()
                 return None
-            if self._closed():
+            if self._journey.stage is Stage.IDLE and self._closed(self._ways()):
                 return None
         return event
 
@@ -270,10 +274,12 @@ class Session:
     def _view(self) -> View:
         if self._recovering or self._resting:
             return View(Screen.OUT_OF_SERVICE, Progress.RECOVERING)
-        if self._closed():
+        if STAGES[self._journey.stage].progress in _OFFERS:
+            self._offered = self._ways()
+        if self._journey.stage is Stage.IDLE and self._closed(self._offered):
             return View(Screen.OUT_OF_SERVICE)
         left, warn = self._page_time.seconds_left(), self._page_time.warned
-        return view_of(self._journey, seconds_left=left, warn=warn, ways=self._ways())
+        return view_of(self._journey, seconds_left=left, warn=warn, ways=self._offered)
 
     def _start_watch(self, group: asyncio.TaskGroup) -> asyncio.Task[None] | None:
         visit = self._journey.visit
@@ -291,9 +297,9 @@ class Session:
 
     # --- between journeys --------------------------------------------------------------------------------------------
 
-    def _closed(self) -> bool:
+    def _closed(self, ways: Ways) -> bool:
         """Whether no journey may begin: staff at work, a card path not at rest, or a part missing that all journeys need."""
-        return self._journey.stage is Stage.IDLE and (self._staff or not self._fit or not self._ways().serving)
+        return self._staff or not self._fit or not ways.serving
 
     async def _between_journeys(self, ended: Journey) -> None:
         """Leave nothing on its way: a card in the path is brought home before the next citizen."""

@@ -12,6 +12,7 @@ class RejectReason(StrEnum):
     """Why a card of a tray goes back to the staff."""
 
     UNREADABLE = "unreadable"
+    READER_SILENT = "reader_silent"
     NOT_ANNOUNCED = "not_announced"
     MACHINE_FULL = "machine_full"
 

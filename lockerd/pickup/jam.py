@@ -135,9 +135,8 @@ def _freed_and(change: Change) -> Change:
 
 
 def _may_be_in_a_hand(journey: Journey, _event: Event) -> bool:
-    """How the way to the gate or back ended is not known, and the new card is found nowhere: a hand may have been quicker."""
-    jam = journey.jam
-    at_gate = jam is not None and jam.kind is FaultKind.IN_DOUBT and jam.stage in (_S.PRESENTING, _S.RETRACTING)
+    """The new card got lost on its way to the gate or back, which may have been open, and is found nowhere."""
+    at_gate = journey.jam is not None and journey.jam.stage in (_S.PRESENTING, _S.RETRACTING)
     return at_gate and journey.new_place is Place.IN_DOUBT
 
 

@@ -88,13 +88,18 @@ async def newly_closed(tx: Transaction, now: float, *, limit: int, window: float
 async def forgive(tx: Transaction, attempt_id: int, subject: bytes) -> None:
     """Take one try back: it was right, and the row of wrong ones ends. Those of the window stay counted."""
     await tx.execute("DELETE FROM attempt WHERE attempt_id = ?", (attempt_id,))
+    await end_row(tx, subject)
+
+
+async def end_row(tx: Transaction, subject: bytes) -> None:
+    """A subject's row of wrong tries ends."""
     await tx.execute("DELETE FROM wrong_in_a_row WHERE subject = ?", (subject,))
 
 
 async def erase(tx: Transaction, subject: bytes) -> None:
     """Keep nothing of a subject."""
     await tx.execute("DELETE FROM attempt WHERE subject = ?", (subject,))
-    await tx.execute("DELETE FROM wrong_in_a_row WHERE subject = ?", (subject,))
+    await end_row(tx, subject)
 
 
 async def prune(tx: Transaction, now: float, window: float) -> None:

@@ -81,7 +81,7 @@ class Database:
         self._heard = dict.fromkeys(News, 0)
         self._along: list[Along] = []
         self._alone: asyncio.TimerHandle | None = None
-        self._rung = asyncio.Event()
+        self._rung = {news: asyncio.Event() for news in News}
 
     async def run(self) -> None:
         """Open, migrate and serve until cancelled; then finish the transaction in hand, checkpoint and close.
@@ -127,11 +127,15 @@ class Database:
         """Let `work` go first in the next transaction, or in one of its own after ALONG_SECONDS: a sync of the disk less.
 
         For what a loss of power may take back, and what cannot fail by itself: it would fail the transaction that it goes with.
-        One that waits already is not added. A clean end waits for it.
+        One that waits already is not added. A clean end waits for it. Where even a transaction of its own finds no room, the owner
+        ends: no more is gathered than in ALONG_SECONDS.
         """
         if work not in self._along:
             self._along.append(work)
-        if self._alone is None:
+        self._wait()
+
+    def _wait(self) -> None:
+        if self._along and self._alone is None and self._end is None:
             self._alone = asyncio.get_running_loop().call_later(ALONG_SECONDS, self._go_alone)
 
     def _went(self, many: int) -> None:
@@ -145,7 +149,16 @@ class Database:
         if self._along and self._end is None:
             answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # what failed is tried again
-            self._jobs.put_nowait(_Job(lambda: self._with_ballast(lambda: self._transact(_nothing)), answer))
+            self._jobs.put_nowait(_Job(self._write_alone, answer))
+
+    async def _write_alone(self) -> None:
+        try:
+            await self._with_ballast(lambda: self._transact(_nothing))
+        except DiskFull as error:
+            self._end = error
+            raise
+        finally:
+            self._wait()
 
     async def read(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `work`, which changes nothing, and give its result: the owner lets nothing happen between its statements.
@@ -174,7 +187,7 @@ class Database:
     async def more(self, news: News, than: int) -> None:
         """Wait until `heard` is more than `than`."""
         while self._heard[news] <= than:
-            await self._rung.wait()
+            await self._rung[news].wait()
 
     async def between(self, work: Callable[[Run], Awaitable[T]]) -> T:
         """Run `work` between two transactions, for statements that no transaction may hold (ATTACH, VACUUM, PRAGMA).
@@ -303,11 +316,10 @@ class Database:
                 self._end = error
             raise
         self._went(len(along))
-        if tx.news:
-            for news in tx.news:
-                self._heard[news] += 1
-            self._rung.set()
-            self._rung = asyncio.Event()
+        for news in tx.news:
+            self._heard[news] += 1
+            self._rung[news].set()
+            self._rung[news] = asyncio.Event()
         return result
 
     async def _go_first(self, tx: Transaction, along: Sequence[Along]) -> None:

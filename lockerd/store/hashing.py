@@ -17,6 +17,9 @@ ALGORITHM = "argon2id-19456-2-1/hmac-sha256"
 SALT_BYTES = 16
 
 
+_JSON = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def argon2id(secret: bytes, salt: bytes) -> bytes:
     """32 bytes of Argon2id version 1.3 (RFC 9106) with 19 MiB, 2 passes and 1 lane."""
     return hash_secret_raw(
@@ -29,4 +32,4 @@ def chained(before: bytes, *columns: str | int | float | None) -> bytes:
 
     SHA-256 over `before` and the row's other columns as a JSON array (RFC 8259) without spaces, non-ASCII escaped.
     """
-    return hashlib.sha256(before + json.dumps(columns, separators=(",", ":")).encode()).digest()
+    return hashlib.sha256(before + _JSON(columns).encode()).digest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from lockerd.model.custody import MOVES, Motion, Place, Result, SlotState, Unit
+from lockerd.model.custody import MOVES, Fault, Motion, Place, Result, SlotState, Unit
 from lockerd.model.staffing import CardFile, ChainLink
 from lockerd.store import ledger_rows as rows
 from lockerd.store.database import Transaction
@@ -48,6 +48,36 @@ async def last_presented(tx: Transaction) -> str | None:
         "SELECT card_id FROM intent WHERE unit = 'dispenser' AND motion = 'present' ORDER BY intent_id DESC LIMIT 1"
     )
     return None if row is None else row["card_id"]
+
+
+async def lost_at_the_gate(tx: Transaction, card_id: str) -> bool:
+    """Whether a card in doubt was last on its way to the gate, or back: a hand may have it, whatever was presented since."""
+    row = await tx.one(
+        "SELECT motion IN ('present', 'retract') AS gate FROM intent JOIN card USING (card_id)"
+        " WHERE card_id = ? AND place = 'in_doubt' AND result IS NOT 'not_moved' ORDER BY intent_id DESC LIMIT 1",
+        (card_id,),
+    )
+    return row is not None and bool(row["gate"])
+
+
+async def counted_card(tx: Transaction) -> str | None:
+    """Whom a further card that left the exit has to be; None where nothing tells.
+
+    The unit counts that one left, not which one. So it is known only where the card presented last is the only one since
+    the exit took one in that may be there, and the unit did not give its way up: what is stuck there, the hands of staff pull out.
+    """
+    found = await tx.all(
+        "SELECT card_id, motion, result, fault FROM intent JOIN card USING (card_id)"
+        " WHERE unit = 'dispenser' AND motion IN ('present', 'retract') AND result IS NOT 'not_moved'"
+        " AND place IN ('transport', 'exit', 'in_doubt') AND intent_id >= ifnull((SELECT intent_id FROM intent"
+        "  WHERE unit = 'dispenser' AND motion = 'present' AND result = 'done' ORDER BY intent_id DESC LIMIT 1), 0)"
+        " ORDER BY intent_id"
+    )
+    if {row["card_id"] for row in found} != {await last_presented(tx)}:
+        return None
+    last = found[-1]
+    too_late = last["motion"] == Motion.RETRACT and last["fault"] == Fault.NO_CARD
+    return last["card_id"] if last["fault"] in (None, Fault.SILENT) or too_late else None
 
 
 async def last_in_recycler(tx: Transaction) -> str | None:

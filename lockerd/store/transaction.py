@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from enum import Enum, auto
+from enum import StrEnum, auto
 
 import aiosqlite
 
@@ -15,7 +15,7 @@ Value = str | bytes | int | float | None
 Row = sqlite3.Row
 
 
-class News(Enum):
+class News(StrEnum):
     """What a transaction may tell those who wait for it."""
 
     EVENT = auto()  # of the journal

@@ -73,9 +73,9 @@ class Checker(Witness):
         """Look at this stage from now on."""
         self.machine = stage.machine
         self._claimed = stage.town.by_claim
-        self._orders = Orders(stage.machine, self.wrong)
         self._remedies = Remedies(stage, self.wrong, self.physical)
         self._lies = Lies(stage.machine.world, stage.serving, self._now)
+        self._orders = Orders(stage.machine, self.wrong, self._lies.lately)
         self._hands = Hands(stage.machine, self.wrong)
 
     @property
@@ -148,7 +148,7 @@ class Checker(Witness):
 
     def clock_jumped(self) -> None:
         """The machine's clock is set to another time: what counts by the day counts anew."""
-        self.remedies.guesses.clear()
+        self.remedies.clock_jumped()
 
     def moved(self) -> None:
         """See `Witness`."""
@@ -157,7 +157,7 @@ class Checker(Witness):
         self._lies.look()
         binned = self._orders.moved()
         if binned is not None:
-            self._remedies.binned(binned)
+            self._remedies.binned(binned, lambda new: self.place_of(new) == "taken" and self._lies.about(new))
 
     # --- what the office hears ---------------------------------------------------------------------------------------
 
@@ -343,8 +343,7 @@ class Checker(Witness):
             return
         assert self._orders is not None
         assert self._remedies is not None
-        await self._orders.check_totals(fetch, lied="dispenser" in self._lies.since_totals)
-        self._lies.since_totals.clear()
+        await self._orders.check_totals(fetch, self._lies.may_have_counted)
         self._lies.look()
         await self._remedies.check(fetch, lying=bool(self.machine.world.stuck))
         if not self._untold:

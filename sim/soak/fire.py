@@ -143,13 +143,9 @@ class Fire:
         def kill() -> None:
             self._note("daemon killed", "")
             self._stage.daemon.stop()
-            self._later(seconds, self._restart)
+            self._later(seconds, self._stage.daemon.start)
 
         self._soon(kill)
-
-    def _restart(self) -> None:
-        if self._stage.machine.world.powered:
-            self._stage.daemon.start()
 
     def _unit_soon(self) -> None:
         """One unit, or a bought module alone, loses its power, in the middle of something, and boots again."""

@@ -131,9 +131,8 @@ class MemoryFace:
 
     async def previews(self) -> AsyncGenerator[bytes, None]:
         """Nobody looks."""
-        nothing: tuple[bytes, ...] = ()
-        for picture in nothing:
-            yield picture
+        for _ in range(0):
+            yield b""
 
 
 class MemorySms:
@@ -208,8 +207,9 @@ class Daemon:
         self._wanted = asyncio.Event()
 
     def start(self) -> None:
-        """Let it start as soon as it has ended."""
-        self._wanted.set()
+        """Let it start as soon as it has ended, if there is power."""
+        if self.machine.world.powered:
+            self._wanted.set()
 
     def stop(self) -> None:
         """End it as a power cut does: nothing more of it comes through, whatever it was doing."""

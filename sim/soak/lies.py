@@ -58,7 +58,7 @@ class Lies:
             str, float
         ] = {}  # card recorded wrongly in a path, though its unit tells the truth again
         self.misjudged: set[str] = set()  # cards that two people said to be where they are not
-        self.since_totals: set[str] = set()  # units that may have counted what never was
+        self.may_have_counted: set[str] = set()  # units that may have counted what never was
 
     def told_by(self, unit: str) -> bool:
         """Whether a path sensor of the unit says now what is not so; one that is stuck at the truth does not lie."""
@@ -68,8 +68,8 @@ class Lies:
         mine = PATH_SENSORS[unit]
         return {one for one, level in self._world.stuck.items() if one in mine and level is not self._sees(one)}
 
-    def _lately(self, unit: str) -> set[str]:
-        """Sensors that lie now, or did a moment ago: a record follows what was seen."""
+    def lately(self, unit: str) -> set[str]:
+        """Path sensors of the unit that lie now, or did a moment ago: what follows from what was seen takes its time."""
         since = self._now() - LATELY
         return self._lying(unit) | {one for one in PATH_SENSORS[unit] if self._lied.get(one, since - 1.0) >= since}
 
@@ -87,7 +87,7 @@ class Lies:
         for unit in PATH_SENSORS:
             lying = self._lying(unit)
             if lying:
-                self.since_totals.add(unit)
+                self.may_have_counted.add(unit)
                 self._lied.update(dict.fromkeys(lying, self._now()))
                 if unit in self._carried:
                     self._believed(self._carried[unit], unit, lying)
@@ -103,7 +103,7 @@ class Lies:
     def recorded(self, card: str, unit: str, place: str) -> None:
         """A card of the unit is recorded at another place."""
         self._wrong_since.pop(card, None)
-        lying = self._lately(unit)
+        lying = self.lately(unit)
         if lying:
             self._believed(card, unit, lying)
         elif place not in _INFERRED:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from firmware_protocol.units import Opcode, UnitKind
@@ -27,12 +27,16 @@ class Orders:
     """Each command that a unit accepts is one durable intent, and each intent at most one command.
 
     A bought dispenser numbers nothing: there each card that its motor pulls out of its place is one durable intent for just
-    that, and each intent one such card at most. `wrong` is told of each breach.
+    that, and each intent one such card at most. `wrong` is told of each breach; `lately` gives a unit's sensors that lie, or just
+    did.
     """
 
-    def __init__(self, machine: Machine, wrong: Callable[[str], None]) -> None:
+    def __init__(
+        self, machine: Machine, wrong: Callable[[str], None], lately: Callable[[str], Collection[str]]
+    ) -> None:
         self._machine = machine
         self._wrong = wrong
+        self._lately = lately
         self._durable: dict[UnitKind, tuple[int, int, int]] = {}  # seq, opcode, argument of the latest intent
         self._obeying = [(unit, kind, machine.firmware[kind]) for unit, kind in _UNITS.items()]
         self._accepted = {kind: machine.firmware[kind].record.accepted_seq for kind in _UNITS.values()}
@@ -119,25 +123,28 @@ class Orders:
             self._wrong(f"{card} goes to the gate, and nobody has read its chip")
 
     def _opens(self) -> None:
-        """Nobody is asked for an old card while one stands inside, unless its sensor says that none does."""
+        """Nobody is asked for an old card while one stands inside, unless its sensor says that none does, or just did."""
         world = self._machine.world
         for place in (Place.THROAT, Place.ESCROW):
             card = world.card_at(place)
-            if card is not None and world.stuck.get(place.value) is not False:
+            if card is not None and place not in self._lately("recycler"):
                 self._wrong(f"the shutter is ordered to open, and {card} stands at {place}")
 
-    async def check_totals(self, fetch: Fetch, *, lied: bool) -> None:
+    async def check_totals(self, fetch: Fetch, may_have_counted: set[str]) -> None:
         """While nothing moves: each unit has counted each card that it kept, once; the ledger has not counted more taken ones.
 
-        `lied`: a sensor may have let one count what never was.
+        `may_have_counted` are the units whose sensors lied. For a module the daemon counts, and the ledger may learn of that much
+        later: it is struck out once it did.
         """
         for row in await fetch("SELECT unit, dispensed FROM unit_total"):
             kind = _UNITS[row["unit"]]
             excess = row["dispensed"] - self._dispensed(kind)
-            if excess > self._excess.get(kind, 0) and not lied:
-                self._wrong(
-                    f"the ledger has counted {row['dispensed']} cards taken from the {row['unit']}, itself fewer"
-                )
+            if excess > self._excess.get(kind, 0):
+                if self._module is None or row["unit"] not in may_have_counted:
+                    self._wrong(
+                        f"the ledger has counted {row['dispensed']} cards taken from the {row['unit']}, itself fewer"
+                    )
+                may_have_counted.discard(row["unit"])
             self._excess[kind] = max(excess, 0)
         for unit, kind in _UNITS.items():
             counted, kept = self._retained(kind), self.kept[kind]

@@ -14,6 +14,7 @@ from sim.world import Place
 
 GUESSES = 5
 GUESS_WINDOW = 86400.0 - 60.0  # a guess is seen a moment after it was counted
+COUNTED_BEFORE = 5.0  # a guess that is seen so soon after the clock jumped was counted by the time before
 PATIENCE = 1800.0  # until a card on its way has to be somewhere, and a citizen without a card has to have a remedy
 
 _UNDER_WAY = {
@@ -22,6 +23,8 @@ _UNDER_WAY = {
     Place.ESCROW: "recycler",
     Place.THROAT: "recycler",
 }
+
+_THROAT_READER = "reader-throat"  # for which a card that nobody could name in the bin waits in escrow
 
 _TICKET_OF_LAST = (
     "SELECT 1 FROM journey WHERE ticket IS NOT NULL AND journey_id ="
@@ -40,7 +43,8 @@ class Remedies:
         self._wrong = wrong
         self._physical = physical
         self._helps: dict[str, str] = {}  # by card in doubt that nothing names, whom it helps: one person only
-        self.guesses: dict[str, deque[float]] = {}
+        self._guesses: dict[str, deque[float]] = {}
+        self._jumped = float("-inf")
         self._binned: list[tuple[str, str]] = []  # old cards in the bin whose bearer had no new one, with the new one
         self.lost: set[str] = set()  # cards that the office reported lost by themselves, no replacement being made
         self._kept_lost: list[str] = []  # cards in the bin that were reported lost
@@ -58,12 +62,19 @@ class Remedies:
 
     def guessed(self, person: str) -> None:
         """The machine compared a wrong code for somebody's number; with several claims at one moment it is one guess."""
-        made = self.guesses.setdefault(person, deque(maxlen=GUESSES + 1))
+        if self._now() - self._jumped < COUNTED_BEFORE:
+            return
+        made = self._guesses.setdefault(person, deque(maxlen=GUESSES + 1))
         if made and made[-1] == self._now():
             return
         made.append(self._now())
         if len(made) > GUESSES and made[-1] - made[0] < GUESS_WINDOW:
             self._wrong(f"{len(made)} codes were compared for {person} within a day")
+
+    def clock_jumped(self) -> None:
+        """The machine's clock is set to another time: what counts by the day counts anew."""
+        self._guesses.clear()
+        self._jumped = self._now()
 
     def left(self, person: str, *, empty_handed: bool) -> None:
         """Somebody left the machine."""
@@ -76,10 +87,11 @@ class Remedies:
         """A hand put a card into the throat."""
         self._inserted[card] = person
 
-    def binned(self, old: str) -> None:
+    def binned(self, old: str, lied_about: Callable[[str], bool]) -> None:
         """An old card fell into the bin: who inserted it holds the new one, or was given a ticket before.
 
-        One that was reported lost is void: nobody who inserts it has a claim on it, and its owner's new card stays theirs.
+        `lied_about` tells of a new card that a sensor made a taken one: nothing else tells of a hand. An old card that was
+        reported lost is void: nobody who inserts it has a claim on it, and its owner's new card stays theirs.
         """
         resident = self._stage.town.residents.get(self._inserted.pop(old, ""))
         if self._reported(old):
@@ -87,7 +99,7 @@ class Remedies:
             return
         new = resident.who.new_card.card_id if resident else ""
         spot = self._stage.machine.world.spots.get(new)
-        if spot is not None and spot.place is not Place.PERSON:
+        if spot is not None and spot.place is not Place.PERSON and not lied_about(new):
             self._binned.append((old, new))
 
     def flagged(self) -> None:
@@ -105,7 +117,7 @@ class Remedies:
 
     def forget(self, person: str, *cards: str) -> None:
         """Somebody leaves the story with these cards."""
-        self.guesses.pop(person, None)
+        self._guesses.pop(person, None)
         for card in cards:
             self._flagged.discard(card)
             self._inserted.pop(card, None)
@@ -161,7 +173,7 @@ class Remedies:
         for place, unit in _UNDER_WAY.items():
             if machine.silenced(unit) or machine.units[unit].kind in machine.world.jammed:
                 continue
-            if waits_for_staff and unit == "recycler":
+            if unit == "recycler" and (waits_for_staff or machine.silenced(_THROAT_READER)):
                 continue
             for card, spot in machine.world.spots.at(place).items():
                 since, seen = self._standing.get(card, (spot.since, now))

@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.mutants.mutants import MUTANTS, Hunt, Mutant
+from tests.mutants.mutant import Hunt, Mutant
+from tests.mutants.mutants import MUTANTS
 from tests.mutants.mutated import Moved, install
 
 ROOT = Path(__file__).parents[2]

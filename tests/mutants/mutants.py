@@ -2,53 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """In `module`, `old` stands exactly once, and becomes `new`."""
-
-    module: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True, slots=True)
-class Hunt:
-    """What is simulated to find a mutant: the fields of `sim.soak.year.Setting`, which imports what is to be mutated."""
-
-    days: float
-    slots: int
-    visits: float
-    faults: float
-    crowd: str = "town"
-    only: str = ""
-    custody: float = 6.0
-    dispenser: str = "mailbox"
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """A daemon with a fault on purpose. `harm` says what becomes of people and cards; it is hunted by `hunt`."""
-
-    name: str
-    harm: str
-    edits: tuple[Edit, ...]
-    hunt: Hunt
-
-
-BUSY = Hunt(0.5, slots=40, visits=200.0, faults=200.0)
-TAMPERED = Hunt(0.5, slots=8, visits=400.0, faults=300.0)
-"""Few slots, so that exchanged cards are asked for soon."""
-
-STORM = Hunt(0.5, slots=40, visits=300.0, faults=600.0)
-ATTACKED = Hunt(0.5, slots=40, visits=200.0, faults=20.0, crowd="hostile")
-SILENT = Hunt(0.5, slots=40, visits=300.0, faults=400.0, only="silence_offered")
-DOUBTED = Hunt(0.5, slots=40, visits=300.0, faults=300.0, only="jam power_midway", custody=60.0)
-"""Staff come while a slot is blocked for its card's doubt, before the machine has looked for it."""
-
-CARELESS = Hunt(0.5, slots=40, visits=200.0, faults=100.0, crowd="careless")
+from tests.mutants.inferred import INFERRED
+from tests.mutants.mutant import ATTACKED, BUSY, CARELESS, DOUBTED, SILENT, STORM, TAMPERED, Edit, Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -394,5 +349,6 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         BUSY,
     ),
+    *INFERRED,
 )
 """Every mutant, in the order in which the command plays them."""

@@ -8,7 +8,7 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from tests.mutants.mutants import Edit
+from tests.mutants.mutant import Edit
 
 
 class Moved(Exception):

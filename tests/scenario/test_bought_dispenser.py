@@ -53,3 +53,23 @@ def test_a_card_is_not_presented_while_the_dispenser_does_not_tell_its_total(tmp
         assert await scene.visit(REPLACEMENT)
 
     play(tmp_path, story, bought=True)
+
+
+def test_nor_when_another_card_was_handed_out_before_the_recycler_answers(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        visit = asyncio.create_task(scene.visit(RENEWAL))
+        while scene.new(RENEWAL) is not Place.EXIT:
+            await asyncio.sleep(0.001)
+        scene.stage.power_off()
+        await asyncio.sleep(20.0)
+        assert scene.new(RENEWAL) is Place.PERSON
+        scene.stage.machine.silence("recycler", 1200.0)
+        scene.stage.power_on()
+        await visit
+        assert await scene.visit(REPLACEMENT)
+        assert scene.old(RENEWAL) is Place.ESCROW
+        await asyncio.sleep(1200.0)
+        assert scene.old(RENEWAL) is Place.BIN
+        assert [line for line in scene.checker.story if "lockerd.old.returned" in line] == []
+
+    play(tmp_path, story, bought=True)

@@ -111,3 +111,36 @@ async def first_answer(stage: Stage) -> Loaded:
         with suppress(Refused):
             return await stage.daemon.load("li")
         await asyncio.sleep(0.1)
+
+
+def test_a_silent_exit_reader_stops_the_tray_and_says_so(tmp_path: Path) -> None:
+    """No chip is at fault: the card in hand comes back, the others stay in the feeder, and all are loaded later."""
+
+    async def story(scene: Scene) -> None:
+        stage, world = scene.stage, scene.stage.machine.world
+        tray = [unannounced(stage.town), unannounced(stage.town)]
+        await asyncio.sleep(60.0)
+        world.place_tray(tray)
+        stage.machine.silence("reader-exit", 600.0)
+        loaded = await stage.daemon.load("li")
+        assert (loaded.slots, loaded.fault.partition(";")[0]) == ((None,), "the exit reader does not answer")
+        assert [world.spots[card].place for card in tray] == [Place.REJECT_LANE, Place.LOAD]
+        assert any('lockerd.load.rejected {"reason":"reader_silent"' in line for line in scene.checker.story)
+        await asyncio.sleep(600.0)
+        world.take_rejects()
+        world.place_tray(tray[:1])
+        assert (await first_answer(stage)).slots == (3, 4)
+
+    play(tmp_path, story)
+
+
+def test_an_exit_reader_that_is_silent_for_a_moment_costs_no_card(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        stage, world = scene.stage, scene.stage.machine.world
+        card = unannounced(stage.town)
+        await asyncio.sleep(60.0)
+        world.place_tray([card])
+        stage.machine.silence("reader-exit", 8.0)
+        assert (await stage.daemon.load("li")).slots == (3,)
+
+    play(tmp_path, story)

@@ -183,3 +183,19 @@ def test_an_exit_reader_that_falls_silent_in_a_journey_is_asked_again_and_is_no_
         assert await scene.visit(RENEWAL)
 
     play(tmp_path, story)
+
+
+def test_an_old_card_that_nobody_knows_waits_in_escrow_for_the_throat_reader(tmp_path: Path) -> None:
+    """The power goes before the card in the throat is on record, and its owner goes home: in the bin nobody could name it."""
+
+    async def story(scene: Scene) -> None:
+        until = await cut_when(scene, lambda world: world.card_at(Place.THROAT) is not None, "reader-throat")
+        await asyncio.sleep(SILENT / 2)
+        assert scene.old(RENEWAL) is Place.ESCROW
+        assert await scene.visit(REPLACEMENT)
+        assert scene.old(RENEWAL) is Place.ESCROW
+        await asyncio.sleep(until + 1200.0 - asyncio.get_running_loop().time())
+        assert scene.old(RENEWAL) is Place.BIN
+        assert await scene.visit(RENEWAL), "the machine has the old card and asks for no other"
+
+    play(tmp_path, story)

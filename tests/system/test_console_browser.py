@@ -49,6 +49,7 @@ TRAY = (
     *(LoadLine(n, slot=20 + n) for n in range(1, 6)),
     LoadLine(6, reason=RejectReason.UNREADABLE),
     LoadLine(7, reason=RejectReason.NOT_ANNOUNCED),
+    LoadLine(8, reason=RejectReason.READER_SILENT),
 )
 
 # Nothing may stick out of the window or of its own box, and every control must be a target of at least 44 px.
@@ -218,11 +219,12 @@ async def test_a_shift_at_the_console(chromium: Browser, language: str, view: st
         await later(page)
         await expect(main).to_contain_text(t("reason.unreadable"))
         await expect(main).to_contain_text(t("load.slot", n=25))
-        await expect(main).to_contain_text("5/7")
+        await expect(main).to_contain_text("5/8")
         await shoot(page, f"3-load-{kind}")
         if judged:
             await lawful(page)
-        machine.load_report = LoadReport(False, TRAY, "the dispenser reports a fault; clear it, then press 'settle'")
+        fault = "the exit reader does not answer; load the tray again once it does"
+        machine.load_report = LoadReport(False, TRAY, fault)
         await later(page)
         await expect(main).to_contain_text(t("load.fault"))
         await shoot(page, f"3-load-fault-{kind}")

@@ -99,7 +99,7 @@ def test_an_old_card_is_gone_on_with_where_it_is(cleared: Cleared, stage: Stage,
     ("cleared", "stage", "motion"),
     [
         (inside(Place.ESCROW, Place.TAKEN), Stage.KEEPING_OLD, Motion.RETAIN),
-        (inside(Place.ESCROW, Place.IN_DOUBT), Stage.GIVING_BACK, Motion.RETURN),
+        (inside(Place.ESCROW, Place.IN_DOUBT), Stage.KEEPING_FORGOTTEN, Motion.RETAIN),
         (inside(Place.ESCROW, Place.RETRACT), Stage.GIVING_BACK, Motion.RETURN),
         (inside(Place.TAKEN), Stage.FAULT, None),
     ],

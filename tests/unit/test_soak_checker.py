@@ -131,6 +131,22 @@ def test_a_hand_took_the_card_that_was_presented_last(tmp_path: Path) -> None:
     assert wrong == ["N000001 is recorded as taken, and N000002 was presented last"]
 
 
+def test_a_guess_that_was_counted_before_the_clock_jumped_counts_for_no_day_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong: list[str] = []
+    remedies = Remedies(cast("Stage", SimpleNamespace(machine=machine(tmp_path))), wrong.append, str)
+    monkeypatch.setattr(Remedies, "_now", lambda _self: 0.0)
+    remedies.clock_jumped()
+    for at in (0.03, 10.0, 20.0, 30.0, 40.0, 50.0):
+        monkeypatch.setattr(Remedies, "_now", lambda _self, at=at: at)
+        remedies.guessed("p1")
+    assert wrong == []
+    monkeypatch.setattr(Remedies, "_now", lambda _self: 60.0)
+    remedies.guessed("p1")
+    assert wrong == ["6 codes were compared for p1 within a day"]
+
+
 @pytest.mark.parametrize(
     ("journeys", "says"), [(("j1",), []), (("", "staff:li"), []), (("j1", "j2"), ["2 journeys are under way at once"])]
 )
@@ -154,22 +170,19 @@ def test_a_journey_begins_when_no_other_is_open(tmp_path: Path, journeys: tuple[
 
 
 @pytest.mark.parametrize(
-    ("place", "stuck", "says"),
+    ("place", "lie", "says"),
     [
-        (Place.ESCROW, {}, ["the shutter is ordered to open, and O000001 stands at escrow"]),
-        (Place.THROAT, {"escrow": False}, ["the shutter is ordered to open, and O000001 stands at throat"]),
-        (Place.ESCROW, {"escrow": False}, []),
-        (Place.PERSON, {}, []),
+        (Place.ESCROW, "", ["the shutter is ordered to open, and O000001 stands at escrow"]),
+        (Place.THROAT, "escrow", ["the shutter is ordered to open, and O000001 stands at throat"]),
+        (Place.ESCROW, "escrow", []),
+        (Place.PERSON, "", []),
     ],
 )
-def test_the_shutter_opens_to_an_empty_path_only(
-    tmp_path: Path, place: Place, stuck: dict[str, bool], says: list[str]
-) -> None:
+def test_the_shutter_opens_to_an_empty_path_only(tmp_path: Path, place: Place, lie: str, says: list[str]) -> None:
     wrong: list[str] = []
     parts = machine(tmp_path)
-    orders = Orders(parts, wrong.append)
+    orders = Orders(parts, wrong.append, lambda _unit: {lie})
     parts.world.spots[OLD] = Spot(place)
-    parts.world.stuck.update(stuck)
     orders.intended("recycler", "open", None, f"1:1:{int(Opcode.OPEN)}:0")
     firmware = parts.firmware[UnitKind.RECYCLER]
     firmware._keep(msgspec.structs.replace(firmware.record, accepted_seq=1, opcode=int(Opcode.OPEN)))

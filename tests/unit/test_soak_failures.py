@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import sqlite3
 from argparse import ArgumentParser
 from pathlib import Path
 
@@ -16,8 +18,10 @@ from sim.soak import command, worker
 from sim.soak.auditor import Auditor
 from sim.soak.fire import Fire
 from sim.soak.setting import Setting
+from sim.soak.stage import quiet, staged
 from sim.soak.standstill import Standstill
 from sim.soak.year import play
+from sim.virtual_time import run
 
 SMALL = Setting(0.1, slots=6, visits=100.0, faults=200.0)
 
@@ -53,6 +57,25 @@ def test_a_daemon_that_ends_by_an_error_of_its_own_is_a_violation_unless_its_dis
     violation = play(1, SMALL).violation
     assert violation is not None
     assert violation[1] == "the daemon broke off: StoreError: no"
+
+
+def test_a_daemon_that_ended_is_not_started_again_on_a_machine_without_power(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with staged(tmp_path, 1) as stage:
+            await asyncio.sleep(30.0)
+            stage.daemon.disk.next.append((sqlite3.SQLITE_IOERR, False))
+            stage.town.announce()
+            while not stage.daemon.failures:
+                await asyncio.sleep(1.0)
+            stage.power_off()
+            await asyncio.sleep(60.0)
+            assert stage.daemon.starts == 1
+            stage.power_on()
+            await asyncio.sleep(60.0)
+            assert stage.daemon.starts == 2
+
+    with quiet():
+        run(story())
 
 
 def test_a_day_of_visits_in_vain_is_a_violation_unless_something_burns() -> None:

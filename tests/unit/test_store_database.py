@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lockerd.errors import StoreError
+from lockerd.errors import DiskFull, StoreError
 from lockerd.store import database, journal
 from lockerd.store.database import Database, News, Transaction
 from tests.store_support import keys, opened, put, refused
@@ -133,6 +133,40 @@ async def test_what_cannot_go_along_fails_one_transaction_only(tmp_path: Path) -
         assert await keys(db) == {"along", "b"}
 
 
+async def test_what_goes_alone_is_tried_again_without_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "ALONG_SECONDS", 0.0)
+
+    async def cannot(tx: Transaction) -> None:
+        await tx.execute("INSERT INTO nowhere VALUES (1)")
+
+    async def can(tx: Transaction) -> None:
+        await put(tx, "alone")
+        tx.announce(News.EVENT)
+
+    async with opened(tmp_path / "lockerd.db") as db, asyncio.timeout(10):
+        db.along(cannot)
+        db.along(can)
+        await db.more(News.EVENT, 0)
+        assert await keys(db) == {"alone"}
+
+
+async def test_where_there_is_no_room_to_go_alone_the_owner_ends_and_nothing_gathers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "ALONG_SECONDS", 0.0)
+    db = Database(tmp_path / "lockerd.db", entropy=random.Random(7).randbytes)
+    owner = asyncio.create_task(db.run())
+    await db.ready()
+    db.along(too_much)
+    with pytest.raises(DiskFull):
+        async with asyncio.timeout(10):
+            await owner
+    with pytest.raises(DiskFull):
+        await db.transaction(lambda tx: put(tx, "more"))
+
+
 async def test_a_cancelled_caller_leaves_a_whole_transaction(tmp_path: Path) -> None:
     async with opened(tmp_path / "lockerd.db") as db:
         reached, go_on = asyncio.Event(), asyncio.Event()
@@ -251,15 +285,16 @@ async def test_a_swallowed_database_error_spoils_the_transaction(tmp_path: Path)
         assert await keys(db) == set()
 
 
+async def too_much(tx: Transaction) -> None:
+    """Fill the disk."""
+    pages = (await tx.all("PRAGMA page_count"))[0][0]
+    await tx.execute(f"PRAGMA max_page_count = {pages + 2}")
+    await put(tx, "small")
+    await tx.execute("INSERT INTO meta (key, value) VALUES ('big', zeroblob(100000))")
+
+
 async def test_a_full_disk_is_named_and_leaves_the_owner_alive(tmp_path: Path) -> None:
     async with opened(tmp_path / "lockerd.db") as db:
-
-        async def too_much(tx: Transaction) -> None:
-            pages = (await tx.all("PRAGMA page_count"))[0][0]
-            await tx.execute(f"PRAGMA max_page_count = {pages + 2}")
-            await put(tx, "small")
-            await tx.execute("INSERT INTO meta (key, value) VALUES ('big', zeroblob(100000))")
-
         with pytest.raises(StoreError, match="disk is full"):
             await db.transaction(too_much)
         assert await keys(db) == set()
