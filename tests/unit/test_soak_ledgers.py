@@ -14,6 +14,7 @@ from sim.soak.item import CUSTODY, FAULT, VISIT, Item
 from sim.soak.lies import LATELY, PATIENCE, Lies
 from sim.soak.office_ledger import OfficeLedger, Standing
 from sim.soak.script import Script
+from sim.soak.seams import filled_by
 from sim.soak.slots import looked_at
 from sim.world import Place, Spot, World
 
@@ -337,3 +338,17 @@ def test_slots_are_looked_at_in_one_look() -> None:
         ("N7", "slot", 5, "stocked"),
     ]
     assert filled == [(3, "N8")]
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        ("INSERT INTO journal (seq) SELECT 1 FROM meta", ("journal",)),
+        ('INSERT OR IGNORE\n INTO main."intent" VALUES (?)', ("intent",)),
+        ("WITH one AS (SELECT 1) REPLACE into card_move SELECT * FROM one", ("card_move",)),
+        ("INSERT INTO copy.journal SELECT * FROM main.journal", ("copy",)),
+        ("UPDATE intent SET result = 'done'", ()),
+    ],
+)
+def test_a_statement_names_the_tables_that_it_fills(sql: str, tables: tuple[str, ...]) -> None:
+    assert filled_by(sql) == tables
