@@ -11,11 +11,13 @@ from sim.soak.decisions import TWO_PEOPLE
 
 _UNITS = {"dispenser": UnitKind.DISPENSER, "recycler": UnitKind.RECYCLER}
 
+_THROAT_CLEAR = "throat sensor clear"
+
 
 class Hands:
     """A new card that is recorded as taken was presented last; each record needs a hand more than the unit had counted before.
 
-    Not what two people found, and not a card in the throat, whose sensor alone may tell; a bought dispenser counts no hands.
+    Not what two people found, and not what the sensor of the open throat tells alone; a bought dispenser counts no hands.
     `wrong` is told of each breach.
     """
 
@@ -41,5 +43,5 @@ class Hands:
             return
         before, now = self._counted[unit], self._firmware[unit].record.dispensed
         self._counted[unit] = now
-        if now <= before and row["origin"] != "throat":
+        if now <= before and row["origin"] != "throat" and row["reason"] != _THROAT_CLEAR:
             self._wrong(f"{row['card_id']} is recorded as taken from {row['origin']}, and the {unit} counted no hand")

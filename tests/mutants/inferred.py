@@ -53,8 +53,8 @@ INFERRED: tuple[Mutant, ...] = (
         (
             Edit(
                 "lockerd.journey.recovery",
-                "if taken and at_the_gate and card.claim_id is not None",
-                'if taken and card.role == "new" and card.claim_id is not None',
+                "if card.card_id == taken and card.place is not Place.TRANSPORT and card.claim_id is not None",
+                'if counted and card.role == "new" and card.claim_id is not None',
             ),
         ),
         LIED,

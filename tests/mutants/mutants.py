@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants.inferred import INFERRED
-from tests.mutants.mutant import ATTACKED, BUSY, CARELESS, DOUBTED, SILENT, STORM, TAMPERED, Edit, Mutant
+from tests.mutants.mutant import ATTACKED, BUSY, CARELESS, DOUBTED, LIED, SILENT, STORM, TAMPERED, Edit, Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -299,7 +299,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "    if first is None:\n",
             ),
         ),
-        STORM,
+        LIED,
     ),
     Mutant(
         "doubt-ended-by-unblocking",

@@ -114,6 +114,7 @@ def test_a_taken_card_was_counted_by_its_unit(
     books.recorded(unit, row)
     assert wrong == says
     books.recorded(unit, {**row, "reason": "found by two people"})
+    books.recorded("recycler", {**row, "origin": "in_doubt", "reason": "throat sensor clear"})
     books.recorded(unit, {**row, "origin": "taken"})
     assert wrong == says
     books.recorded(unit, row)
