@@ -260,9 +260,8 @@ class Daemon:
         async with app.opened(self._config(), KEY, self._drivers()) as machine, app.working(machine.work):
             self._machine = machine
             while True:
-                revision = machine.views.changes.revision
                 self._show(_page(machine.views.current))
-                await machine.views.changes.after(revision)
+                await machine.views.changes.after(machine.views.changes.revision)
 
     async def _reap(self) -> None:
         """End every task of the daemon, the database's owner last: it alone closes what the file system holds."""
