@@ -34,7 +34,7 @@ _STORY = 400
 _INSIDE = [place for place in Place if place not in OUTSIDE | UNLOADED | {Place.THROAT}]  # no card without a record
 
 _BEGINS = {"throat": Place.THROAT, "escrow": Place.ESCROW}
-"""Where an old card's chain begins: inserted; or found by a recovery, and named by nothing."""
+"""Where an old card is first seen: inserted; or found by a recovery, and named by nothing; there may be none yet, after a lie."""
 
 
 class Checker(Witness):
@@ -253,7 +253,7 @@ class Checker(Witness):
         if not row["responsible"]:
             self.wrong(f"nobody is responsible for {card} at {target}")
         assert self.machine is not None
-        if row["origin"] is None and target in _BEGINS:
+        if target in _BEGINS and self._bound.get(card) is None:
             self._bound[card] = self.machine.world.card_at(_BEGINS[target])
         self._lies.recorded(card, self._unit_of(card), target)
         self._hands.recorded(self._unit_of(card), row)
