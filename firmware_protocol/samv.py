@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from firmware_protocol.crc import xor_of
 from firmware_protocol.declaration import Described
@@ -33,6 +34,10 @@ REQUEST_LENGTHS = (3, 16)
 """Least and greatest `length` of a request; the longest known is 4, the rest is room. A small bound ends a false frame soon."""
 REPLY_LENGTHS = (4, 4 + 6 + TEXT_LENGTH + PHOTO_LENGTH + FINGERPRINT_LENGTHS[-1])
 """Least and greatest `length` of a reply; the longest is text, photo and 1024 bytes of fingerprint."""
+
+
+_REMEMBERED = 32
+"""Decoded requests that are remembered: a host has few, and they say nothing of a card."""
 
 
 class SamvError(FrameError):
@@ -104,6 +109,7 @@ class Reply:
         return _frame(_number(self.card_status, 2) + _number(self.status, 1) + self.data, REPLY_LENGTHS)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def decode_request(frame: bytes) -> Request:
     """The request in exactly one whole frame; raises SamvError."""
     return _request(_body(frame, REQUEST_LENGTHS))

@@ -17,7 +17,7 @@ from lockerd.devices.id_reader import SamvReader
 from lockerd.drivers import Bus
 from lockerd.errors import DeviceError, StoreError
 from lockerd.face.verifier import FaceStatus
-from lockerd.model.custody import Sensor, SlotState, Unit
+from lockerd.model.custody import Place, Sensor, SlotState, Unit
 from lockerd.model.policy import Evidence, Policy
 from lockerd.model.polling import Pace
 from lockerd.model.view import Ways
@@ -68,11 +68,11 @@ class Condition(Collector):
         self._heard: Heard | None = None
         self._report = HealthReport(False)
         self._ways = Ways(serving=False)
-        self._told: HealthReport | None = None
+        self._told: tuple[HealthReport, tuple[Place | None, ...]] | None = None
         self._store_trouble = ""
 
     async def run(self) -> None:
-        """Survey until cancelled; `changed` is told when the answer became another, whoever noticed it first."""
+        """Survey until cancelled; `changed` is told when the answer became another, whoever noticed it first, or a card's place."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._survey_rounds(), name="survey")
             while True:
@@ -80,7 +80,8 @@ class Condition(Collector):
                 await asyncio.sleep(self._pace.reported)
 
     def _tell(self) -> None:
-        now = self.report()
+        seen = (self._parts.motions.last(unit) for unit in Unit)
+        now = self.report(), tuple(None if one is None else one.place for one in seen)
         if now != self._told:
             self._told = now
             self._changed()

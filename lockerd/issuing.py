@@ -63,10 +63,9 @@ class Issuing:
 
     async def letter(self, tx: Transaction, claim_id: str, letter_code: str) -> None:
         """An announced claim's letter code is that of its latest announcement; empty for none. Others keep theirs."""
-        if await claims.state_of(tx, claim_id) is not ClaimState.EXPECTED:
-            return
-        await codes.forget(tx, claim_id, CodeKind.LETTER)
-        if letter_code:
+        if not letter_code:
+            await codes.forget(tx, claim_id, CodeKind.LETTER)
+        elif await claims.state_of(tx, claim_id) is ClaimState.EXPECTED:
             await codes.issue(tx, self.vault, claim_id, letter_code, None)
 
     async def reissue(self, claim_id: str, by: str, letter_code: str = "") -> IssueResult:

@@ -200,7 +200,6 @@ class Unit(ABC):
         except Impossible:  # a sensor lied: something is in the way, or nothing came
             self.world.jammed.add(self.kind)
             return Fault.JAM
-        self.changed()
         step(3)
         expected = _SEES.get(target)
         return Fault.NONE if expected is None or self.sensors() & expected else Fault.SENSOR

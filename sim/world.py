@@ -137,7 +137,9 @@ class World:
     def card_at(self, place: Place) -> str | None:
         """The first card at a place, the top one of a stack; None when there is none."""
         found = self.spots.at(place)
-        return min(found, key=lambda card: found[card].since, default=None) if found else None
+        if len(found) < 2:
+            return next(iter(found), None)
+        return min(found, key=lambda card: found[card].since)
 
     def card_in_slot(self, slot: int) -> str | None:
         """The card in a slot of the carousel."""

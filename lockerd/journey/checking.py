@@ -14,7 +14,7 @@ from lockerd.model.identity import FaceTemplate
 from lockerd.model.policy import THE_OWNER, Collector, Policy
 from lockerd.pickup.state import CheckCode, ClaimChecked, FindClaim, Journey
 from lockerd.ports import FingerVerifier
-from lockerd.store import claims, codes, collectors, journeys, lookups, lost
+from lockerd.store import claims, codes, collectors, journeys, lost
 from lockerd.store.database import Database
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
@@ -65,7 +65,7 @@ class Checking:
             group.create_task(self._lock_told(), name="tell of the lock")
         if check.result is codes.CodeResult.LOCKED:
             return ClaimChecked(None, locked=True)
-        return await self._answer(check.claim, journey, check.attempts_left, check.collector)
+        return self._answer(check.claim, journey, check.attempts_left, check.collector)
 
     async def _lock_told(self) -> None:
         await asyncio.sleep(LOCK_TOLD_AFTER)
@@ -77,7 +77,7 @@ class Checking:
     async def find_claim(self, effect: FindClaim, journey: Journey) -> ClaimChecked:
         """Look for the claim of an ID card's holder. Raises StoreError."""
         claim = await self.db.read(lambda tx: claims.for_id(tx, self.vault, effect.id_number))
-        return await self._answer(claim, journey, None, THE_OWNER)
+        return self._answer(claim, journey, None, THE_OWNER)
 
     async def send_code(self, id_number: str) -> None:
         """Have a code sent; a store that cannot is logged, nobody at the machine learns of it."""
@@ -86,7 +86,7 @@ class Checking:
         except StoreError as error:
             log.warning("code not sent", error=str(error))
 
-    async def _answer(
+    def _answer(
         self, claim: Claim | None, journey: Journey, attempts_left: int | None, collector: Collector
     ) -> ClaimChecked:
         """A match whose card is not certainly in its slot is no match to act on: the counter has to help."""
@@ -94,7 +94,7 @@ class Checking:
             return ClaimChecked(None, attempts_left=attempts_left)
         claim_id = claim.claim_id
         self.db.along(lambda tx: journeys.attach(tx, journey.journey_id, claim_id, collector))
-        if not await self.db.read(lambda tx: lookups.is_collectable(tx, claim_id)):
+        if claim.slot is None or claim.slot_blocked:
             log.warning("claim not collectable", journey=journey.journey_id, claim=claim_id)
             return ClaimChecked(None, failed=True)
         opens = self.policy.opens(collector.relation, claim.kind)

@@ -82,7 +82,10 @@ class Person(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One claim as the store has it. Times are UTC seconds; `old_card_kept` tells that the predecessor is already in the bin."""
+    """One claim as the store has it. Times are UTC seconds; `old_card_kept` tells that the predecessor is already in the bin.
+
+    `slot` is where its card lies, None while it lies in none; `slot_blocked` whether that is frozen, and only the counter can help.
+    """
 
     claim_id: str
     kind: ClaimKind
@@ -92,6 +95,7 @@ class Claim:
     valid_to: str
     slot: int | None
     old_card_kept: bool
+    slot_blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

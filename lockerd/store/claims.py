@@ -11,13 +11,20 @@ import msgspec
 
 from lockerd.errors import StoreError
 from lockerd.model.cards import Claim, ClaimKind, ClaimState, ManifestItem, Person
-from lockerd.model.custody import Place
+from lockerd.model.custody import Place, SlotState
 from lockerd.model.identity import FaceTemplate, ReferenceKind
 from lockerd.store import attempts, collectors, ledger
 from lockerd.store.collectors import Named
 from lockerd.store.database import Row, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault, erase
+
+_CLAIMS = (
+    "SELECT claim.*, wrapped, place, slot.slot, slot.state AS slot_state FROM claim"
+    " LEFT JOIN data_key ON record = 'claim|' || claim.claim_id"
+    " LEFT JOIN card ON card_id = claim.claim_id LEFT JOIN slot USING (card_id)"
+)
+"""Claims, each with the wrapped key of what is sealed in it and with where its card is."""
 
 
 class _Sealed(msgspec.Struct, frozen=True):
@@ -168,14 +175,18 @@ async def all_for_id(tx: Transaction, vault: Vault, id_number: str) -> Sequence[
 
 async def by_id(tx: Transaction, vault: Vault, claim_id: str) -> Claim | None:
     """A claim in whatever state; None when unknown or erased."""
-    row = await tx.one("SELECT * FROM claim WHERE claim_id = ?", (claim_id,))
-    return None if row is None else await _claim(tx, vault, row)
+    row = await tx.one(f"{_CLAIMS} WHERE claim.claim_id = ?", (claim_id,))
+    return None if row is None else _claim(vault, row)
 
 
 async def template(tx: Transaction, vault: Vault, claim_id: str) -> FaceTemplate | None:
     """The face template of a claim; None when there is none or it is erased."""
-    row = await tx.one("SELECT * FROM face_template WHERE claim_id = ?", (claim_id,))
-    key = await vault.open(tx, "face_template", claim_id)
+    row = await tx.one(
+        "SELECT face_template.*, wrapped FROM face_template JOIN data_key ON record = 'face_template|' || claim_id"
+        " WHERE claim_id = ?",
+        (claim_id,),
+    )
+    key = None if row is None else vault.unwrap("face_template", claim_id, row["wrapped"])
     if row is None or key is None:
         return None
     return FaceTemplate(row["model_id"], key.open("vector", row["vector"]), ReferenceKind(row["kind"]))
@@ -241,18 +252,19 @@ async def _set_state(tx: Transaction, claim_id: str, state: ClaimState, stamp: S
 
 async def _found(tx: Transaction, vault: Vault, id_number: str, *states: ClaimState) -> Sequence[Claim]:
     """The claims of an ID number, those of the first of `states` first, the oldest of each first."""
-    rows = await tx.all("SELECT * FROM claim WHERE id_index = ? ORDER BY since, claim_id", (vault.blind(id_number),))
+    rows = await tx.all(f"{_CLAIMS} WHERE id_index = ? ORDER BY claim.since, claim.claim_id", (vault.blind(id_number),))
     rows = sorted((row for row in rows if row["state"] in states), key=lambda row: states.index(row["state"]))
-    return [claim for row in rows if (claim := await _claim(tx, vault, row)) is not None]
+    return [claim for row in rows if (claim := _claim(vault, row)) is not None]
 
 
-async def _claim(tx: Transaction, vault: Vault, row: Row) -> Claim | None:
+def _claim(vault: Vault, row: Row) -> Claim | None:
+    """The value of a row of _CLAIMS."""
     claim_id = row["claim_id"]
-    key = await vault.open(tx, "claim", claim_id)
+    key = vault.unwrap("claim", claim_id, row["wrapped"])
     if key is None or row["person"] is None:
         return None
     sealed = msgspec.json.decode(key.open("person", row["person"]), type=_Sealed)
-    place, slot = await ledger.place_of(tx, claim_id)
+    in_slot = row["place"] == Place.SLOT
     return Claim(
         claim_id=claim_id,
         kind=ClaimKind(row["kind"]),
@@ -260,6 +272,7 @@ async def _claim(tx: Transaction, vault: Vault, row: Row) -> Claim | None:
         person=sealed.person,
         valid_from=sealed.valid_from,
         valid_to=sealed.valid_to,
-        slot=slot if place is Place.SLOT else None,
+        slot=row["slot"] if in_slot else None,
         old_card_kept=bool(row["old_card_kept"]),
+        slot_blocked=in_slot and row["slot_state"] != SlotState.STOCKED,
     )

@@ -119,8 +119,12 @@ async def outdated(tx: Transaction) -> list[tuple[str, CodeKind]]:
 
 
 async def forget(tx: Transaction, claim_id: str, kind: CodeKind) -> None:
-    """Let the claim have no code of this kind."""
-    await tx.execute("DELETE FROM code WHERE claim_id = ? AND kind = ?", (claim_id, kind))
+    """Let a claim that is only announced have no code of this kind; others keep theirs."""
+    await tx.execute(
+        "DELETE FROM code WHERE claim_id = ?1 AND kind = ?2"
+        " AND EXISTS (SELECT 1 FROM claim WHERE claim_id = ?1 AND state = 'expected')",
+        (claim_id, kind),
+    )
 
 
 async def extend(tx: Transaction, claim_id: str, kind: CodeKind, expires: float) -> float | None:

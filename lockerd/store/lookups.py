@@ -14,12 +14,6 @@ _COUNTS = ", ".join(f"sum(state = '{state}') AS {state}" for state in SlotState)
 """One look at all slots; to group them would sort them first."""
 
 
-async def is_collectable(tx: Transaction, card_id: str) -> bool:
-    """Whether a card certainly lies in its slot, and nothing blocks that. Raises StoreError for an unknown card."""
-    card = await rows.card(tx, card_id)
-    return card.place is Place.SLOT and card.state is SlotState.STOCKED
-
-
 async def card_in(tx: Transaction, slot: int) -> str | None:
     """The card that the ledger has in a slot; None for an empty one and for a slot that there is not."""
     row = await tx.one("SELECT card_id FROM slot WHERE slot = ?", (slot,))

@@ -36,10 +36,13 @@ async def queue(tx: Transaction, vault: Vault, message_id: str, phone: str, text
 
 async def waiting(tx: Transaction, vault: Vault, now: float) -> tuple[bool, Message | None]:
     """Whether any message is not sent yet, and the one that is due longest at `now` (UTC seconds)."""
-    row = await tx.one("SELECT * FROM message WHERE sent = 0 ORDER BY due, rowid LIMIT 1")
+    row = await tx.one(
+        "SELECT message.*, wrapped FROM message LEFT JOIN data_key ON record = 'message|' || message_id"
+        " WHERE sent = 0 ORDER BY due, message.rowid LIMIT 1"
+    )
     if row is None or row["due"] > now:
         return row is not None, None
-    key = await vault.open(tx, "message", row["message_id"])
+    key = vault.unwrap("message", row["message_id"], row["wrapped"])
     assert key is not None
     return True, Message(
         row["message_id"],

@@ -110,13 +110,14 @@ class Vault:
 
     async def open(self, tx: Transaction, table: str, row: str) -> RecordKey | None:
         """The key of a record, None once it is erased. Raises StoreError with a foreign master key."""
-        record = f"{table}|{row}"
-        found = await tx.one("SELECT wrapped FROM data_key WHERE record = ?", (record,))
-        if found is None:
+        found = await tx.one("SELECT wrapped FROM data_key WHERE record = ?", (f"{table}|{row}",))
+        return self.unwrap(table, row, None if found is None else found["wrapped"])
+
+    def unwrap(self, table: str, row: str, wrapped: bytes | None) -> RecordKey | None:
+        """The key of a record from its `data_key.wrapped`, None where there is none. Raises StoreError as `open`."""
+        if wrapped is None:
             return None
-        return RecordKey(
-            _open(self._wrapping, found["wrapped"], f"data_key|wrapped|{record}"), table, row, self.entropy
-        )
+        return RecordKey(_open(self._wrapping, wrapped, f"data_key|wrapped|{table}|{row}"), table, row, self.entropy)
 
     def _wrap(self, plaintext: bytes, associated: str) -> bytes:
         return _seal(self._sealing, self._wrapping[self._sealing], plaintext, associated, self.entropy)

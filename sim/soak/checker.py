@@ -20,7 +20,7 @@ from sim.soak.decisions import Decisions, Where
 from sim.soak.hands import Hands
 from sim.soak.lies import Lies
 from sim.soak.news import EVENTS, INTENTS, MOVES, OPEN_INTENTS, UPTO
-from sim.soak.office_ledger import LEFT, OfficeLedger
+from sim.soak.office_ledger import LEFT, OfficeLedger, Standing
 from sim.soak.orders import Orders, told_with
 from sim.soak.places import OUTSIDE, UNLOADED, at, fits, where
 from sim.soak.remedies import Remedies
@@ -57,6 +57,7 @@ class Checker(Witness):
         self._hash = hashlib.sha256()
         self._last_move = self._last_event = self._last_intent = 0
         self.recorded: dict[str, tuple[str, int | None]] = {}
+        self._standing: dict[str, Standing] = {}  # the same cards, and who answers for them
         self._ended = Ended()  # cards whose chain led out of the machine
         self._bound: dict[str, str | None] = {}  # old card of the ledger -> the physical one
         self._untold: dict[int, tuple[str, dict[str, Any]]] = {}
@@ -250,6 +251,7 @@ class Checker(Witness):
         if before != row["origin"]:
             self.wrong(f"{card} was recorded at {before}, its chain goes on from {row['origin']}")
         self.recorded[card] = (target, slot)
+        self._standing[card] = Standing(target, slot, row["responsible"])
         if not row["responsible"]:
             self.wrong(f"nobody is responsible for {card} at {target}")
         assert self.machine is not None
@@ -269,7 +271,7 @@ class Checker(Witness):
                 self._lost_by_lie.add(physical)
             if self._bound.pop(card, None) is not None:
                 self._lies.forget(card)
-            del self.recorded[card]
+            del self.recorded[card], self._standing[card]
 
     def physical(self, card: str) -> str | None:
         """The physical card that the ledger means by `card`; None for one that never was."""
@@ -345,9 +347,11 @@ class Checker(Witness):
         self._lies.look()
         await self._remedies.check(fetch, lying=bool(self.machine.world.stuck))
         if not self._untold:
-            await self.office.compare_all(fetch)
+            self.office.compare_all(self._standing)
         spots = self.machine.world.spots
         home, elsewhere, free = await looked_at(fetch, self.recorded, spots, self._taken_out | self._lies.suspects)
+        if len(home) + len(elsewhere) != len(self.recorded):
+            self.wrong(f"{len(home) + len(elsewhere)} cards are recorded inside, by their chains {len(self.recorded)}")
         known = home | self._lost_by_lie  # those the machine finds later; that it does, `Remedies` holds
         for card, place, slot, state in elsewhere:
             if self.place_of(card) != place:

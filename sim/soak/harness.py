@@ -294,6 +294,7 @@ class Daemon:
     def _connection(self, connector: Callable[[], sqlite3.Connection], chunk: int) -> Connection:
         def cheaper() -> sqlite3.Connection:
             connection = connector()
+            connection.execute("PRAGMA main.locking_mode = EXCLUSIVE")  # no locks at each statement: nobody else looks
             connection.create_function("argon2id", 2, self._hash, deterministic=True)
             self._kept.opened(connection)
             return connection

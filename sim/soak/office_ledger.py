@@ -6,7 +6,7 @@ Compared whenever the office has every event: what it was told since, link by li
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from sim.soak.books import Ended
@@ -24,12 +24,6 @@ _NAMED = (
     " (SELECT max(move_id) FROM card_move WHERE card_move.card_id = card.card_id)"
     " WHERE card.card_id IN (SELECT value FROM json_each(?))"
 )
-_INSIDE = (
-    "SELECT card.card_id, place, slot, responsible FROM card JOIN card_move ON move_id ="
-    " (SELECT max(move_id) FROM card_move WHERE card_move.card_id = card.card_id)"
-    " WHERE place < 'removed' OR place > 'removed' AND place < 'taken' OR place > 'taken'"
-)
-"""All that are inside the machine or on the way to it."""
 
 
 class Standing(NamedTuple):
@@ -121,28 +115,28 @@ class OfficeLedger:
         latest = dict(told)
         for row in await fetch(_NAMED, json.dumps(list(latest))):
             if _standing(row) != latest[row["card_id"]]:
-                self._wrong(_differs(row, latest[row["card_id"]]))
+                self._wrong(_differs(row["card_id"], _standing(row), latest[row["card_id"]]))
         return told
 
-    async def compare_all(self, fetch: Fetch) -> None:
-        """While the office has every event: each card that either has inside the machine, or with staff for it."""
-        rows = await fetch(_INSIDE)
-        for row in rows:
-            card, place, slot, responsible = row
-            if (place, slot, responsible) != self.inside.get(card):
-                self._wrong(_differs(row, self.inside.get(card)))
-        if len(rows) != len(self.inside):
-            more = sorted(set(self.inside) - {row["card_id"] for row in rows})
-            self._wrong(f"the office has {', '.join(more)} in the machine, the ledger has not")
+    def compare_all(self, inside: Mapping[str, Standing]) -> None:
+        """While the office has every event: each card that either has inside the machine, or with staff for it.
+
+        `inside` is how the daemon's chains end, link by link as they were committed.
+        """
+        if inside == self.inside:
+            return
+        for card in sorted(inside.keys() | self.inside.keys()):
+            if inside.get(card) != self.inside.get(card):
+                self._wrong(_differs(card, inside.get(card), self.inside.get(card)))
 
 
 def _standing(row: Any) -> Standing:
     return Standing(row["place"], row["slot"], row["responsible"])
 
 
-def _differs(row: Any, standing: Standing | None) -> str:
-    office = "nowhere" if standing is None else _told(row["card_id"], standing)
-    return f"the ledger has {_told(row['card_id'], _standing(row))}, the office {office}"
+def _differs(card: str, ledger: Standing | None, office: Standing | None) -> str:
+    mine, its = (f"{card} nowhere" if one is None else _told(card, one) for one in (ledger, office))
+    return f"the ledger has {mine}, the office {its}"
 
 
 def _told(card: str, standing: Standing) -> str:

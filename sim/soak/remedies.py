@@ -127,8 +127,8 @@ class Remedies:
 
     def _replacing(self, card: str) -> str | None:
         """The new card that is made in place of this one, which its owner reported lost."""
-        owners = (one.who for one in self._stage.town.residents.values())
-        return next((who.new_card.card_id for who in owners if who.lost_card and who.lost_card.card_id == card), None)
+        owner = self._stage.town.by_lost_card.get(card)
+        return owner.who.new_card.card_id if owner else None
 
     async def committed(self, fetch: Fetch) -> None:
         """The daemon made something durable."""

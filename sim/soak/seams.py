@@ -16,7 +16,7 @@ import aiosqlite
 
 _FULL = 2  # of PRAGMA synchronous
 _WEEK = 7 * 86400.0
-_INTO = re.compile(r"\binto\s+\W?(\w+)", re.IGNORECASE)
+_INTO = re.compile(r"\binto\s+(?:main\.)?\W?(\w+)", re.IGNORECASE)
 
 
 class Fetch(Protocol):
@@ -220,10 +220,11 @@ class Connection(aiosqlite.Connection):
             raise _error("the power is off", sqlite3.SQLITE_IOERR)
         if sql == "COMMIT":
             return await self._commit()
-        connection = self._conn
+        connection = self._connection
+        assert connection is not None
         rows = connection.execute(sql, tuple(parameters or ())).fetchall()
         if sql[0] != "S":  # of SELECT
-            self._into.update(_tables(sql))
+            self._into.update(filled_by(sql))
         if not connection.in_transaction:
             if sql == "ROLLBACK":
                 self._changes = connection.total_changes
@@ -260,7 +261,7 @@ class Connection(aiosqlite.Connection):
 
 
 @cache
-def _tables(sql: str) -> tuple[str, ...]:
+def filled_by(sql: str) -> tuple[str, ...]:
     """The tables that a statement inserts into; whichever adds rows names them after INTO."""
     return tuple(_INTO.findall(sql))
 

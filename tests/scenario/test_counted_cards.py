@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from firmware_protocol.units import UnitKind
+from sim.soak.citizens import HONEST
 from sim.world import Place, Spot
 from tests.scenario.scene import OTHER, RENEWAL, REPLACEMENT, Scene, play
 
@@ -152,6 +154,22 @@ def test_an_exit_sensor_that_goes_blind_as_a_card_is_offered_makes_it_a_taken_on
         assert await visiting
         scene.stage.machine.units["dispenser"].stick("exit", None)
         assert (scene.new(RENEWAL), scene.old(RENEWAL)) == (Place.PERSON, Place.BIN)
+        assert await scene.visit(REPLACEMENT)
+
+    play(tmp_path, story)
+
+
+def test_where_the_owner_has_gone_meanwhile_the_machine_draws_it_in_for_the_counter(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        visiting = asyncio.ensure_future(scene.visit(RENEWAL, replace(HONEST, leaves_card=1.0)))
+        while scene.new(RENEWAL) is not Place.EXIT:
+            await asyncio.sleep(0.01)
+        scene.stage.machine.units["dispenser"].stick("exit", False)
+        scene.checker.moved()
+        await visiting
+        scene.stage.machine.units["dispenser"].stick("exit", None)
+        await asyncio.sleep(1200.0)
+        assert (scene.new(RENEWAL), scene.old(RENEWAL)) == (Place.RETRACT, Place.BIN)
         assert await scene.visit(REPLACEMENT)
 
     play(tmp_path, story)

@@ -105,6 +105,23 @@ async def test_a_backup_that_fails_leaves_the_others_and_no_part(db: Database, t
         await back_up(db, tmp_path / "file", NOW)
 
 
+async def test_references_are_held_after_a_backup_and_after_one_that_failed(db: Database, tmp_path: Path) -> None:
+    async def refer_to_nothing(tx: Transaction) -> None:
+        await tx.execute("INSERT INTO card (card_id, role, claim_id, place, since) VALUES ('x', 'new', 'x', 'tray', 0)")
+
+    async def hide(tx: Transaction) -> None:
+        await tx.execute("ALTER TABLE meta RENAME TO elsewhere")
+
+    await back_up(db, tmp_path / "backup", NOW)
+    with pytest.raises(StoreError, match="FOREIGN KEY"):
+        await db.transaction(refer_to_nothing)
+    await db.transaction(hide)
+    with pytest.raises(StoreError, match="no such table"):
+        await back_up(db, tmp_path / "backup", NOW + DAY)
+    with pytest.raises(StoreError, match="FOREIGN KEY"):
+        await db.transaction(refer_to_nothing)
+
+
 async def erase(db: Database) -> None:
     """The claim is collected, and half a day later its keys are destroyed."""
 

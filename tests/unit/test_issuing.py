@@ -105,6 +105,23 @@ async def test_somebody_without_a_telephone_is_announced_with_a_letter_code(db: 
     assert [event for event, _ in await told(db)] == ["refused", "reissued"]
 
 
+@pytest.mark.parametrize("latest", ["", "9700000000000001"])
+async def test_the_letter_code_is_that_of_the_latest_announcement(db: Database, latest: str) -> None:
+    desk = issuing(db)
+
+    async def announced(tx: Transaction) -> None:
+        await claims.put_item(tx, vault(), item(), None, STAMP)
+        await desk.letter(tx, CLAIM, LETTER)
+
+    await db.transaction(announced)
+    await stock(db, desk, letter_code=latest)
+    assert await tried(db, LETTER) is CodeResult.WRONG
+    assert not latest or await tried(db, latest) is CodeResult.MATCH
+    await db.transaction(lambda tx: desk.letter(tx, CLAIM, LETTER))
+    await db.transaction(lambda tx: desk.letter(tx, CLAIM, ""))
+    assert not latest or await tried(db, latest) is CodeResult.MATCH, "its card waits, with the code of its letter"
+
+
 async def test_a_command_that_comes_too_late_is_journalled_only(db: Database) -> None:
     await stock(db, issuing(db, "11112222"))
     for letter_code in (None, "", LETTER):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
 from lockerd.errors import DeviceError
+from lockerd.journey.watching import Watching
 from lockerd.model.custody import Observation, Unit
 from lockerd.model.polling import LATELY_SECONDS
 from lockerd.motions import Motions
+from lockerd.pickup.state import Event, ExitCleared
 from lockerd.store.journal import Stamp
 from sim.virtual_time import run
 
@@ -59,5 +62,24 @@ def test_what_was_said_lately_is_not_asked_again() -> None:
             await motions.observe(Unit.DISPENSER)
         with pytest.raises(DeviceError):
             await motions.lately(Unit.DISPENSER)
+
+    run(story())
+
+
+def test_a_hand_is_looked_for_first_in_what_the_motion_ended_with() -> None:
+    async def story() -> None:
+        unit: Any = Carousel()
+        nothing: Any = None
+        motions = Motions(nothing, {Unit.DISPENSER: unit}, lambda: Stamp(0.0, 0.0, ""))
+        parts: dict[str, Any] = dict.fromkeys(field.name for field in fields(Watching))
+        watching = Watching(**parts | {"motions": motions, "watched": 0.5})
+        posted: list[Event] = []
+        await motions.observe(Unit.DISPENSER)
+        await watching.exit_cleared(0, posted.append)
+        assert (unit.looks, len(posted)) == (1, 1), "the hand was quicker than the watch"
+        began = asyncio.get_running_loop().time()
+        await watching.exit_cleared(1, posted.append)
+        assert (unit.looks, asyncio.get_running_loop().time() - began) == (2, 0.5)
+        assert posted == [ExitCleared(), ExitCleared()]
 
     run(story())

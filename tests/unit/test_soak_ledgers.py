@@ -12,8 +12,9 @@ from sim.soak.claims import belied
 from sim.soak.decisions import Decisions, Where
 from sim.soak.item import CUSTODY, FAULT, VISIT, Item
 from sim.soak.lies import LATELY, PATIENCE, Lies
-from sim.soak.office_ledger import OfficeLedger
+from sim.soak.office_ledger import OfficeLedger, Standing
 from sim.soak.script import Script
+from sim.soak.seams import filled_by
 from sim.soak.slots import looked_at
 from sim.world import Place, Spot, World
 
@@ -53,7 +54,9 @@ class Books:
 
     async def _compare(self) -> None:
         await self.office.compare(self.fetch)
-        await self.office.compare_all(self.fetch)
+        inside = "JOIN card USING (card_id) WHERE place <> 'taken' AND place <> 'removed' GROUP BY card_id"
+        rows = await self.fetch(f"SELECT card_id, target, slot, responsible, max(move_id) FROM card_move {inside}")
+        self.office.compare_all({card: Standing(*standing) for card, *standing, _latest in rows})
 
 
 def test_what_the_office_was_told_makes_the_daemons_own_ledger() -> None:
@@ -335,3 +338,17 @@ def test_slots_are_looked_at_in_one_look() -> None:
         ("N7", "slot", 5, "stocked"),
     ]
     assert filled == [(3, "N8")]
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        ("INSERT INTO journal (seq) SELECT 1 FROM meta", ("journal",)),
+        ('INSERT OR IGNORE\n INTO main."intent" VALUES (?)', ("intent",)),
+        ("WITH one AS (SELECT 1) REPLACE into card_move SELECT * FROM one", ("card_move",)),
+        ("INSERT INTO copy.journal SELECT * FROM main.journal", ("copy",)),
+        ("UPDATE intent SET result = 'done'", ()),
+    ],
+)
+def test_a_statement_names_the_tables_that_it_fills(sql: str, tables: tuple[str, ...]) -> None:
+    assert filled_by(sql) == tables

@@ -10,9 +10,10 @@ import pytest
 
 from lockerd.errors import StoreError
 from lockerd.model.cards import ClaimKind, ClaimState
+from lockerd.model.custody import Place
 from lockerd.model.identity import FaceTemplate
 from lockerd.model.policy import THE_OWNER, Collector, Relation
-from lockerd.store import claims, codes, collectors, journeys, lookups
+from lockerd.store import claims, codes, collectors, journeys, ledger, lookups
 from lockerd.store.codes import CodeResult
 from lockerd.store.collectors import Named
 from lockerd.store.database import Database, Transaction
@@ -93,6 +94,19 @@ async def test_a_withdrawn_claim_is_not_collectable(db: Database) -> None:
 
     await db.transaction(work)
     assert await try_code(db, CODE) == (CodeResult.WRONG, 4)
+
+
+async def test_a_claim_tells_where_its_card_lies_and_whether_that_is_frozen(db: Database) -> None:
+    async def found(tx: Transaction) -> tuple[int | None, bool]:
+        claim = await claims.by_id(tx, vault(), CLAIM)
+        assert claim is not None
+        return claim.slot, claim.slot_blocked
+
+    assert await db.read(found) == (0, False)
+    await db.transaction(lambda tx: ledger.block_slot(tx, 0, "another card lay in it", STAMP))
+    assert await db.read(found) == (0, True)
+    await db.transaction(lambda tx: ledger.move(tx, CLAIM, Place.IN_DOUBT, STAMP, "not seen"))
+    assert await db.read(found) == (None, False)
 
 
 async def test_states_follow_custody(db: Database) -> None:
