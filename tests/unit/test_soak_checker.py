@@ -208,3 +208,18 @@ def test_the_shutter_opens_to_an_empty_path_only(tmp_path: Path, place: Place, l
     firmware._keep(msgspec.structs.replace(firmware.record, accepted_seq=1, opcode=int(Opcode.OPEN)))
     orders.moved()
     assert wrong == says
+
+
+@pytest.mark.parametrize(("blind", "says"), [(True, []), (False, [f"{NEW} of p1 was handed to p2"])])
+def test_another_hand_takes_a_card_that_counts_as_taken_only_where_the_exit_sensor_lied(
+    tmp_path: Path, blind: bool, says: list[str]
+) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.link(None, "tray", Spot(Place.TRAY))
+    ledger.link("tray", "exit", Spot(Place.EXIT))
+    if blind:
+        ledger.world.stuck["exit"] = False
+    ledger.link("exit", "taken", Spot(Place.EXIT))
+    ledger.checker.violations.clear()  # nothing was presented or told
+    ledger.checker.took_new("p2", NEW, "p1")
+    assert ledger.wrong == says
