@@ -34,7 +34,7 @@ _STORY = 400
 _INSIDE = [place for place in Place if place not in OUTSIDE | UNLOADED | {Place.THROAT}]  # no card without a record
 
 _BEGINS = {"throat": Place.THROAT, "escrow": Place.ESCROW}
-"""Where an old card's chain begins: inserted; or found by a recovery, and named by nothing."""
+"""Where an old card is first seen: inserted; or found by a recovery, and named by nothing; there may be none yet, after a lie."""
 
 
 class Checker(Witness):
@@ -126,7 +126,7 @@ class Checker(Witness):
         """A hand took a card out of the exit."""
         self.taken += 1
         self.note(f"{person} takes {card}")
-        if owner != person:
+        if owner != person and not self._taken_by_a_lie(card):
             self.wrong(f"{card} of {owner} was handed to {person}")
 
     def left(self, person: str, *, has_old: bool, has_new: bool) -> None:
@@ -157,7 +157,7 @@ class Checker(Witness):
         self._lies.look()
         binned = self._orders.moved()
         if binned is not None:
-            self._remedies.binned(binned, lambda new: self.place_of(new) == "taken" and self._lies.about(new))
+            self._remedies.binned(binned, self._taken_by_a_lie)
 
     # --- what the office hears ---------------------------------------------------------------------------------------
 
@@ -255,7 +255,7 @@ class Checker(Witness):
         if not row["responsible"]:
             self.wrong(f"nobody is responsible for {card} at {target}")
         assert self.machine is not None
-        if row["origin"] is None and target in _BEGINS:
+        if target in _BEGINS and self._bound.get(card) is None:
             self._bound[card] = self.machine.world.card_at(_BEGINS[target])
         self._lies.recorded(card, self._unit_of(card), target)
         self._hands.recorded(self._unit_of(card), row)
@@ -280,6 +280,10 @@ class Checker(Witness):
     def place_of(self, card: str) -> str | None:
         """Where the chain of a card has led; None for one that has none."""
         return self.recorded[card][0] if card in self.recorded else self._ended.of(card)
+
+    def _taken_by_a_lie(self, card: str) -> bool:
+        """Whether a new card counts as taken because a sensor lied: it may stand in the open exit, within anybody's reach."""
+        return self.place_of(card) == "taken" and self._lies.about(card)
 
     def _unit_of(self, card: str) -> str:
         return "recycler" if card in self._bound else "dispenser"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants.inferred import INFERRED
-from tests.mutants.mutant import ATTACKED, BUSY, CARELESS, DOUBTED, LIED, SILENT, STORM, TAMPERED, Edit, Mutant
+from tests.mutants.mutant import ATTACKED, BUSY, CARELESS, CUT, DOUBTED, LIED, SILENT, STORM, TAMPERED, Edit, Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -222,7 +222,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "        if seen.place is Place.THROAT:\n",
             ),
         ),
-        BUSY,
+        CUT,
     ),
     Mutant(
         "retracted-card-forgotten",

@@ -54,12 +54,22 @@ class Ledger:
     async def _fetch(self, sql: str, *parameters: object) -> list[Any]:
         return self._database.execute(sql, parameters).fetchall()
 
-    def link(self, origin: str | None, target: str, really: Spot, reason: str = "", slot: int | None = None) -> None:
-        """The next link of the new card's chain, while it really is there."""
-        self.world.spots[NEW] = really
+    def link(
+        self,
+        origin: str | None,
+        target: str,
+        really: Spot,
+        reason: str = "",
+        slot: int | None = None,
+        *,
+        card: str = NEW,
+        is_really: str = NEW,
+    ) -> None:
+        """The next link of a card's chain, while `is_really` is there."""
+        self.world.spots[is_really] = really
         self._database.execute(
             "INSERT INTO card_move (card_id, origin, target, slot, reason, responsible) VALUES (?, ?, ?, ?, ?, 'office')",
-            (NEW, origin, target, slot, reason),
+            (card, origin, target, slot, reason),
         )
         asyncio.run(self.checker.committed(self._fetch, frozenset({"card_move"})))
 
@@ -76,6 +86,15 @@ def test_a_card_that_left_is_passed_on_by_hands_and_not_compared_again_when_its_
     ledger.link(None, "tray", Spot(Place.TRAY))
     ledger.link("tray", "removed", Spot(Place.TRAY))
     ledger.link("removed", "removed", Spot(Place.PERSON), "still_there")
+    assert ledger.wrong == []
+
+
+def test_a_card_that_a_lie_made_up_is_the_real_one_that_is_seen_in_its_stead(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.link(None, "escrow", Spot(Place.PERSON), "found", card="old-000001", is_really=OLD)
+    assert ledger.checker.physical("old-000001") is None
+    ledger.link("escrow", "throat", Spot(Place.THROAT), "sensor", card="old-000001", is_really=OLD)
+    assert ledger.checker.physical("old-000001") == OLD
     assert ledger.wrong == []
 
 
@@ -189,3 +208,18 @@ def test_the_shutter_opens_to_an_empty_path_only(tmp_path: Path, place: Place, l
     firmware._keep(msgspec.structs.replace(firmware.record, accepted_seq=1, opcode=int(Opcode.OPEN)))
     orders.moved()
     assert wrong == says
+
+
+@pytest.mark.parametrize(("blind", "says"), [(True, []), (False, [f"{NEW} of p1 was handed to p2"])])
+def test_another_hand_takes_a_card_that_counts_as_taken_only_where_the_exit_sensor_lied(
+    tmp_path: Path, blind: bool, says: list[str]
+) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.link(None, "tray", Spot(Place.TRAY))
+    ledger.link("tray", "exit", Spot(Place.EXIT))
+    if blind:
+        ledger.world.stuck["exit"] = False
+    ledger.link("exit", "taken", Spot(Place.EXIT))
+    ledger.checker.violations.clear()  # nothing was presented or told
+    ledger.checker.took_new("p2", NEW, "p1")
+    assert ledger.wrong == says
