@@ -145,7 +145,7 @@ class Orders:
                         f"the ledger has counted {row['dispensed']} cards taken from the {row['unit']}, itself fewer"
                     )
                 may_have_counted.discard(row["unit"])
-            self._excess[kind] = max(excess, 0)
+                self._excess[kind] = excess  # and never less: taken cards that are not recorded yet hide it for a while
         for unit, kind in _UNITS.items():
             counted, kept = self._retained(kind), self.kept[kind]
             if counted != kept:

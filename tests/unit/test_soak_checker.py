@@ -23,9 +23,9 @@ from sim.world import Place, Spot
 NEW, OLD = "N000001", "O000001"
 
 
-def machine(folder: Path) -> Machine:
+def machine(folder: Path, *, bought: bool = False) -> Machine:
     """One with two cards outside, switched on."""
-    made = Machine((), MemoryKept(folder / "world", 1, fresh_world((), 5)), clock=lambda: 0.0)
+    made = Machine((), MemoryKept(folder / "world", 1, fresh_world((), 5)), clock=lambda: 0.0, bought=bought)
     made.boot()
     for card in (NEW, OLD):
         made.world.spots[card] = Spot(Place.TRAY)
@@ -165,6 +165,35 @@ def test_a_guess_that_was_counted_before_the_clock_jumped_counts_for_no_day_afte
     monkeypatch.setattr(Remedies, "_now", lambda _self: 60.0)
     remedies.guessed("p1")
     assert wrong == ["6 codes were compared for p1 within a day"]
+
+
+def test_what_a_lying_sensor_let_a_driver_count_is_one_card_for_good_and_not_for_a_board_of_ours(
+    tmp_path: Path,
+) -> None:
+    wrong: list[str] = []
+    counted, taken = 0, 0
+
+    async def fetch(sql: str, *parameters: object) -> list[Any]:
+        return [{"unit": "dispenser", "dispensed": counted}]
+
+    def look(orders: Orders, may_have_counted: set[str]) -> None:
+        orders._out = taken
+        asyncio.run(orders.check_totals(fetch, may_have_counted))
+
+    bought = Orders(machine(tmp_path, bought=True), wrong.append, lambda _unit: ())
+    lied = {"dispenser"}
+    look(bought, lied)
+    counted = 1  # the ledger learns of it later
+    look(bought, lied)
+    taken = 1  # and of a real hand later still
+    look(bought, lied)
+    counted = 2
+    look(bought, lied)
+    assert (wrong, lied) == ([], set())
+    counted = 3
+    look(bought, lied)
+    look(Orders(machine(tmp_path), wrong.append, lambda _unit: ()), {"dispenser"})
+    assert wrong == ["the ledger has counted 3 cards taken from the dispenser, itself fewer"] * 2
 
 
 @pytest.mark.parametrize(
