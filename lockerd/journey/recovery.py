@@ -89,9 +89,7 @@ class Recovery:
         self.waiting_for: Unit | None = None
         self.waited_until = 0.0
         self._left: dict[Unit, _State] = {}
-        self._awaiting: set[Unit] = (
-            set()
-        )  # their card stands before a reader that is silent: tried again, without staff
+        self._awaiting: set[Unit] = set()  # their card stands before a silent reader: tried again, without staff
         self._offered: str | None = None  # the old card that was offered back last
 
     def disturbed(self) -> bool:
