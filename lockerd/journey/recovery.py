@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -100,6 +101,13 @@ class Recovery:
         seen = ((unit, self._motions.last(unit)) for unit in Unit)
         return any(one is not None and self._wants_rest(unit, one) for unit, one in seen)
 
+    async def disturbed_now(self) -> bool:
+        """`disturbed`, after a look at both units."""
+        for unit in Unit:
+            with suppress(DeviceError):
+                await self._motions.lately(unit)
+        return self.disturbed()
+
     def _wants_rest(self, unit: Unit, seen: Observation) -> bool:
         return unit in self.unsettled or (_restless(seen) and _state(seen) != self._left.get(unit))
 
@@ -178,7 +186,6 @@ class Recovery:
         seen = await self._reset_if_needed(Unit.RECYCLER)
         if seen.fault is not None or seen.interrupted or seen.place is Place.IN_DOUBT:
             return False
-
         if seen.place is not None:
             return await self._resuming.record(seen.place, journey_id) == old_card_id
         await self._db.transaction(lambda tx: self._settle_old_places(tx, seen))

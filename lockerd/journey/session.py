@@ -252,9 +252,17 @@ class Session:
                 if self._page_time.extend():
                     self.publish()
                 return None
-            if self._journey.stage is Stage.IDLE and self._closed(self._ways()):
+            if self._journey.stage is Stage.IDLE and not await self._may_begin():
                 return None
         return event
+
+    async def _may_begin(self) -> bool:
+        """Whether a journey can begin; what a sensor sees in a path again is brought home first, it may be within reach."""
+        if self._closed(self._ways()):
+            return False
+        if await self._recovery.disturbed_now():
+            await self._bring_to_rest()
+        return self._resume is None and not self._closed(self._ways())
 
     # --- page and watch ------------------------------------------------------------------------------------------
 

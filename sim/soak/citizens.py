@@ -136,6 +136,7 @@ class Visit:
             return True
         page = self._stage.daemon.page
         if page is None or page.screen == "out_of_service":
+            self._answered = None
             return self._in_the_dark()
         self._dark_since = None
         if page.ticket:

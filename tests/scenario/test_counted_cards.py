@@ -173,3 +173,23 @@ def test_where_the_owner_has_gone_meanwhile_the_machine_draws_it_in_for_the_coun
         assert await scene.visit(REPLACEMENT)
 
     play(tmp_path, story)
+
+
+def test_whoever_comes_next_finds_the_exit_empty(tmp_path: Path) -> None:
+    """The sensor sees the card again, and the next citizen comes before the machine would have looked by itself."""
+
+    async def story(scene: Scene) -> None:
+        visiting = asyncio.ensure_future(scene.visit(RENEWAL, replace(HONEST, leaves_card=1.0)))
+        while scene.new(RENEWAL) is not Place.EXIT:
+            await asyncio.sleep(0.01)
+        scene.stage.machine.units["dispenser"].stick("exit", False)
+        scene.checker.moved()
+        await visiting
+        await asyncio.sleep(100.0)
+        scene.stage.machine.units["dispenser"].stick("exit", None)
+        await asyncio.sleep(1.0)
+        assert scene.new(RENEWAL) is Place.EXIT
+        assert await scene.visit(REPLACEMENT)
+        assert (scene.new(RENEWAL), scene.new(REPLACEMENT)) == (Place.RETRACT, Place.PERSON)
+
+    play(tmp_path, story)
