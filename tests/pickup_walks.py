@@ -50,7 +50,7 @@ def ended(
     *,
     silent: bool = False,
 ) -> MotionEnded:
-    observation = None if silent else seen(place, fault)
+    observation = None if silent else seen(None if place is Place.TAKEN else place, fault)
     return MotionEnded(motion, Outcome(result, fault, observation), place, "old-000001")
 
 

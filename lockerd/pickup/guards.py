@@ -87,10 +87,14 @@ def moved(motion: Motion, *results: Result) -> Guard:
     )
 
 
-def motion_fault(motion: Motion, fault: Fault) -> Guard:
-    """This motion ended with this fault."""
+def found_none(motion: Motion) -> Guard:
+    """This motion found no card, and the unit sees none: a hand was faster."""
     return lambda _journey, event: (
-        isinstance(event, MotionEnded) and event.motion is motion and event.outcome.fault is fault
+        isinstance(event, MotionEnded)
+        and event.motion is motion
+        and event.outcome.fault is Fault.NO_CARD
+        and event.outcome.observation is not None
+        and event.outcome.observation.place is None
     )
 
 
@@ -303,17 +307,6 @@ def old_gone(journey: Journey, _event: Event) -> Journey:
 def fault_of(kind: FaultKind) -> Change:
     """Set the fault of the page."""
     return setting(fault=kind, notice=None)
-
-
-def gone_from_exit(_journey: Journey, event: Event) -> bool:
-    """RETRACT found no card and the unit sees none: a hand was faster."""
-    return (
-        isinstance(event, MotionEnded)
-        and event.motion is Motion.RETRACT
-        and event.outcome.fault is Fault.NO_CARD
-        and event.outcome.observation is not None
-        and event.outcome.observation.place is None
-    )
 
 
 def seen_at(place: Place) -> Guard:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from lockerd.model.custody import Fault, Motion, Place, Result
+from lockerd.model.custody import Motion, Place, Result
 from lockerd.model.view import Action, FaultKind, Notice
 from lockerd.pickup.chips import (
     asked_again,
@@ -34,10 +34,9 @@ from lockerd.pickup.guards import (
     ends,
     failing,
     fault_of,
-    gone_from_exit,
+    found_none,
     has_fault,
     may_hand_in,
-    motion_fault,
     moved,
     new_taken,
     note_ticket,
@@ -100,7 +99,7 @@ TABLE: tuple[Row, ...] = (
     Row(_S.AWAIT_OLD, TimedOut, _S.CLOSING, "time-out", change=fault_of(FaultKind.TIMED_OUT),
         do=asks(IssueTicket(), Move(Motion.CLOSE))),
     Row(_S.DRAWING_OLD, MotionEnded, _S.READING_OLD, "in escrow", moved(Motion.ACCEPT), do=asks(ReadOld())),
-    Row(_S.DRAWING_OLD, MotionEnded, _S.OPENING, "pulled back by hand", motion_fault(Motion.ACCEPT, Fault.NO_CARD),
+    Row(_S.DRAWING_OLD, MotionEnded, _S.OPENING, "pulled back by hand", found_none(Motion.ACCEPT),
         old_gone, old_back(Move(Motion.OPEN))),
     stopping(_S.DRAWING_OLD),
     *failing(_S.DRAWING_OLD, MotionEnded, FaultKind.JAM, "old card stuck"),
@@ -180,9 +179,9 @@ TABLE: tuple[Row, ...] = (
     Row(_S.RETRACTING, MotionEnded, _S.CHECKING_RETRACTED, "drawn back", moved(Motion.RETRACT),
         do=asks(ReadNew())),
     Row(_S.RETRACTING, MotionEnded, _S.KEEPING_OLD, "a hand was faster, renewal",
-        all_of(gone_from_exit, old_inside), setting(new_place=Place.TAKEN, fault=None),
+        all_of(found_none(Motion.RETRACT), old_inside), setting(new_place=Place.TAKEN, fault=None),
         asks(RecordTaken(), KEEP)),
-    Row(_S.RETRACTING, MotionEnded, _S.DONE, "a hand was faster", gone_from_exit,
+    Row(_S.RETRACTING, MotionEnded, _S.DONE, "a hand was faster", found_none(Motion.RETRACT),
         setting(new_place=Place.TAKEN, fault=None), asks(RecordTaken())),
     stopping(_S.RETRACTING),
     Row(_S.RETRACTING, MotionEnded, _S.FAULT, "cannot be drawn back", change=fault_of(FaultKind.IN_DOUBT),
@@ -213,7 +212,7 @@ TABLE: tuple[Row, ...] = (
     Row(_S.DRAWING_FORGOTTEN, MotionEnded, _S.KEEPING_FORGOTTEN, "in escrow", moved(Motion.ACCEPT),
         do=asks(KEEP)),
     Row(_S.DRAWING_FORGOTTEN, MotionEnded, _S.CLOSING, "taken after all",
-        motion_fault(Motion.ACCEPT, Fault.NO_CARD), old_gone, old_back(Move(Motion.CLOSE))),
+        found_none(Motion.ACCEPT), old_gone, old_back(Move(Motion.CLOSE))),
     Row(_S.DRAWING_FORGOTTEN, MotionEnded, _S.FAULT, "stuck"),
     Row(_S.KEEPING_FORGOTTEN, MotionEnded, _S.FAULT, "kept, new card in doubt",
         lambda journey, _event: journey.new_place is Place.IN_DOUBT),

@@ -126,7 +126,8 @@ class Checker(Witness):
         """A hand took a card out of the exit."""
         self.taken += 1
         self.note(f"{person} takes {card}")
-        if owner != person and not (self._lies.lately("dispenser") and self._taken_by_a_lie(card)):
+        unseen = bool(self._lies.lately("dispenser")) and self.place_of(card) in {"taken", "in_doubt"}
+        if owner != person and not (unseen and self._lies.about(card)):
             self.wrong(f"{card} of {owner} was handed to {person}")
 
     def left(self, person: str, *, has_old: bool, has_new: bool) -> None:

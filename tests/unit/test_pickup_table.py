@@ -164,6 +164,15 @@ def test_an_old_card_left_behind_is_kept_and_said_so() -> None:
     assert Record.OLD_KEPT in retain.records
 
 
+def test_an_old_card_left_behind_is_taken_back_only_where_the_unit_sees_none() -> None:
+    """Drawn in past a blind sensor it is in escrow, and the next try finds none in the throat."""
+    start, _ = walk(*TO_PICKING, ended(Motion.PICK, Place.SLOT, Result.NOT_MOVED), ended(Motion.RETURN, Place.THROAT))
+    none = walk(TimedOut(), ended(Motion.ACCEPT, Place.TAKEN, Result.FAILED, Fault.NO_CARD), start=start)
+    one = walk(TimedOut(), ended(Motion.ACCEPT, Place.ESCROW, Result.FAILED, Fault.NO_CARD), start=start)
+    assert (none[0].stage, one[0].stage) == (Stage.CLOSING, Stage.FAULT)
+    assert [any(isinstance(effect, RecordOldTaken) for effect in asked) for _, asked in (none, one)] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("result", "place", "kind"),
     [
