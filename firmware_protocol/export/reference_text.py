@@ -170,7 +170,8 @@ FAULT, and `fault` stays until the next good command.
 4. A motion is DONE only if a sensor sees the card where it should be now (in a slot, retract position or bin: the path
    sensor has fallen and what the mechanics can see agrees). Otherwise it is a FAULT, and the sensors say the rest.
 5. RESET homes the mechanics; a card in the path stays in the machine and ends where a path sensor sees it. RESET never puts a
-   card into a slot, the retract position or the bin, and never pushes one out.
+   card into a slot, the retract position or the bin, and never pushes one out. It shuts the exit gate unless a card stands in
+   it: a host takes a gate that is open after RESET for one that holds a card, whatever EXIT says.
 6. A cabinet keeps no climate of its own: fan and heater do what FAN and HEATER told them last, until RESET or a loss of power
    switches both off. The host looks at `temperature` about once a minute and decides. A board may switch the heater off by
    itself where staying on would be a danger, and then says so in `heater`.

@@ -16,9 +16,10 @@ import structlog
 from lockerd.errors import DeviceError, StoreError
 from lockerd.journey.reading import Readers, look_at_chip
 from lockerd.journey.records import EVENTS, record_taken
+from lockerd.journey.resting import State, gate_left_open, restless, state_of, wants_rest
 from lockerd.journey.resuming import Resume, Resuming
 from lockerd.model.cards import Chip, Claim, ClaimState
-from lockerd.model.custody import Fault, Intent, Motion, Observation, Order, Outcome, Place, Result, Sensor, Unit
+from lockerd.model.custody import Intent, Motion, Observation, Order, Outcome, Place, Result, Sensor, Unit
 from lockerd.motions import Motions, settle
 from lockerd.ports import Mover
 from lockerd.stocking import STOCKED, Stocking
@@ -33,16 +34,6 @@ ASK_AGAIN_SECONDS = 0.5  # while a unit is silent after a restart: it may still 
 BOOT_SECONDS = 10.0  # that a silent unit is waited for
 CLEAR_SECONDS = 120.0  # for one try to clear a jam: a reset, a motion or two, chip reads
 BUSY_SECONDS = 60.0  # that it may take to end a motion, longer than any takes
-
-_State = tuple[int, Fault | None, Place | None]
-
-
-def _state(seen: Observation) -> _State:
-    return seen.boot_id, seen.fault, seen.place
-
-
-def _restless(seen: Observation) -> bool:
-    return seen.interrupted or seen.fault is not None or seen.place is not None or Sensor.HOME not in seen.sensors
 
 
 async def _nothing_goes_out(tx: Transaction) -> bool:
@@ -89,7 +80,7 @@ class Recovery:
         self.unsettled: frozenset[Unit] = frozenset()
         self.waiting_for: Unit | None = None
         self.waited_until = 0.0
-        self._left: dict[Unit, _State] = {}
+        self._left: dict[Unit, State] = {}
         self._awaiting: set[Unit] = set()  # their card stands before a silent reader: tried again, without staff
         self._offered: str | None = None  # the old card that was offered back last
 
@@ -109,7 +100,7 @@ class Recovery:
         return self.disturbed()
 
     def _wants_rest(self, unit: Unit, seen: Observation) -> bool:
-        return unit in self.unsettled or (_restless(seen) and _state(seen) != self._left.get(unit))
+        return unit in self.unsettled or wants_rest(seen, self._left.get(unit))
 
     async def after_restart(self) -> Resume | None:
         """Settle every open intent and bring both paths to rest, as `bring_to_rest` does."""
@@ -147,7 +138,7 @@ class Recovery:
                 self.unsettled -= {Unit.RECYCLER}
         except DeviceError as error:
             log.warning("recycler not settled", error=str(error))
-        self._left = {unit: _state(seen) for unit in Unit if (seen := self._motions.last(unit)) is not None}
+        self._left = {unit: state_of(seen) for unit in Unit if (seen := self._motions.last(unit)) is not None}
         for unit in self._awaiting:
             self._left.pop(unit, None)
         return resume
@@ -179,7 +170,7 @@ class Recovery:
             return False
         seen = self._motions.last(unit)
         if seen is not None and at_rest:
-            self._left[unit] = _state(seen)
+            self._left[unit] = state_of(seen)
         return at_rest
 
     async def _clear_recycler(self, journey_id: str, old_card_id: str | None) -> bool:
@@ -247,7 +238,7 @@ class Recovery:
 
     async def _reset_if_needed(self, unit: Unit) -> Observation:
         seen = await self._answering(unit)
-        if _restless(replace(seen, place=None)) or seen.place is Place.IN_DOUBT:
+        if restless(replace(seen, place=None)) or seen.place is Place.IN_DOUBT:
             await self._motions.make(Order(unit, Motion.RESET))
             seen = await self._answering(unit)
         return seen
@@ -278,6 +269,12 @@ class Recovery:
         if seen.place is None:
             await self._settle_places(seen)
             seen = await self._answering(Unit.DISPENSER)
+        if gate_left_open(seen):
+            await self._motions.make(Order(Unit.DISPENSER, Motion.RESET))
+            seen = await self._answering(Unit.DISPENSER)
+        if gate_left_open(seen):
+            log.warning("gate does not shut")
+            return False
         return seen.place is None and seen.fault is None
 
     async def _stow_by_chip(self, chip: Chip | None) -> None:

@@ -311,7 +311,7 @@ class Session:
 
     async def _between_journeys(self, ended: Journey) -> None:
         """Leave nothing on its way: a card in the path is brought home before the next citizen."""
-        if ended.fault is not None or not self._fit or self._recovery.disturbed():
+        if ended.fault is not None or not self._fit or await self._recovery.disturbed_now():
             await self._bring_to_rest()
 
     async def _bring_to_rest(self) -> None:

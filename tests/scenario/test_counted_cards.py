@@ -175,8 +175,8 @@ def test_where_the_owner_has_gone_meanwhile_the_machine_draws_it_in_for_the_coun
     play(tmp_path, story)
 
 
-def test_whoever_comes_next_finds_the_exit_empty(tmp_path: Path) -> None:
-    """The sensor sees the card again, and the next citizen comes before the machine would have looked by itself."""
+def test_nobody_is_served_at_an_open_gate_until_the_card_in_it_is_drawn_in(tmp_path: Path) -> None:
+    """No sensor sees the card, but the gate does not shut."""
 
     async def story(scene: Scene) -> None:
         visiting = asyncio.ensure_future(scene.visit(RENEWAL, replace(HONEST, leaves_card=1.0)))
@@ -185,9 +185,30 @@ def test_whoever_comes_next_finds_the_exit_empty(tmp_path: Path) -> None:
         scene.stage.machine.units["dispenser"].stick("exit", False)
         scene.checker.moved()
         await visiting
-        await asyncio.sleep(100.0)
+        assert not await scene.visit(REPLACEMENT)
+        assert (scene.new(RENEWAL), scene.new(REPLACEMENT)) == (Place.EXIT, Place.SLOT)
         scene.stage.machine.units["dispenser"].stick("exit", None)
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(1200.0)
+        assert scene.new(RENEWAL) is Place.RETRACT
+        assert await scene.visit(REPLACEMENT)
+
+    play(tmp_path, story)
+
+
+def test_whoever_comes_next_finds_the_exit_empty(tmp_path: Path) -> None:
+    """The gate's sensor does not tell either, and the next citizen comes before the machine would have looked by itself."""
+
+    async def story(scene: Scene) -> None:
+        visiting = asyncio.ensure_future(scene.visit(RENEWAL, replace(HONEST, leaves_card=1.0)))
+        while scene.new(RENEWAL) is not Place.EXIT:
+            await asyncio.sleep(0.01)
+        for sensor in ("exit", "gate_open"):
+            scene.stage.machine.units["dispenser"].stick(sensor, False)
+        scene.checker.moved()
+        await visiting
+        await asyncio.sleep(100.0)
+        for sensor in ("exit", "gate_open"):
+            scene.stage.machine.units["dispenser"].stick(sensor, None)
         assert scene.new(RENEWAL) is Place.EXIT
         assert await scene.visit(REPLACEMENT)
         assert (scene.new(RENEWAL), scene.new(REPLACEMENT)) == (Place.RETRACT, Place.PERSON)
