@@ -35,6 +35,7 @@ RULES: dict[str, tuple[str, ...]] = {
             "page_time": ("pickup",),
             "lights": (),
             "reading": ("pickup",),
+            "resting": (),
             "records": ("pickup", "store"),
             "face_tries": ("pickup", "store"),
             "tries": ("pickup", "store"),
@@ -46,7 +47,7 @@ RULES: dict[str, tuple[str, ...]] = {
             "resuming": ("pickup", "store", "journey.reading"),
             "recovery": (
                 *("motions", "pickup", "stocking", "store"),
-                *("journey.reading", "journey.records", "journey.resuming"),
+                *("journey.reading", "journey.records", "journey.resting", "journey.resuming"),
             ),
             "clearing": ("pickup", "store", "journey.recovery"),
         }.items()
