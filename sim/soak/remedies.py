@@ -14,7 +14,9 @@ from sim.world import Place
 
 GUESSES = 5
 GUESS_WINDOW = 86400.0 - 60.0  # a guess is seen a moment after it was counted
-COUNTED_BEFORE = 5.0  # a guess that is seen so soon after the clock jumped was counted by the time before
+COUNTED_BEFORE = (
+    10.0  # a person's first one so soon after the clock jumped was held back, and counted by the time before
+)
 PATIENCE = 1800.0  # until a card on its way has to be somewhere, and a citizen without a card has to have a remedy
 
 _UNDER_WAY = {
@@ -45,6 +47,7 @@ class Remedies:
         self._helps: dict[str, str] = {}  # by card in doubt that nothing names, whom it helps: one person only
         self._guesses: dict[str, deque[float]] = {}
         self._jumped = float("-inf")
+        self._counted_before: dict[str, float] = {}
         self._binned: list[tuple[str, str]] = []  # old cards in the bin whose bearer had no new one, with the new one
         self.lost: set[str] = set()  # cards that the office reported lost by themselves, no replacement being made
         self._kept_lost: list[str] = []  # cards in the bin that were reported lost
@@ -62,7 +65,8 @@ class Remedies:
 
     def guessed(self, person: str) -> None:
         """The machine compared a wrong code for somebody's number; with several claims at one moment it is one guess."""
-        if self._now() - self._jumped < COUNTED_BEFORE:
+        soon = self._now() - self._jumped < COUNTED_BEFORE
+        if soon and self._counted_before.setdefault(person, self._now()) == self._now():
             return
         made = self._guesses.setdefault(person, deque(maxlen=GUESSES + 1))
         if made and made[-1] == self._now():
@@ -74,6 +78,7 @@ class Remedies:
     def clock_jumped(self) -> None:
         """The machine's clock is set to another time: what counts by the day counts anew."""
         self._guesses.clear()
+        self._counted_before.clear()
         self._jumped = self._now()
 
     def left(self, person: str, *, empty_handed: bool) -> None:

@@ -158,7 +158,7 @@ def test_a_guess_that_was_counted_before_the_clock_jumped_counts_for_no_day_afte
     remedies = Remedies(cast("Stage", SimpleNamespace(machine=machine(tmp_path))), wrong.append, str)
     monkeypatch.setattr(Remedies, "_now", lambda _self: 0.0)
     remedies.clock_jumped()
-    for at in (0.03, 10.0, 20.0, 30.0, 40.0, 50.0):
+    for at in (8.03, 9.0, 20.0, 30.0, 40.0, 50.0):
         monkeypatch.setattr(Remedies, "_now", lambda _self, at=at: at)
         remedies.guessed("p1")
     assert wrong == []
