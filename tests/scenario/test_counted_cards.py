@@ -43,6 +43,17 @@ async def stuck_behind_a_card_that_nobody_sees(scene: Scene) -> None:
     assert scene.old(RENEWAL) is Place.ESCROW
 
 
+async def left_in_the_exit(scene: Scene, *blind: str) -> None:
+    """These sensors of the dispenser go blind as a card is offered, and its owner goes home without it."""
+    visiting = asyncio.ensure_future(scene.visit(RENEWAL, replace(HONEST, leaves_card=1.0)))
+    while scene.new(RENEWAL) is not Place.EXIT:
+        await asyncio.sleep(0.01)
+    for sensor in blind:
+        scene.stage.machine.units["dispenser"].stick(sensor, False)
+    scene.checker.moved()
+    await visiting
+
+
 def take_out_of_the_path(scene: Scene, *people: str) -> None:
     """Staff open the machine and pull these new cards out by hand."""
     for person in people:
@@ -161,12 +172,7 @@ def test_an_exit_sensor_that_goes_blind_as_a_card_is_offered_makes_it_a_taken_on
 
 def test_where_the_owner_has_gone_meanwhile_the_machine_draws_it_in_for_the_counter(tmp_path: Path) -> None:
     async def story(scene: Scene) -> None:
-        visiting = asyncio.ensure_future(scene.visit(RENEWAL, replace(HONEST, leaves_card=1.0)))
-        while scene.new(RENEWAL) is not Place.EXIT:
-            await asyncio.sleep(0.01)
-        scene.stage.machine.units["dispenser"].stick("exit", False)
-        scene.checker.moved()
-        await visiting
+        await left_in_the_exit(scene, "exit")
         scene.stage.machine.units["dispenser"].stick("exit", None)
         await asyncio.sleep(1200.0)
         assert (scene.new(RENEWAL), scene.old(RENEWAL)) == (Place.RETRACT, Place.BIN)
@@ -179,12 +185,7 @@ def test_nobody_is_served_at_an_open_gate_until_the_card_in_it_is_drawn_in(tmp_p
     """No sensor sees the card, but the gate does not shut."""
 
     async def story(scene: Scene) -> None:
-        visiting = asyncio.ensure_future(scene.visit(RENEWAL, replace(HONEST, leaves_card=1.0)))
-        while scene.new(RENEWAL) is not Place.EXIT:
-            await asyncio.sleep(0.01)
-        scene.stage.machine.units["dispenser"].stick("exit", False)
-        scene.checker.moved()
-        await visiting
+        await left_in_the_exit(scene, "exit")
         assert not await scene.visit(REPLACEMENT)
         assert (scene.new(RENEWAL), scene.new(REPLACEMENT)) == (Place.EXIT, Place.SLOT)
         scene.stage.machine.units["dispenser"].stick("exit", None)
@@ -199,13 +200,7 @@ def test_whoever_comes_next_finds_the_exit_empty(tmp_path: Path) -> None:
     """The gate's sensor does not tell either, and the next citizen comes before the machine would have looked by itself."""
 
     async def story(scene: Scene) -> None:
-        visiting = asyncio.ensure_future(scene.visit(RENEWAL, replace(HONEST, leaves_card=1.0)))
-        while scene.new(RENEWAL) is not Place.EXIT:
-            await asyncio.sleep(0.01)
-        for sensor in ("exit", "gate_open"):
-            scene.stage.machine.units["dispenser"].stick(sensor, False)
-        scene.checker.moved()
-        await visiting
+        await left_in_the_exit(scene, "exit", "gate_open")
         await asyncio.sleep(100.0)
         for sensor in ("exit", "gate_open"):
             scene.stage.machine.units["dispenser"].stick(sensor, None)
