@@ -54,10 +54,18 @@ DEMO_PORTS = Addresses(
 """The ports that `make demo` prefers."""
 
 
+_OWN_PORTS, _RUNS = 10_000, 2_500  # up to 30000
+
+
 def free_addresses(preferred: Addresses | None = None) -> Addresses:
-    """Eight different loopback addresses that are free now: near the `preferred` ports, otherwise any."""
+    """Eight different loopback addresses that are free now: near the `preferred` ports, otherwise near this process's own.
+
+    Those lie below the ports that outgoing connections are given (Linux: 32768 and up), and apart from those of other runs: a
+    child binds its address seconds later, and again after each restart.
+    """
     with ExitStack() as held:
-        wanted = asdict(preferred) if preferred else dict.fromkeys(Addresses.__slots__, "0")
+        own = str(_OWN_PORTS + os.getpid() % _RUNS * len(Addresses.__slots__))
+        wanted = asdict(preferred) if preferred else dict.fromkeys(Addresses.__slots__, own)
         return Addresses(**{name: held.enter_context(_bound(int(port))).address for name, port in wanted.items()})
 
 
