@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import BUSY, LIED, Edit, Hunt, Mutant
+from tests.mutants.mutant import BUSY, Edit, Hunt, Mutant
 
 FOUND = Hunt(1.0, slots=40, visits=500.0, faults=400.0, crowd="finders", only="unit_midway jam")
 """People who hand in what was lost, their own or another's, and recyclers that stop while it is inside."""
@@ -84,23 +84,6 @@ OLD_CARDS: tuple[Mutant, ...] = (
             ),
         ),
         BUSY,
-    ),
-    Mutant(
-        "old-card-named-without-its-chip",
-        "The old card that the record expects is said to stand in escrow, whatever the chip says: two people's cards change names.",
-        (
-            Edit(
-                "lockerd.journey.resuming",
-                "    evident = [card for card in cards if card.card_id in by_chip] or list(cards)\n",
-                "    evident = list(cards)\n",
-            ),
-            Edit(
-                "lockerd.journey.resuming",
-                "    return only if only in by_chip or only == moved_last else None\n",
-                "    return only or next((card.card_id for card in evident if card.card_id == moved_last), None)\n",
-            ),
-        ),
-        LIED,
     ),
     Mutant(
         "old-card-kept-on-the-visitors-number",
