@@ -56,6 +56,7 @@ from lockerd.store.ballast import Ballast
 from lockerd.store.database import Database, Transaction
 from lockerd.store.housekeeping import Housekeeping
 from lockerd.store.journal import JournalOutbox, Stamp, Stamper
+from lockerd.store.opening import BACKUPS
 from lockerd.store.retention import DAY, Retention
 from lockerd.store.vault import Sealing, Vault
 from lockerd.supervise import Standing
@@ -238,7 +239,7 @@ def assemble(
     views = Views(View(Screen.OUT_OF_SERVICE, Progress.RECOVERING))
     housekeeping = Housekeeping(
         db,
-        config.machine.state_dir / "backup",
+        config.machine.state_dir / BACKUPS,
         stamp,
         Retention(**{name: days * DAY for name, days in asdict(config.retention).items()}),
         clock_is_right=lambda: link.status.clock_right,

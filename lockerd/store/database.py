@@ -20,7 +20,7 @@ import aiosqlite
 
 from lockerd.errors import DiskFull, StoreError
 from lockerd.store.ballast import Ballast
-from lockerd.store.opening import Check, open_database, quick_check, translated
+from lockerd.store.opening import Check, integrity_check, open_database, translated
 from lockerd.store.transaction import News as News  # noqa: PLC0414 -- mypy's mark of a name meant for others
 from lockerd.store.transaction import Row as Row  # noqa: PLC0414 -- the same
 from lockerd.store.transaction import Transaction as Transaction  # noqa: PLC0414 -- the same
@@ -63,7 +63,7 @@ class Database:
         *,
         entropy: Callable[[int], bytes] = os.urandom,
         connect: Connect = aiosqlite.Connection,
-        check: Check = quick_check,
+        check: Check = integrity_check,
         ballast: Ballast | None = None,
     ) -> None:
         self._path = path
