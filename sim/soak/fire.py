@@ -49,6 +49,7 @@ class Fire:
         self._kinds: dict[str, tuple[Callable[[], None], int]] = {
             "power": (self._power, 6),
             "power_midway": (self._power_soon, 10),
+            "power_long": (self._power_long, 4),
             "power_in_commit": (self._power_in_commit, 5),
             "kill_midway": (self._kill_soon, 8),
             "unit_midway": (self._unit_soon, 5),
@@ -126,6 +127,13 @@ class Fire:
         """The mains, in the middle of something: some crossings after the next motion was ordered."""
         seconds = self._absence()
         self._soon(lambda: self._cut("in the middle", seconds))
+
+    def _power_long(self) -> None:
+        """The mains, in the middle of something, for longer than what is erased in time, or than history, is kept."""
+        seconds = self._random.choice(
+            (self._random.uniform(13 * 3600.0, 30 * 3600.0), self._random.uniform(86400.0, 21 * 86400.0))
+        )
+        self._soon(lambda: self._cut("for long", seconds))
 
     def _power_in_commit(self) -> None:
         """The mains, in the middle of a commit: what it wrote is on the disk already, or not yet."""

@@ -10,7 +10,10 @@ IN_VAIN = 10
 
 
 class Standstill:
-    """Says `wrong` when a day has passed since the last pickup, and who did all right came IN_VAIN times while nothing burned."""
+    """Says `wrong` when a day has passed since the last pickup, and who did all right came IN_VAIN times while nothing burned.
+
+    A machine that is dark for longer than an ordinary fault burns serves nobody, and the day begins when it has power again.
+    """
 
     def __init__(self, now: Callable[[], float], wrong: Callable[[str], None]) -> None:
         self._now = now
@@ -19,13 +22,15 @@ class Standstill:
         self._quiet_since = now()
         self._last_pickup = now()
         self._in_vain = 0
+        self._dark_since: float | None = None
 
-    def visited(self, *, took: bool, does_right: bool, faults: int) -> None:
-        """A visit ended; `faults` is how many there were since the beginning."""
+    def visited(self, *, took: bool, does_right: bool, faults: int, dark: bool) -> None:
+        """A visit ended; `faults` is how many there were since the beginning, `dark` whether the mains are away."""
         now = self._now()
         if faults != self._faults:
             self._faults, self._quiet_since = faults, now
-        if took:
+        self._dark_since = None if not dark else now if self._dark_since is None else self._dark_since
+        if took or (self._dark_since is not None and now - self._dark_since >= QUIET_SECONDS):
             self._last_pickup, self._in_vain = now, 0
         elif does_right and now - self._quiet_since >= QUIET_SECONDS:
             self._in_vain += 1
