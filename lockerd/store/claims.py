@@ -235,6 +235,17 @@ async def erase_collected(tx: Transaction, older_than: float) -> int:
     return len(rows)
 
 
+async def set_right(tx: Transaction, now: float) -> None:
+    """Let claims that ended after `now` have ended now: a clock that had jumped ahead says so; `now` is known to be right.
+
+    Without this, their personal data would be kept until that time was reached, and longer.
+    """
+    await tx.execute(
+        "UPDATE claim SET since = ?1 WHERE since > ?1 AND id_index IS NOT NULL AND state IN ('collected', 'withdrawn')",
+        (now,),
+    )
+
+
 async def _erase_template(tx: Transaction, claim_id: str) -> None:
     await erase(tx, "face_template", claim_id)
     await tx.execute("DELETE FROM face_template WHERE claim_id = ?", (claim_id,))

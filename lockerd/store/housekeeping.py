@@ -77,7 +77,7 @@ class Housekeeping:
         """Delete and erase what is due, in the backups too. Raises StoreError."""
         now = self._stamp().wall
         if self._clock_is_right():
-            await self._db.transaction(lambda tx: attempts.set_right(tx, now))
+            await self._db.transaction(lambda tx: _set_right(tx, now))
             await prune(self._db, self._kept, now)
         await tidy(self._db, now)
         self.unerased = "; ".join(await erase_in_backups(self._db, self._backups, now))
@@ -130,6 +130,11 @@ async def tidy(db: Database, now: float) -> int:
     erased = await db.transaction(work)
     await db.truncate_wal()
     return erased
+
+
+async def _set_right(tx: Transaction, now: float) -> None:
+    await attempts.set_right(tx, now)
+    await claims.set_right(tx, now)
 
 
 async def _last_night(tx: Transaction) -> int | None:
