@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from lockerd.errors import StoreError
-from lockerd.store import attempts, audit, claims, codes, journal
+from lockerd.store import attempts, audit, claims, codes, journal, messages
 from lockerd.store.backup import back_up, erase_in_backups, findings
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
@@ -135,6 +135,7 @@ async def tidy(db: Database, now: float) -> int:
 async def _set_right(tx: Transaction, now: float) -> None:
     await attempts.set_right(tx, now)
     await claims.set_right(tx, now)
+    await messages.set_right(tx, now)
 
 
 async def _last_night(tx: Transaction) -> int | None:
