@@ -83,7 +83,7 @@ class Resuming:
         """Record the card that stands at THROAT or ESCROW, and give its journey.
 
         It goes back to its owner, unless it was reported lost, or the new card is in their hand or may be: it was on its way to
-        the gate, and is in doubt. It is kept, too, where nobody waits for it any more: it was last moved long ago, by whichever
+        the gate, and is in doubt. It is kept, too, where nobody waits for it any more: it was drawn in long ago, by whichever
         clock, or its claim is erased. A card that nothing names gets a name of its own, and those in doubt stay so. Where its
         chip does not tell whether it is the predecessor, or the claim is erased, it counts as that if the journey that drew it
         in had accepted it.
@@ -95,7 +95,7 @@ class Resuming:
         async def begin(tx: Transaction) -> tuple[str, Claim | None, ClaimState | None, bool, bool, Stage | None]:
             step = step_of(await lookups.last_at_recycler(tx))
             card_id, claim = await self._name(tx, place, chip, journey_id)
-            long_ago = abs(self.stamp().wall - await lookups.last_handled(tx, card_id)) > NOBODY_WAITS_SECONDS
+            long_ago = abs(self.stamp().wall - await lookups.last_drawn_in(tx, card_id)) > NOBODY_WAITS_SECONDS
             await journeys.begin(tx, journey_id, self.stamp())
             claim_id = await ledger.claim_of(tx, card_id)
             state = None

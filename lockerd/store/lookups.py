@@ -109,14 +109,14 @@ async def accepted(tx: Transaction, card_id: str) -> bool:
     return row is not None
 
 
-async def last_handled(tx: Transaction, card_id: str) -> float:
-    """When a card was last ordered to move, or came to its place where that is forgotten (UTC seconds).
+async def last_drawn_in(tx: Transaction, card_id: str) -> float:
+    """When an old card was last drawn in, or came to its place where that is forgotten or was never ordered (UTC seconds).
 
     Raises StoreError for an unknown card.
     """
     row = await tx.one(
-        "SELECT coalesce((SELECT opened FROM intent WHERE card_id = ?1 ORDER BY intent_id DESC LIMIT 1), since) AS at"
-        " FROM card WHERE card_id = ?1",
+        "SELECT coalesce((SELECT opened FROM intent WHERE card_id = ?1 AND motion = 'accept'"
+        " ORDER BY intent_id DESC LIMIT 1), since) AS at FROM card WHERE card_id = ?1",
         (card_id,),
     )
     if row is None:

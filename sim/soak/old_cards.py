@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim.soak.decisions import TWO_PEOPLE
+from sim.soak.office_ledger import LEFT
 from sim.soak.seams import Fetch
 from sim.soak.stage import Stage
 from sim.world import Place
 
 _THROAT_READER = "reader-throat"
+LONG = 2 * 3600.0
+"""Seconds, by the machine's clock, after which nobody stands there who put a card in."""
+
 JUST = 2.0
 """Seconds for which what the reader told is what the daemon names the card by; for longer it may have asked again, in vain."""
 
@@ -45,6 +49,7 @@ class OldCards:
         self._announced: set[str] = set()  # new cards that the daemon knows of
         self._told: dict[str, _Told] = {}
         self._flagged: set[str] = set()  # cards that the machine knows to be reported lost
+        self._drawn_in: dict[str, float] = {}  # by name, when by the machine's clock
         self._kept_lost: list[str] = []  # cards in the bin that were reported lost
         stage.machine.heard = self.heard
 
@@ -86,9 +91,21 @@ class OldCards:
         if self.reported(card):
             self._kept_lost.append(card)
 
+    def intended(self, row: Any) -> None:
+        """A motion is intended: no card is offered to the street that was drawn in for somebody who has long left."""
+        name, now = row["card_id"], self._stage.clock.now()
+        if name is None:
+            return
+        if row["motion"] == "accept":
+            self._drawn_in[name] = now
+        elif row["motion"] == "return" and abs(now - self._drawn_in.get(name, now)) > LONG:
+            self._wrong(f"{name} is offered, and was drawn in hours ago")
+
     async def recorded(self, fetch: Fetch, row: Any) -> None:
         """One link of the chain of any card."""
         name, physical = row["card_id"], self._bound.get(row["card_id"])
+        if row["target"] in LEFT:
+            self._drawn_in.pop(name, None)
         if row["origin"] is None and name not in self._bound:
             self._announced.add(name)
         elif row["origin"] is None and physical is not None:
