@@ -222,6 +222,7 @@ class Checker(Witness):
             self._orders.intended(row["unit"], row["motion"], row["slot"], row["token"])
             self._lies.carries(row["unit"], row["card_id"])
             self._hands.intended(row)
+            self.old_cards.intended(row)
             await self.remedies.intended(fetch, row["journey_id"])
 
     async def _on_moves(self, fetch: Fetch, told: list[tuple[str, dict[str, Any]]]) -> None:

@@ -74,10 +74,15 @@ class OldCards:
         """A hand put a card into the throat: nobody has read it since."""
         self._told.pop(card, None)
 
+    def intended(self, row: Any) -> None:
+        """A motion is intended."""
+        if row["motion"] == "return":
+            for card in self._stage.machine.world.cards_at(Place.ESCROW):
+                self._not_back(card, "is about to give it back")
+
     def took(self, card: str) -> None:
         """A hand took a card out of the throat."""
-        if card in self._flagged or self._known_lost(card):
-            self._wrong(f"{card} is known to be reported lost, and the machine gave it back")
+        self._not_back(card, "gave it back")
 
     def binned(self, card: str) -> None:
         """An old card fell into the bin."""
@@ -110,6 +115,10 @@ class OldCards:
             self._flagged.discard(card)
             self._announced.discard(card)
             self._told.pop(card, None)
+
+    def _not_back(self, card: str, what: str) -> None:
+        if card in self._flagged or self._known_lost(card):
+            self._wrong(f"{card} is known to be reported lost, and the machine {what}")
 
     async def _check_new_name(self, fetch: Fetch, name: str, physical: str) -> None:
         """A card whose chip was just read keeps the one name that it has under its owner's number."""

@@ -81,6 +81,21 @@ async def test_a_card_that_the_daemon_knows_to_be_lost_comes_into_no_hand(
     assert books.wrong == says
 
 
+@pytest.mark.parametrize(
+    ("card", "motion", "wrong"), [(LOST, "return", True), (LOST, "retain", False), (OLD, "return", False)]
+)
+async def test_no_motion_gives_a_card_back_that_the_daemon_knows_to_be_lost(
+    card: str, motion: str, wrong: bool
+) -> None:
+    books = Books()
+    await books.announced()
+    books.inside = [card]
+    books.reads(card)
+    books.cards.intended({"motion": motion})
+    why = f"{card} is known to be reported lost, and the machine is about to give it back"
+    assert books.wrong == ([why] if wrong else [])
+
+
 async def test_a_report_that_was_taken_back_holds_for_no_card() -> None:
     books = Books()
     await books.announced()
