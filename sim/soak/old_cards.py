@@ -14,7 +14,7 @@ from sim.soak.stage import Stage
 from sim.world import Place
 
 _THROAT_READER = "reader-throat"
-JUST = 2.0
+_JUST = 2.0
 """Seconds for which what the reader told is what the daemon names the card by; for longer it may have asked again, in vain."""
 
 _COLLECTABLE = "SELECT 1 FROM claim WHERE claim_id = ? AND state IN ('expected', 'stocked', 'collected')"
@@ -144,7 +144,7 @@ class OldCards:
     def _just_told(self, card: str) -> _Told | None:
         told = self._told.get(card)
         now = asyncio.get_running_loop().time()
-        return told if told is not None and told.life == self._stage.daemon.starts and now - told.at < JUST else None
+        return told if told is not None and told.life == self._stage.daemon.starts and now - told.at < _JUST else None
 
     def _known_lost(self, card: str) -> bool:
         told = self._told.get(card)
