@@ -78,6 +78,7 @@ class Checker(Witness):
         self._orders = Orders(stage.machine, self.wrong, self._lies.lately)
         self._hands = Hands(stage.machine, self.wrong)
         self.old_cards = OldCards(stage, self.wrong, self._bound)
+        stage.machine.heard = self.old_cards.heard
 
     @property
     def trace(self) -> str:

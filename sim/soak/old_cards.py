@@ -46,7 +46,6 @@ class OldCards:
         self._told: dict[str, _Told] = {}
         self._flagged: set[str] = set()  # cards that the machine knows to be reported lost
         self._kept_lost: list[str] = []  # cards in the bin that were reported lost
-        stage.machine.heard = self.heard
 
     def heard(self, reader: str, card: str) -> None:
         """A reader told the daemon a whole chip."""

@@ -27,7 +27,7 @@ class Books:
         self.inside: list[str] = []
         self.bound: dict[str, str | None] = {}
         self.stage = SimpleNamespace(
-            machine=SimpleNamespace(world=SimpleNamespace(cards_at=lambda _place: self.inside), heard=None),
+            machine=SimpleNamespace(world=SimpleNamespace(cards_at=lambda _place: self.inside)),
             town=SimpleNamespace(by_old_card={OLD: Resident(RENEWAL), LOST: Resident(REPLACEMENT)}),
             office=SimpleNamespace(withdrawn=set()),
             daemon=SimpleNamespace(starts=1),
@@ -55,7 +55,7 @@ class Books:
             await self.link(person.new_card.card_id, "tray")
 
     def reads(self, card: str) -> None:
-        self.stage.machine.heard(THROAT, card)
+        self.cards.heard(THROAT, card)
 
 
 @pytest.mark.parametrize(
