@@ -93,6 +93,9 @@ def _all(check: Callable[[sqlite3.Connection], Words], db: sqlite3.Connection) -
         yield from check(db)
     except sqlite3.DatabaseError as error:
         yield f"the file is damaged and cannot be read to its end ({error})"
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        name = check.__name__.strip("_")
+        yield f"{name}: not looked at to its end, a row holds what lockerd never writes there ({type(error).__name__}: {error})"
 
 
 # --- the file
