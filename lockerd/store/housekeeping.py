@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from lockerd.errors import StoreError
-from lockerd.store import attempts, audit, claims, codes, journal
+from lockerd.store import attempts, audit, claims, codes, journal, messages
 from lockerd.store.backup import back_up, erase_in_backups, findings
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
@@ -68,7 +68,7 @@ class Housekeeping:
         """Delete and erase what is due, in the backups too. Raises StoreError."""
         now = self._stamp().wall
         if self._clock_is_right():
-            await self._db.transaction(lambda tx: attempts.set_right(tx, now))
+            await self._db.transaction(lambda tx: _set_right(tx, now))
             await prune(self._db, self._kept, now)
         await tidy(self._db, now)
         self.unerased = "; ".join(await erase_in_backups(self._db, self._backups, now))
@@ -121,6 +121,13 @@ async def tidy(db: Database, now: float) -> int:
     erased = await db.transaction(work)
     await db.truncate_wal()
     return erased
+
+
+async def _set_right(tx: Transaction, now: float) -> None:
+    """Forget times after `now` (UTC seconds of a right clock): what waits for them would wait until they come."""
+    await attempts.set_right(tx, now)
+    await messages.set_right(tx, now)
+    await claims.set_right(tx, now)
 
 
 async def _last_night(tx: Transaction) -> int | None:

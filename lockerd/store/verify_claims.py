@@ -11,7 +11,8 @@ Words = Iterator[str]
 def claims(db: sqlite3.Connection) -> Words:
     """What a claim says and where its card is belong together; what was collected left no secret behind."""
     for row in db.execute(
-        "SELECT claim.claim_id, claim.state, person IS NOT NULL AND id_index IS NOT NULL AS known, card.place, card.claim_id AS owner,"
+        "SELECT claim.claim_id, claim.state, person IS NOT NULL AND id_index IS NOT NULL AS known, card.place,"
+        " card.claim_id AS owner,"
         " EXISTS (SELECT 1 FROM code WHERE code.claim_id = claim.claim_id"
         " AND NOT (code.kind = 'letter' AND claim.state = 'expected')) AS code,"
         " EXISTS (SELECT 1 FROM face_template WHERE face_template.claim_id = claim.claim_id) AS template,"
