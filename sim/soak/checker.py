@@ -21,6 +21,7 @@ from sim.soak.hands import Hands
 from sim.soak.lies import Lies
 from sim.soak.news import EVENTS, INTENTS, MOVES, OPEN_INTENTS, UPTO
 from sim.soak.office_ledger import LEFT, OfficeLedger, Standing
+from sim.soak.old_cards import OldCards
 from sim.soak.orders import Orders, told_with
 from sim.soak.places import OUTSIDE, UNLOADED, at, fits, where
 from sim.soak.remedies import Remedies
@@ -44,7 +45,6 @@ class Checker(Witness):
         self._now = now
         self.machine: Machine | None = None
         self._orders: Orders | None = None
-        self._remedies: Remedies | None = None
         self.violations: list[tuple[float, str]] = []
         self.violated = asyncio.Event()
         self.story: deque[str] = deque(maxlen=_STORY)
@@ -73,16 +73,11 @@ class Checker(Witness):
         """Look at this stage from now on."""
         self.machine = stage.machine
         self._claimed = stage.town.by_claim
-        self._remedies = Remedies(stage, self.wrong, self.physical)
+        self.remedies = Remedies(stage, self.wrong, self.physical)
         self._lies = Lies(stage.machine.world, stage.serving, self._now)
         self._orders = Orders(stage.machine, self.wrong, self._lies.lately)
         self._hands = Hands(stage.machine, self.wrong)
-
-    @property
-    def remedies(self) -> Remedies:
-        """Of the stage that is attended."""
-        assert self._remedies is not None
-        return self._remedies
+        self.old_cards = OldCards(stage, self.wrong, self._bound)
 
     @property
     def trace(self) -> str:
@@ -141,24 +136,23 @@ class Checker(Witness):
         """A hand put a card into the throat."""
         self.note(f"{person} inserts {card}")
         self.remedies.inserted(person, card)
+        self.old_cards.inserted(card)
 
     def took_old(self, person: str, card: str) -> None:
         """A hand took a card out of the throat."""
         self.note(f"{person} takes {card} out of the throat")
-        self.remedies.took_old(card)
-
-    def clock_jumped(self) -> None:
-        """The machine's clock is set to another time: what counts by the day counts anew."""
-        self.remedies.clock_jumped()
+        self.old_cards.took(card)
 
     def moved(self) -> None:
         """See `Witness`."""
-        if self._orders is None or self._remedies is None:
+        if self._orders is None:
             return
         self._lies.look()
         binned = self._orders.moved()
         if binned is not None:
-            self._remedies.binned(binned, self._taken_by_a_lie)
+            self.old_cards.binned(binned)
+            if not self.old_cards.reported(binned):
+                self.remedies.binned(binned, self._taken_by_a_lie)
 
     # --- what the office hears ---------------------------------------------------------------------------------------
 
@@ -186,6 +180,7 @@ class Checker(Witness):
             await self._on_moves(fetch, told)
         self.decisions.recorded()
         await self.remedies.committed(fetch)
+        await self.old_cards.committed(fetch)
         if self.office.news and not self._untold:
             await self._compare_office(fetch)
         if self.full_wanted and self._still():
@@ -216,7 +211,7 @@ class Checker(Witness):
             if kind == "lockerd.card.taken":
                 self._on_taken(data)
             if kind == "lockerd.old.reported_lost":
-                self.remedies.flagged()
+                self.old_cards.flagged()
         self.decisions.events(told)
         return told
 
@@ -233,6 +228,7 @@ class Checker(Witness):
         for row in await fetch(MOVES, self._last_move):
             self._last_move = row["move_id"]
             self._on_move(row)
+            await self.old_cards.recorded(fetch, row)
             wanted, card = told_with(row), row["card_id"]
             if wanted and not any(kind in wanted and data.get("card_id") == card for kind, data in told):
                 self.wrong(f"{card} came to {row['target']} in a transaction without an event that tells it")
@@ -347,10 +343,9 @@ class Checker(Witness):
         if not await self._complete(fetch, seen=True):
             return
         assert self._orders is not None
-        assert self._remedies is not None
         await self._orders.check_totals(fetch, self._lies.may_have_counted)
         self._lies.look()
-        await self._remedies.check(fetch, lying=bool(self.machine.world.stuck))
+        await self.remedies.check(fetch, lying=bool(self.machine.world.stuck))
         if not self._untold:
             self.office.compare_all(self._standing)
         spots = self.machine.world.spots
@@ -392,6 +387,7 @@ class Checker(Witness):
     def forget(self, person: str, *cards: str) -> None:
         """Somebody leaves the story with these cards."""
         self.remedies.forget(person, *cards)
+        self.old_cards.forget(*cards)
         for card in cards:
             self._lies.forget(card)
             self.decisions.forget(card)
