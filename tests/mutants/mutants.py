@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.inferred import INFERRED
 from tests.mutants.mutant import ATTACKED, BUSY, CARELESS, CUT, DOUBTED, LIED, SILENT, STORM, TAMPERED, Edit, Mutant
+from tests.mutants.told import TOLD
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -350,5 +351,6 @@ MUTANTS: tuple[Mutant, ...] = (
         BUSY,
     ),
     *INFERRED,
+    *TOLD,
 )
 """Every mutant, in the order in which the command plays them."""
