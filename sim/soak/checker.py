@@ -28,6 +28,7 @@ from sim.soak.seams import Fetch
 from sim.soak.slots import looked_at
 from sim.soak.stage import Stage, Witness
 from sim.soak.story import Story
+from sim.soak.waiting import Waiting
 from sim.world import Place
 
 _INSIDE = [place for place in Place if place not in OUTSIDE | UNLOADED | {Place.THROAT}]  # no card without a record
@@ -55,17 +56,20 @@ class Checker(Story, Witness):
         self._bound: dict[str, str | None] = {}  # old card of the ledger -> the physical one
         self._untold: dict[int, tuple[str, dict[str, Any]]] = {}
         self._collected = Ended()
+        self._put_in: str | None = None  # the card that a hand put into the throat last
         self._tampered: set[str] = set()
         self._taken_out: set[str] = set()  # by hand, and not seen since
         self._lost_by_lie: set[str] = set()  # recorded as gone because a sensor lied, and not seen since
         self.in_hands: set[str] = set()  # cards that staff hold and have not told of yet
         self.office = OfficeLedger(self.wrong)
+        self.waiting = Waiting(self.wrong, now)
         self.decisions = Decisions(self.wrong, self._judged)
 
     def attend(self, stage: Stage) -> None:
         """Look at this stage from now on."""
         self.machine = stage.machine
         self._claimed = stage.town.by_claim
+        stage.town.on_wrong = self.wrong
         self._remedies = Remedies(stage, self.wrong, self.physical)
         self._lies = Lies(stage.machine.world, stage.serving, self._now)
         self._orders = Orders(stage.machine, self.wrong, self._lies.lately)
@@ -107,6 +111,7 @@ class Checker(Story, Witness):
     def inserted(self, person: str, card: str) -> None:
         """A hand put a card into the throat."""
         self.note(f"{person} inserts {card}")
+        self._put_in = card
         self.remedies.inserted(person, card)
 
     def took_old(self, person: str, card: str) -> None:
@@ -230,7 +235,7 @@ class Checker(Story, Witness):
             self.wrong(f"nobody is responsible for {card} at {target}")
         assert self.machine is not None
         if target in _BEGINS and self._bound.get(card) is None:
-            self._bound[card] = self.machine.world.card_at(_BEGINS[target])
+            self._begins(card, target)
         self._lies.recorded(card, self._unit_of(card), target)
         self._hands.recorded(self._unit_of(card), row)
         self.decisions.moved(row)
@@ -247,6 +252,16 @@ class Checker(Story, Witness):
             if self._bound.pop(card, None) is not None:
                 self._lies.forget(card)
             del self.recorded[card], self._standing[card]
+
+    def _begins(self, card: str, target: str) -> None:
+        """An old card is seen for the first time: there is one, or a sensor of its path says so; a hand may have pulled it back."""
+        assert self.machine is not None
+        real = self.machine.world.card_at(_BEGINS[target]) or (self._put_in if target == "throat" else None)
+        if not self._lies.lately("recycler"):
+            named = [name for name, known in self._bound.items() if known == real and self.place_of(name) != "in_doubt"]
+            if real is None or named:
+                self.wrong(f"{card} begins at {target}, and there is {named[0] if named else 'none'}")
+        self._bound[card] = real
 
     def _known_again(self, card: str, physical: str, row: Any) -> None:
         """A card is recorded anew: what hands did to it before excuses nothing that its chip or a motion has told since."""
@@ -340,6 +355,7 @@ class Checker(Story, Witness):
         assert self._orders is not None
         assert self._remedies is not None
         await self._privacy.check(fetch)
+        await self.waiting.check(fetch)
         await self._orders.check_totals(fetch, self._lies.may_have_counted)
         self._lies.look()
         await self._remedies.check(fetch, lying=bool(self.machine.world.stuck))

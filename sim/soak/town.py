@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
@@ -47,6 +48,7 @@ class Town:
         self._rang: dict[str, int] = {}  # by message, how often it was handed over; the latest ones
         self.sms_until = float("-inf")  # no network until then
         self.sms_delay = SMS_DELAY
+        self.on_wrong: Callable[[str], None] = lambda _what: None  # told of what no network may see
         self.announced: list[Resident] = []  # cards that staff will bring
 
     def announce(self, photo: bytes | None = None, kind: str = "") -> Resident:
@@ -97,7 +99,7 @@ class Town:
         """One message comes twice where its sender was cut off before it could note that it is sent; not for ever."""
         times = self._rang[message_id] = self._rang.pop(message_id, 0) + 1
         if times == SENT_TOO_OFTEN:
-            self._office.wrong.append(f"message {message_id} was handed over {times} times")
+            self.on_wrong(f"message {message_id} was handed over {times} times")
         if len(self._rang) > _MESSAGES:
             del self._rang[next(iter(self._rang))]
 

@@ -134,7 +134,7 @@ TOLD: tuple[Mutant, ...] = (
             Edit(
                 "lockerd.store.messages",
                 'SET sent = 1, phone = NULL, text = NULL, ended = ? WHERE message_id = ?"',
-                'SET due = ? WHERE message_id = ?"',
+                'SET due = ? + 60.0 WHERE message_id = ?"',
             ),
             Edit(
                 "lockerd.store.messages",
@@ -147,7 +147,13 @@ TOLD: tuple[Mutant, ...] = (
     Mutant(
         "renewals-never-open",
         "Who has to hand in an old card is turned away for ever, while the others are served.",
-        (Edit("lockerd.condition", 'renewal=not bad & {"recycler", "reader.throat", "bin"},', "renewal=False,"),),
+        (
+            Edit(
+                "lockerd.journey.moving",
+                "if motion is Motion.OPEN and not await self._room_for_old():",
+                "if motion is Motion.OPEN:",
+            ),
+        ),
         CALM,
     ),
     Mutant(
@@ -170,31 +176,7 @@ TOLD: tuple[Mutant, ...] = (
                 "lockerd.store.findings", "WHERE state = 'blocked' ORDER BY slot", "WHERE state = 'lost' ORDER BY slot"
             ),
         ),
-        STORM,
-    ),
-    Mutant(
-        "machine-answers-for-every-journey",
-        "No link of a chain names the session in which it was made.",
-        (
-            Edit(
-                "lockerd.store.ledger_rows",
-                'return journey_id if journey_id.startswith("staff:") else f"session:{journey_id}"',
-                'return journey_id if journey_id.startswith("staff:") else f"machine:{stamp.boot_id}"',
-            ),
-        ),
-        BUSY,
-    ),
-    Mutant(
-        "staff-named-by-guess",
-        "Whoever emptied the bin, somebody else answers for its cards.",
-        (
-            Edit(
-                "lockerd.store.ledger_rows",
-                'return journey_id if journey_id.startswith("staff:")',
-                'return "staff:chen" if journey_id.startswith("staff:")',
-            ),
-        ),
-        BUSY,
+        COUNTED,
     ),
     Mutant(
         "slot-of-an-exchanged-card-counts-as-free",
