@@ -10,24 +10,28 @@ IN_VAIN = 10
 
 
 class Standstill:
-    """Says `wrong` when a day has passed since the last pickup, and who did all right came IN_VAIN times while nothing burned."""
+    """Says `wrong` when a day has passed since the last pickup, and who did all right came IN_VAIN times while nothing burned.
+
+    So for each kind of claim by itself: who renews a card needs more of the machine than who replaces one.
+    """
 
     def __init__(self, now: Callable[[], float], wrong: Callable[[str], None]) -> None:
         self._now = now
         self._wrong = wrong
         self._faults = 0
         self._quiet_since = now()
-        self._last_pickup = now()
-        self._in_vain = 0
+        self._last_pickup: dict[str, float] = {}
+        self._in_vain: dict[str, int] = {}
+        self._began = now()
 
-    def visited(self, *, took: bool, does_right: bool, faults: int) -> None:
-        """A visit ended; `faults` is how many there were since the beginning."""
+    def visited(self, kind: str, *, took: bool, right: bool, faults: int) -> None:
+        """A visit for a claim of this kind ended; `faults` is how many there were since the beginning."""
         now = self._now()
         if faults != self._faults:
             self._faults, self._quiet_since = faults, now
         if took:
-            self._last_pickup, self._in_vain = now, 0
-        elif does_right and now - self._quiet_since >= QUIET_SECONDS:
-            self._in_vain += 1
-        if self._in_vain >= IN_VAIN and now - self._last_pickup >= DAY:
-            self._wrong(f"no pickup for a day, and {self._in_vain} visits in vain while no fault burned")
+            self._last_pickup[kind], self._in_vain[kind] = now, 0
+        elif right and now - self._quiet_since >= QUIET_SECONDS:
+            self._in_vain[kind] = self._in_vain.get(kind, 0) + 1
+        if self._in_vain.get(kind, 0) >= IN_VAIN and now - self._last_pickup.get(kind, self._began) >= DAY:
+            self._wrong(f"no {kind} for a day, and {self._in_vain[kind]} visits in vain while no fault burned")

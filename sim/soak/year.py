@@ -224,9 +224,8 @@ class Year:
         await visit.run()
         self._came[item.who] = asyncio.get_running_loop().time()
         self.pickups += visit.took
-        self._standstill.visited(
-            took=visit.took, does_right=temper in (HONEST, QUICK, SLOW), faults=sum(self.fire.counts.values())
-        )
+        right, faults = temper in (HONEST, QUICK, SLOW), sum(self.fire.counts.values())
+        self._standstill.visited(resident.who.kind, took=visit.took, right=right, faults=faults)
         if not visit.took:
             self._stage.office.asked_for_code(resident.who.new_card.card_id)
         self._visited += 1

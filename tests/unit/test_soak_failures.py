@@ -86,14 +86,15 @@ def test_a_day_of_visits_in_vain_is_a_violation_unless_something_burns() -> None
         nonlocal now
         for hour in range(24):
             now += 3600.0
-            standstill.visited(took=took and hour == 5, does_right=right, faults=faults * (int(now) // 3600))
+            standstill.visited("renewal", took=took and hour == 5, right=right, faults=faults * (int(now) // 3600))
+            standstill.visited("replacement", took=True, right=True, faults=faults * (int(now) // 3600))
 
     visits(faults=1)
     visits(faults=0, right=False)
     visits(faults=0, took=True)
     assert said == []
     visits(faults=0)
-    assert said[0] == "no pickup for a day, and 24 visits in vain while no fault burned"
+    assert said[0] == "no renewal for a day, and 24 visits in vain while no fault burned"
 
 
 def dies(*_orders: object) -> None:
