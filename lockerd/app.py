@@ -24,7 +24,7 @@ from lockerd.devices.crt_tally import TallyFile
 from lockerd.devices.id_reader import SamvReader
 from lockerd.devices.mailbox import MailboxUnit
 from lockerd.devices.units import MailboxCabinet, MailboxMover
-from lockerd.drivers import MODULE, READERS, Drivers
+from lockerd.drivers import MODULE, READERS, Bus, Drivers
 from lockerd.errors import DatabaseDamaged, DiskFull, StartFailed, StoreError
 from lockerd.intake import Intake, keep_templates, send_messages
 from lockerd.issuing import Issuing
@@ -56,6 +56,7 @@ from lockerd.store.ballast import Ballast
 from lockerd.store.database import Database, Transaction
 from lockerd.store.housekeeping import Housekeeping
 from lockerd.store.journal import JournalOutbox, Stamp, Stamper
+from lockerd.store.opening import BACKUPS
 from lockerd.store.retention import DAY, Retention
 from lockerd.store.vault import Sealing, Vault
 from lockerd.supervise import Standing
@@ -106,6 +107,23 @@ async def _end(*tasks: asyncio.Task[None]) -> None:
         task.cancel()
     if tasks:
         await asyncio.wait(tasks)
+
+
+def bus_work(bus: Bus, motions: Motions) -> Work:
+    """The line to the units, open as long as a motion is in hand: whosever it is, and whatever ends the rest."""
+
+    async def run() -> None:
+        async with asyncio.TaskGroup() as group:
+            line = group.create_task(bus.run(), name="line")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                try:
+                    await motions.end()
+                finally:
+                    line.cancel()
+
+    return run
 
 
 def make_state_dir(path: Path, config: Config) -> None:
@@ -238,7 +256,7 @@ def assemble(
     views = Views(View(Screen.OUT_OF_SERVICE, Progress.RECOVERING))
     housekeeping = Housekeeping(
         db,
-        config.machine.state_dir / "backup",
+        config.machine.state_dir / BACKUPS,
         stamp,
         Retention(**{name: days * DAY for name, days in asdict(config.retention).items()}),
         clock_is_right=lambda: link.status.clock_right,
@@ -350,7 +368,7 @@ def assemble(
         standing=lambda: standing(condition.report(), session.recovered, recovery.waiting_for),
         alive=alive,
         work={
-            "bus": bus.run,
+            "bus": bus_work(bus, motions),
             "face": face.run,
             "office": link.run,
             "outbox": lambda: wake_link(db, link, drivers.pace.gathered),

@@ -24,7 +24,7 @@ from lockerd.office.exchange import OpenTransport, http_transport
 from lockerd.office.sms import FileSms
 from lockerd.ports import ChipPhotoDecoder, Clock, FaceVerifier, FingerVerifier, SmsSender
 from lockerd.store.database import Connect
-from lockerd.store.opening import Check, quick_check
+from lockerd.store.opening import Check, integrity_check
 
 READER_BAUDRATE = 115200
 READERS = ("counter", "throat", "exit")
@@ -83,7 +83,7 @@ class Drivers:
     finger: FingerVerifier | None = None
     decoder: ChipPhotoDecoder | None = None
     connect: Connect = aiosqlite.Connection
-    check: Check = quick_check
+    check: Check = integrity_check
     pace: Pace = field(default_factory=Pace)
 
 

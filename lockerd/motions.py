@@ -57,6 +57,14 @@ class Motions:
         self._locks = {unit: asyncio.Lock() for unit in units}
         self._last: dict[Unit, Observation | None] = {}
         self._heard_at: dict[Unit, float] = {}  # when it said so, by the loop's time
+        self._ended = False
+
+    async def end(self) -> None:
+        """See the motions in hand to their end; none begins after that."""
+        self._ended = True
+        for lock in self._locks.values():
+            async with lock:
+                pass
 
     def last(self, unit: Unit) -> Observation | None:
         """What the unit said when it was last asked, or at the end of its last motion; None when it was silent."""
@@ -122,6 +130,8 @@ class Motions:
         after: After | None,
     ) -> Made:
         async with self._locks[order.unit]:
+            if self._ended:
+                return Made(Outcome(Result.NOT_MOVED), await self._place(card_id))
             mover = self._units[order.unit]
             try:
                 plan = await mover.plan(order)

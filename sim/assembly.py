@@ -76,6 +76,7 @@ class Machine:
         self._silent_until: dict[str, float] = {}
         self._readers: dict[str, SamvDevice] = {}
         self.last_read: dict[str, str] = {}  # by reader, the card whose chip it was asked for last
+        self.heard: Callable[[str, str], None] = lambda _reader, _card: None  # of a chip that a host has got whole
 
         self.units: dict[str, Unit] = {}
         self.firmware: dict[UnitKind, UnitFirmware] = {}

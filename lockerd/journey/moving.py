@@ -144,6 +144,9 @@ class Moving:
         """
         if journey.lost is not None:
             return journey.lost, journey.lost.claim_id
+        card_id = journey.old_card_id
+        if journey.old_accepted and card_id is not None:  # its claim's person is erased, which the record goes without
+            return None, await self._db.read(lambda tx: ledger.claim_of(tx, card_id))
         read = await look_at_chip(self._readers.throat)
         if read.silent:
             return None

@@ -81,25 +81,28 @@ class Resuming:
 
         It goes back to its owner, unless it was reported lost, or the new card is in their hand or may be: it was on its way to
         the gate, and is in doubt. A card that nothing names gets a name of its own, and those in doubt stay so. Where its chip
-        does not tell whether it is the predecessor, it counts as that if the journey that drew it in had accepted it.
+        does not tell whether it is the predecessor, or the claim is erased, it counts as that if the journey that drew it in had
+        accepted it.
         """
         read = await look_at_chip(self.readers.throat) if place is Place.ESCROW else ChipRead(None, silent=True)
         chip = read.chip
         journey_id = self.new_journey_id()
 
-        async def begin(tx: Transaction) -> tuple[str, Claim | None, bool, Stage | None]:
+        async def begin(tx: Transaction) -> tuple[str, Claim | None, ClaimState | None, bool, Stage | None]:
             step = step_of(await lookups.last_at_recycler(tx))
             card_id, claim = await self._name(tx, place, chip, journey_id)
             await journeys.begin(tx, journey_id, self.stamp())
             claim_id = await ledger.claim_of(tx, card_id)
+            state = None
             if claim_id is not None:
                 await journeys.attach(tx, journey_id, claim_id)
-            in_escrow = place is Place.ESCROW and chip is None
-            known = in_escrow and claim is not None and await lookups.accepted(tx, card_id)
-            return card_id, claim, known or passes_for_predecessor(read, claim), step
+                state = await claims.state_of(tx, claim_id)
+            untold = place is Place.ESCROW and (chip is None or claim is None)
+            known = untold and await lookups.accepted(tx, card_id)
+            return card_id, claim, state, known or passes_for_predecessor(read, claim), step
 
-        card_id, claim, accepted, step = await self.db.transaction(begin)
-        collected = claim is not None and claim.state is ClaimState.COLLECTED
+        card_id, claim, state, accepted, step = await self.db.transaction(begin)
+        collected = state is ClaimState.COLLECTED
         journey = Journey(
             journey_id=journey_id,
             stage=Stage.GIVING_BACK,
@@ -118,7 +121,7 @@ class Resuming:
         if reported is not None:
             kept = replace(journey, stage=Stage.KEEPING_LOST, lost=reported)
             return Resume(replace(kept, fault=None), (keep,)) if collected else Resume(kept, (IssueTicket(), keep))
-        if collected and claim is not None and claim.kind in HANDED_IN:
+        if collected and (accepted if claim is None else claim.kind in HANDED_IN):
             return Resume(replace(journey, stage=Stage.KEEPING_OLD, fault=None), (keep,))
         if claim is not None and await self.db.read(lambda tx: lookups.lost_at_the_gate(tx, claim.claim_id)):
             kept = replace(journey, stage=Stage.KEEPING_FORGOTTEN, new_place=Place.IN_DOUBT, fault=FaultKind.IN_DOUBT)

@@ -35,18 +35,19 @@ _NO_BACKUP = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.S
 
 
 async def findings(db: Database) -> list[str]:
-    """What PRAGMA quick_check finds wrong with the file; nothing when it is sound. Raises StoreError."""
+    """What PRAGMA integrity_check finds wrong with the file; nothing when it is sound. Raises StoreError."""
 
     async def look(run: Run) -> list[str]:
-        return _wrong([str(row[0]) for row in await run("PRAGMA quick_check(3)", ())])
+        return _wrong([str(row[0]) for row in await run("PRAGMA integrity_check(3)", ())])
 
     return await db.between(look)
 
 
 async def back_up(db: Database, folder: Path, now: float) -> Path:
-    """Write a backup into `folder`, named by `now` (UTC seconds), keep the newest KEPT, and give its file.
+    """Write a backup into `folder`, named by `now` (UTC seconds), keep KEPT with the newest before it, and give its file.
 
     It is there only once it is whole, checked and on the disk. Raises StoreError, and then the older ones are all there.
+    Of those before it one that bears a later time goes first: the clock was wrong for it, or is now.
     """
     name = f"lockerd-{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}.db"
     part = folder / f"{name}.part"
@@ -79,7 +80,7 @@ async def _write(part: Path, run: Run) -> None:
         await run("PRAGMA copy.synchronous = FULL", ())
         for name in ("application_id", "user_version"):
             await run(f"PRAGMA copy.{name} = {(await run(f'PRAGMA main.{name}', ()))[0][0]}", ())
-        wrong = _wrong([str(row[0]) for row in await run("PRAGMA copy.quick_check(3)", ())])
+        wrong = _wrong([str(row[0]) for row in await run("PRAGMA copy.integrity_check(3)", ())])
     finally:
         await run("PRAGMA foreign_keys = ON", ())
         await run("DETACH copy", ())
@@ -123,8 +124,9 @@ def _begin(folder: Path, part: Path) -> None:
 
 def _end(folder: Path, part: Path, now: float) -> None:
     os.utime(part, (now, now))
-    part.rename(part.with_suffix(""))
-    for old in backups(folder)[:-KEPT]:
+    made = part.rename(part.with_suffix(""))
+    others = [one for one in backups(folder) if one != made]
+    for old in sorted(others, key=lambda one: one.name < made.name)[: 1 - KEPT]:
         old.unlink()
     sync_folder(folder)
 

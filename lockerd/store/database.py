@@ -20,7 +20,7 @@ import aiosqlite
 
 from lockerd.errors import DiskFull, StoreError
 from lockerd.store.ballast import Ballast
-from lockerd.store.opening import Check, open_database, quick_check, translated
+from lockerd.store.opening import Check, integrity_check, open_database, translated
 from lockerd.store.transaction import News as News  # noqa: PLC0414 -- mypy's mark of a name meant for others
 from lockerd.store.transaction import Row as Row  # noqa: PLC0414 -- the same
 from lockerd.store.transaction import Transaction as Transaction  # noqa: PLC0414 -- the same
@@ -63,7 +63,7 @@ class Database:
         *,
         entropy: Callable[[int], bytes] = os.urandom,
         connect: Connect = aiosqlite.Connection,
-        check: Check = quick_check,
+        check: Check = integrity_check,
         ballast: Ballast | None = None,
     ) -> None:
         self._path = path
@@ -80,6 +80,7 @@ class Database:
         self._serving: asyncio.Task[Any] | None = None
         self._heard = dict.fromkeys(News, 0)
         self._along: list[Along] = []
+        self._going = 0  # so many of them are part of the transaction under way: what they read may be of before
         self._alone: asyncio.TimerHandle | None = None
         self._rung = {news: asyncio.Event() for news in News}
 
@@ -130,7 +131,7 @@ class Database:
         One that waits already is not added. A clean end waits for it. Where even a transaction of its own finds no room, the owner
         ends: no more is gathered than in ALONG_SECONDS.
         """
-        if work not in self._along:
+        if work not in self._along[self._going :]:
             self._along.append(work)
         self._wait()
 
@@ -275,9 +276,11 @@ class Database:
                 await self._do(job)
         if self._alone is not None:
             self._alone.cancel()
-        if self._along and self._end is None:
+        waiting = len(self._along) + 1
+        while 0 < len(self._along) < waiting and self._end is None:  # one that cannot be written keeps no other from it
+            waiting = len(self._along)
             with suppress(StoreError):
-                await self._transact(_nothing)
+                await self._with_ballast(lambda: self._transact(_nothing))
 
     async def _do(self, job: _Job) -> None:
         try:
@@ -298,11 +301,13 @@ class Database:
         await self._statement("BEGIN IMMEDIATE")
         tx = Transaction(connection)
         along = self._along.copy()
+        self._going = len(along)
         try:
             await self._go_first(tx, along)
             result = await work(tx)
             tx.check()
         except BaseException:
+            self._going = 0
             await self._roll_back()
             raise
         finally:
@@ -310,11 +315,12 @@ class Database:
         try:
             await self._statement("COMMIT")
         except StoreError as error:
+            self._going = 0
             await self._roll_back()
-            cause = error.__cause__
-            if isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
+            if _of_the_disk(error):
                 self._end = error
             raise
+        self._going = 0
         self._went(len(along))
         for news in tx.news:
             self._heard[news] += 1
@@ -326,10 +332,9 @@ class Database:
         for work in along:
             try:
                 await work(tx)
-            except DiskFull:
-                raise
-            except Exception:
-                self._along.remove(work)  # or everything would fail for it
+            except Exception as error:
+                if not isinstance(error, DiskFull) and not _of_the_disk(error):
+                    self._along.remove(work)  # or everything would fail for it
                 raise
 
     async def _roll_back(self) -> None:
@@ -352,6 +357,12 @@ class Database:
     def _owned(self) -> aiosqlite.Connection:
         assert self._connection is not None
         return self._connection
+
+
+def _of_the_disk(error: Exception) -> bool:
+    """Whether the disk failed, not what was asked of it."""
+    cause = error.__cause__
+    return isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR
 
 
 async def _nothing(_tx: Transaction) -> None:

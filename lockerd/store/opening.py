@@ -22,6 +22,9 @@ APPLICATION_ID = 0x4C4B5244
 Check = Callable[[sqlite3.Connection], list[str]]
 """What is wrong with the file of a connection; nothing when it is sound."""
 
+BACKUPS = "backup"
+"""The folder of backups, beside the database."""
+
 LEAST_ROOM = 256 * 1024
 """Bytes: with less, a database cannot be opened with its log and the index of it."""
 
@@ -41,14 +44,14 @@ _CORRUPT = ".corrupt-"
 _ADVICE = "nothing was written to it; keep the damaged copy with its -wal, and restore a backup"
 
 
-def quick_check(connection: sqlite3.Connection) -> list[str]:
-    """What SQLite finds wrong with the file when it reads all of it; nothing when it is sound."""
-    found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
+def integrity_check(connection: sqlite3.Connection) -> list[str]:
+    """What SQLite finds wrong with the file when it reads all of it, each index against its table; nothing when it is sound."""
+    found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(3)")]
     return [] if found == ["ok"] else found
 
 
 def open_database(
-    path: Path, entropy: Callable[[int], bytes], check: Check = quick_check
+    path: Path, entropy: Callable[[int], bytes], check: Check = integrity_check
 ) -> tuple[sqlite3.Connection, int]:
     """Open or create the database at `path`: (connection in autocommit mode, descriptor that holds the owner's lock).
 
@@ -146,13 +149,9 @@ def _lock(path: Path) -> int:
 
 
 def _open(path: Path, entropy: Callable[[int], bytes], check: Check) -> sqlite3.Connection:
-    log = path.with_name(path.name + "-wal")
-    fresh = not path.exists()
-    aside = set_aside_before(path)
-    if fresh and aside:
-        raise DatabaseDamaged(f"{path} was damaged and is set aside as {aside[-1].name}; {_ADVICE}")
-    if fresh and log.exists() and log.stat().st_size > 0:
-        raise StoreError(f"{path} is missing but its log {log.name} is there; restore the database file beside it")
+    fresh = not path.exists() or path.stat().st_size == 0
+    if fresh:
+        _refuse_fresh(path)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     os.fchmod(descriptor, 0o600)
     os.close(descriptor)
@@ -175,6 +174,22 @@ def _open(path: Path, entropy: Callable[[int], bytes], check: Check) -> sqlite3.
     if fresh:
         sync_folder(path.parent)
     return connection
+
+
+def _refuse_fresh(path: Path) -> None:
+    """Begin no ledger in the place of one that was lost. A file of no bytes counts as none: SQLite deletes a log beside it."""
+    if aside := set_aside_before(path):
+        raise DatabaseDamaged(f"{path} was damaged and is set aside as {aside[-1].name}; {_ADVICE}")
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size > 0:
+        if path.exists():
+            raise DatabaseDamaged(f"{path} is empty but its log {log.name} is there; {_ADVICE}")
+        raise StoreError(f"{path} is missing but its log {log.name} is there; restore the database file beside it")
+    folder = path.parent / BACKUPS
+    if any(folder.glob("*.db")):
+        raise StoreError(
+            f"{path} is missing or empty but backups are in {folder}; restore the newest, or take the folder away for a new machine"
+        )
 
 
 def _guard(path: Path) -> sqlite3.Connection:

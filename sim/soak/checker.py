@@ -19,6 +19,7 @@ from sim.soak.hands import Hands
 from sim.soak.lies import Lies
 from sim.soak.news import EVENTS, INTENTS, MOVES, OPEN_INTENTS, UPTO
 from sim.soak.office_ledger import LEFT, OfficeLedger, Standing
+from sim.soak.old_cards import BEGINS, OldCards
 from sim.soak.orders import EXIT_READER, Orders, tells, told_with
 from sim.soak.pages import Pages
 from sim.soak.places import OUTSIDE, UNLOADED, at, fits, where
@@ -33,9 +34,6 @@ from sim.world import Place
 
 _INSIDE = [place for place in Place if place not in OUTSIDE | UNLOADED | {Place.THROAT}]  # no card without a record
 
-_BEGINS = {"throat": Place.THROAT, "escrow": Place.ESCROW}
-"""Where an old card is first seen: inserted; or found by a recovery, and named by nothing; there may be none yet, after a lie."""
-
 
 class Checker(Story, Witness):
     """Sees every move and every commit, what hands do, and what the office hears."""
@@ -44,7 +42,6 @@ class Checker(Story, Witness):
         super().__init__(now)
         self.machine: Machine | None = None
         self._orders: Orders | None = None
-        self._remedies: Remedies | None = None
         self.full_wanted = False
         self.full_checks = 0
         self.taken = 0  # new cards out of the exit by hand
@@ -56,7 +53,6 @@ class Checker(Story, Witness):
         self._bound: dict[str, str | None] = {}  # old card of the ledger -> the physical one
         self._untold: dict[int, tuple[str, dict[str, Any]]] = {}
         self._collected = Ended()
-        self._put_in: str | None = None  # the card that a hand put into the throat last
         self._tampered: set[str] = set()
         self._taken_out: set[str] = set()  # by hand, and not seen since
         self._lost_by_lie: set[str] = set()  # recorded as gone because a sensor lied, and not seen since
@@ -70,19 +66,14 @@ class Checker(Story, Witness):
         self.machine = stage.machine
         self._claimed = stage.town.by_claim
         stage.town.on_wrong = self.wrong
-        self._remedies = Remedies(stage, self.wrong, self.physical)
+        self.remedies = Remedies(stage, self.wrong, self.physical)
         self._lies = Lies(stage.machine.world, stage.serving, self._now)
         self._orders = Orders(stage.machine, self.wrong, self._lies.lately)
         self._hands = Hands(stage.machine, self.wrong)
+        self.old_cards = OldCards(stage, self.wrong, self._bound)
         self._privacy = Privacy(self.wrong, self._now)
         self.doubts = Doubts(stage.machine.world, self.wrong, self._now, self._doubtful)
         self.pages = Pages(stage, self.wrong, self._doubtful, self.place_of)
-
-    @property
-    def remedies(self) -> Remedies:
-        """Of the stage that is attended."""
-        assert self._remedies is not None
-        return self._remedies
 
     @property
     def untold(self) -> int:
@@ -111,26 +102,24 @@ class Checker(Story, Witness):
     def inserted(self, person: str, card: str) -> None:
         """A hand put a card into the throat."""
         self.note(f"{person} inserts {card}")
-        self._put_in = card
         self.remedies.inserted(person, card)
+        self.old_cards.inserted(card)
 
     def took_old(self, person: str, card: str) -> None:
         """A hand took a card out of the throat."""
         self.note(f"{person} takes {card} out of the throat")
-        self.remedies.took_old(card)
-
-    def clock_jumped(self) -> None:
-        """The machine's clock is set to another time: what counts by the day counts anew."""
-        self.remedies.clock_jumped()
+        self.old_cards.took(card)
 
     def moved(self) -> None:
         """See `Witness`."""
-        if self._orders is None or self._remedies is None:
+        if self._orders is None:
             return
         self._lies.look()
         binned = self._orders.moved()
         if binned is not None:
-            self._remedies.binned(binned, self._taken_by_a_lie)
+            self.old_cards.binned(binned)
+            if not self.old_cards.reported(binned):
+                self.remedies.binned(binned, self._taken_by_a_lie)
 
     # --- what the office hears ---------------------------------------------------------------------------------------
 
@@ -159,6 +148,7 @@ class Checker(Story, Witness):
         self.decisions.recorded()
         await self.remedies.committed(fetch)
         await self.pages.committed(fetch)
+        await self.old_cards.committed(fetch)
         if self.office.news and not self._untold:
             await self._compare_office(fetch)
         if self.full_wanted and self._still():
@@ -191,7 +181,7 @@ class Checker(Story, Witness):
                 self._on_taken(data)
             self.pages.told(kind, data)
             if kind == "lockerd.old.reported_lost":
-                self.remedies.flagged()
+                self.old_cards.flagged()
         self.decisions.events(told)
         return told
 
@@ -208,6 +198,7 @@ class Checker(Story, Witness):
         for row in await fetch(MOVES, self._last_move):
             self._last_move = row["move_id"]
             self._on_move(row)
+            await self.old_cards.recorded(fetch, row)
             wanted, card = told_with(row), row["card_id"]
             if wanted and not any(kind in wanted and tells(data, row) for kind, data in told):
                 self.wrong(f"{card} came to {row['target']} in a transaction without an event that tells it")
@@ -234,8 +225,9 @@ class Checker(Story, Witness):
         if not row["responsible"]:
             self.wrong(f"nobody is responsible for {card} at {target}")
         assert self.machine is not None
-        if target in _BEGINS and self._bound.get(card) is None:
-            self._begins(card, target)
+        if target in BEGINS and self._bound.get(card) is None:
+            lied, places = bool(self._lies.lately("recycler")), {one: self.place_of(one) for one in self._bound}
+            self._bound[card] = self.old_cards.begins(card, target, places, lied=lied)
         self._lies.recorded(card, self._unit_of(card), target)
         self._hands.recorded(self._unit_of(card), row)
         self.decisions.moved(row)
@@ -252,16 +244,6 @@ class Checker(Story, Witness):
             if self._bound.pop(card, None) is not None:
                 self._lies.forget(card)
             del self.recorded[card], self._standing[card]
-
-    def _begins(self, card: str, target: str) -> None:
-        """An old card is seen for the first time: there is one, or a sensor of its path says so; a hand may have pulled it back."""
-        assert self.machine is not None
-        real = self.machine.world.card_at(_BEGINS[target]) or (self._put_in if target == "throat" else None)
-        if not self._lies.lately("recycler"):
-            named = [name for name, known in self._bound.items() if known == real and self.place_of(name) != "in_doubt"]
-            if real is None or named:
-                self.wrong(f"{card} begins at {target}, and there is {named[0] if named else 'none'}")
-        self._bound[card] = real
 
     def _known_again(self, card: str, physical: str, row: Any) -> None:
         """A card is recorded anew: what hands did to it before excuses nothing that its chip or a motion has told since."""
@@ -353,12 +335,11 @@ class Checker(Story, Witness):
         if not await self._complete(fetch, seen=True):
             return
         assert self._orders is not None
-        assert self._remedies is not None
         await self._privacy.check(fetch)
         await self.waiting.check(fetch)
         await self._orders.check_totals(fetch, self._lies.may_have_counted)
         self._lies.look()
-        await self._remedies.check(fetch, lying=bool(self.machine.world.stuck))
+        await self.remedies.check(fetch, lying=bool(self.machine.world.stuck))
         if not self._untold:
             self.office.compare_all(self._standing)
         spots = self.machine.world.spots
@@ -401,6 +382,7 @@ class Checker(Story, Witness):
     def forget(self, person: str, *cards: str) -> None:
         """Somebody leaves the story with these cards."""
         self.remedies.forget(person, *cards)
+        self.old_cards.forget(*cards)
         for card in cards:
             self._lies.forget(card)
             self.decisions.forget(card)

@@ -264,7 +264,7 @@ class Fire:
     def _clock(self) -> None:
         seconds = self._random.choice((-7200.0, -60.0, 60.0, 86400.0))
         self._note("clock", f"{seconds:+.0f} s")
-        self._checker.clock_jumped()
+        self._checker.remedies.clock_jumped()
         self._stage.clock.ahead += seconds
         self._later(self._random.uniform(60, 3600), lambda: setattr(self._stage.clock, "ahead", 0.0))
 

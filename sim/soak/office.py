@@ -29,6 +29,7 @@ class Office:
         self.duplicates = 0
         self.status: Json = {}
         self.wrong: list[str] = []
+        self.withdrawn: set[str] = set()  # claims that it called back
         self.ended: set[str] = set()  # claims of which the machine told that their code has ended
 
     def announce(self, item: Json) -> None:
@@ -37,6 +38,7 @@ class Office:
 
     def withdraw(self, claim_id: str) -> None:
         """Call a claim back."""
+        self.withdrawn.add(claim_id)
         self._send({"type": "manifest.withdraw", "claim_id": claim_id})
 
     def asked_for_code(self, claim_id: str) -> None:

@@ -34,8 +34,6 @@ _TICKET_OF_LAST = (
 )
 """Whether the session in which the last old card was drawn in has a ticket: it was put in during somebody else's."""
 
-_COLLECTABLE = "SELECT 1 FROM claim WHERE claim_id = ? AND state IN ('expected', 'stocked', 'collected')"
-
 
 class Remedies:
     """`wrong` is told of each breach; `physical` gives the real card that the ledger means by a name, None where none is known."""
@@ -49,9 +47,6 @@ class Remedies:
         self._jumped = float("-inf")
         self._counted_before: dict[str, float] = {}
         self._binned: list[tuple[str, str]] = []  # old cards in the bin whose bearer had no new one, with the new one
-        self.lost: set[str] = set()  # cards that the office reported lost by themselves, no replacement being made
-        self._kept_lost: list[str] = []  # cards in the bin that were reported lost
-        self._flagged: set[str] = set()  # cards that the machine knows to be reported lost
         self._inserted: dict[str, str] = {}  # by card, whose hand
         self._empty_handed: dict[str, float] = {}
         self._standing: dict[
@@ -95,45 +90,20 @@ class Remedies:
     def binned(self, old: str, lied_about: Callable[[str], bool]) -> None:
         """An old card fell into the bin: who inserted it holds the new one, or was given a ticket before.
 
-        `lied_about` tells of a new card that a sensor made a taken one: nothing else tells of a hand. An old card that was
-        reported lost is void: nobody who inserts it has a claim on it, and its owner's new card stays theirs.
+        `lied_about` tells of a new card that a sensor made a taken one: nothing else tells of a hand. Not of a card that was
+        reported lost (`sim.soak.old_cards`): it is void, and nobody who inserts it has a claim on it.
         """
         resident = self._stage.town.residents.get(self._inserted.pop(old, ""))
-        if self._reported(old):
-            self._kept_lost.append(old)
-            return
         new = resident.who.new_card.card_id if resident else ""
         spot = self._stage.machine.world.spots.get(new)
         if spot is not None and spot.place is not Place.PERSON and not lied_about(new):
             self._binned.append((old, new))
 
-    def flagged(self) -> None:
-        """The machine recorded that the old card inside was reported lost; it is about to move into the bin."""
-        inside = self._stage.machine.world.cards_at(Place.ESCROW)
-        lost = [card for card in inside if self._reported(card)]
-        self._flagged.update(lost)
-        if inside and not lost:
-            self._wrong(f"{inside[0]} is kept as reported lost, and nobody reported it")
-
-    def took_old(self, card: str) -> None:
-        """A hand took a card out of the throat."""
-        if card in self._flagged:
-            self._wrong(f"{card} is known to be reported lost, and the machine gave it back")
-
     def forget(self, person: str, *cards: str) -> None:
         """Somebody leaves the story with these cards."""
         self._guesses.pop(person, None)
         for card in cards:
-            self._flagged.discard(card)
             self._inserted.pop(card, None)
-
-    def _reported(self, card: str) -> bool:
-        return card in self.lost or self._replacing(card) is not None
-
-    def _replacing(self, card: str) -> str | None:
-        """The new card that is made in place of this one, which its owner reported lost."""
-        owner = self._stage.town.by_lost_card.get(card)
-        return owner.who.new_card.card_id if owner else None
 
     async def committed(self, fetch: Fetch) -> None:
         """The daemon made something durable."""
@@ -141,11 +111,6 @@ class Remedies:
         for old, new in binned:
             if not await self._ticket(fetch, new) and not await fetch(_TICKET_OF_LAST):
                 self._wrong(f"{old} is in the bin, its bearer has neither {new} nor a ticket")
-        kept, self._kept_lost = self._kept_lost, []
-        for void in kept:
-            instead = self._replacing(void)
-            if instead is not None and not await fetch(_COLLECTABLE, instead):
-                self._wrong(f"{void} was reported lost and is kept, and {instead} can no longer be collected")
 
     async def check(self, fetch: Fetch, *, lying: bool) -> None:
         """While nothing moves and no intent is open."""

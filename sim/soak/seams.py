@@ -159,7 +159,7 @@ class KeptDisk:
         """What is wrong with the file; all of it is read once a week."""
         if self._now() < self._sound_until:
             return []
-        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
+        found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(3)")]
         if found != ["ok"]:
             return found
         self._sound_until = self._now() + _WEEK

@@ -20,6 +20,7 @@ CROWDS = {
     },
     "hostile": {"impostor": 1, "with a foreign card": 1, "guesser": 4},
     "careless": {"confused": 1, "absent-minded": 2},
+    "finders": {"slow": 2, "absent-minded": 1, "with a foreign card": 3},
 }
 """Who comes how often, by the name of the crowd."""
 DISPENSERS = ("mailbox", "crt")

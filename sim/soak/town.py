@@ -43,7 +43,7 @@ class Town:
         self._made = 0
         self.residents: dict[str, Resident] = {}  # by person
         self.by_claim: dict[str, Resident] = {}
-        self.by_lost_card: dict[str, Resident] = {}
+        self.by_old_card: dict[str, Resident] = {}  # or lost card
         self._by_phone: dict[str, Resident] = {}
         self._rang: dict[str, int] = {}  # by message, how often it was handed over; the latest ones
         self.sms_until = float("-inf")  # no network until then
@@ -57,8 +57,8 @@ class Town:
         who = citizen(self._seed, self._made)
         resident = Resident(who)
         self.residents[who.person_id] = self.by_claim[who.new_card.card_id] = self._by_phone[who.phone] = resident
-        if who.lost_card is not None:
-            self.by_lost_card[who.lost_card.card_id] = resident
+        if (old := who.old_card or who.lost_card) is not None:
+            self.by_old_card[old.card_id] = resident
         self._machine.add(who)
         card = who.new_card
         self._office.announce(
@@ -81,8 +81,8 @@ class Town:
         self._machine.remove(resident.who)
         del self.residents[resident.who.person_id], self.by_claim[resident.who.new_card.card_id]
         del self._by_phone[resident.who.phone]
-        if resident.who.lost_card is not None:
-            del self.by_lost_card[resident.who.lost_card.card_id]
+        if (old := resident.who.old_card or resident.who.lost_card) is not None:
+            del self.by_old_card[old.card_id]
 
     def deliver(self, message_id: str, phone: str, text: str) -> bool:
         """The network takes a message and brings it some time later; False while it is gone."""

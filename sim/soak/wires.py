@@ -141,6 +141,7 @@ class ReaderLine:
         self._outside = outside
         self._answer = b""
         self._there = 0.0
+        self._chip: str | None = None  # of which card, where the answer on its way is its chip and nothing else
 
     async def read(self, limit: int, timeout: float) -> bytes:
         """What has arrived, or does within `timeout` seconds."""
@@ -149,6 +150,9 @@ class ReaderLine:
             if left > 0:
                 await asyncio.sleep(left)
             data, self._answer = self._answer[:limit], self._answer[limit:]
+            if self._chip is not None and not self._answer:
+                self._machine.heard(self._name, self._chip)
+                self._chip = None
             return data
         if timeout > 0:
             await asyncio.sleep(timeout)
@@ -158,8 +162,11 @@ class ReaderLine:
         """All of `data` goes to the reader at once; its answer takes the time of its bytes, a short one none."""
         await self._seams.cross()
         answer = self._outside.run(self._machine.reader_feed, self._name, data)
+        whole = len(answer) > SHORT_ANSWER and not self._answer
+        self._chip = self._machine.last_read.get(self._name) if whole else None
         if answer and self._noise.rate and self._noise.random.random() < self._noise.rate:
             self._noise.count("bytes of a reader spoilt")
+            self._chip = None
             cut = self._noise.random.randrange(len(answer))
             answer = answer[:cut] + self._noise.random.randbytes(3) + answer[cut + 1 :]
         self._answer += answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import BUSY, LIED, Edit, Mutant
+from tests.mutants.mutant import BUSY, LIED, LIED_LONG, Edit, Mutant
 
 INFERRED: tuple[Mutant, ...] = (
     Mutant(
@@ -57,7 +57,7 @@ INFERRED: tuple[Mutant, ...] = (
                 'if counted and card.role == "new" and card.claim_id is not None',
             ),
         ),
-        LIED,
+        LIED_LONG,
     ),
     Mutant(
         "old-card-in-doubt-taken-because-none-is-seen",

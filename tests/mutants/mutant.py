@@ -51,6 +51,9 @@ DOUBTED = Hunt(0.5, slots=40, visits=300.0, faults=300.0, only="jam power_midway
 LIED = Hunt(0.5, slots=40, visits=300.0, faults=300.0, only="stick", custody=24.0)
 """Nothing but sensors that are stuck, and staff who often end what they leave: a wrong record has no other cause than a lie."""
 
+LIED_LONG = Hunt(1.5, slots=40, visits=300.0, faults=300.0, only="stick", custody=24.0)
+"""The same for longer: a card in doubt has to lie inside while the hand that took another is counted late."""
+
 CUT = Hunt(0.5, slots=40, visits=300.0, faults=100.0, only="power_midway unit_midway")
 """So few cuts that what one leaves is seen to stand before the next."""
 

@@ -20,7 +20,7 @@ async def holding(scene: Scene) -> tuple[Temper, str]:
     card = scene.resident(OTHER).who.old_card
     assert card is not None
     scene.stage.office.report_lost("L-7", card.id_number, card.valid_from)
-    scene.checker.remedies.lost.add(card.card_id)
+    scene.checker.old_cards.lost.add(card.card_id)
     await asyncio.sleep(60.0)
     return replace(HONEST, instead=card.card_id), card.card_id
 

@@ -101,3 +101,30 @@ def test_an_old_card_forgotten_after_a_cut_counts_as_handed_in(tmp_path: Path, s
         assert scene.new(RENEWAL) is Place.PERSON or await scene.visit(RENEWAL)
 
     play(tmp_path, story, people=1)
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_an_old_card_that_a_long_cut_left_inside_is_kept_on_its_owners_number(tmp_path: Path, silent: bool) -> None:
+    """Its claim's person is erased by then: the record still says that the new card was taken, and for whom."""
+
+    async def story(scene: Scene) -> None:
+        visit = asyncio.ensure_future(scene.visit(RENEWAL))
+        while "card.taken" not in scene.told(RENEWAL):
+            await asyncio.sleep(0.01)
+        scene.stage.power_off()
+        await visit
+        assert scene.old(RENEWAL) is Place.ESCROW
+        await asyncio.sleep(13 * 3600.0)
+        if silent:
+            scene.stage.machine.silence("reader-throat", 1200.0)
+        scene.stage.power_on()
+        async with asyncio.timeout(600.0):
+            while scene.old(RENEWAL) is not Place.BIN:
+                assert scene.old(RENEWAL) is Place.ESCROW or scene.old(RENEWAL) is Place.BETWEEN, (
+                    "offered to the street"
+                )
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(60.0)
+        assert scene.told(RENEWAL)[-1] == "old.retained"
+
+    play(tmp_path, story, people=1)

@@ -89,6 +89,18 @@ async def test_the_newest_backups_are_kept(db: Database, tmp_path: Path) -> None
     assert backups(folder) == made[2:]
 
 
+@pytest.mark.parametrize("away", [-5000 * DAY, 5000 * DAY])
+async def test_a_backup_of_a_wrong_clock_neither_goes_at_once_nor_makes_the_others_go(
+    db: Database, tmp_path: Path, away: float
+) -> None:
+    folder = tmp_path / "backup"
+    made = [await back_up(db, folder, NOW + night * DAY) for night in range(KEPT)]
+    made += [await back_up(db, folder, NOW + away + night * DAY) for night in range(KEPT)]
+    assert set(backups(folder)) == set(made[KEPT:])
+    made += [await back_up(db, folder, NOW + (KEPT + night) * DAY) for night in range(KEPT)]
+    assert backups(folder) == made[2 * KEPT :]
+
+
 async def test_a_backup_that_fails_leaves_the_others_and_no_part(db: Database, tmp_path: Path) -> None:
     folder = tmp_path / "backup"
     made = await back_up(db, folder, NOW)
@@ -307,6 +319,23 @@ async def test_damage_that_the_nightly_check_finds_is_told_and_not_backed_up(db:
 
 
 # --- a damaged file
+
+
+async def test_an_index_that_lost_a_card_is_damage_found_each_night_and_at_the_start(
+    db: Database, tmp_path: Path
+) -> None:
+    path = await back_up(db, tmp_path / "backup", NOW)
+    raw = sqlite3.connect(path)
+    (page,) = raw.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'card_by_place'").fetchone()
+    raw.close()
+    whole = path.read_bytes()
+    index = whole[4096 * (page - 1) : 4096 * page]
+    path.write_bytes(whole.replace(index, index.replace(b"slot", b"slop")))
+    assert "missing from index card_by_place" in await _refused(path)
+    path.write_bytes(whole)
+    async with opened(path) as put_back:
+        path.write_bytes(path.read_bytes().replace(index, index.replace(b"slot", b"slop")))
+        assert any("missing from index card_by_place" in words for words in await findings(put_back))
 
 
 def _damaged(folder: Path) -> Path:

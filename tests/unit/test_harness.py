@@ -44,12 +44,14 @@ def test_addresses_are_free_and_different() -> None:
     for address in found:
         host, _, port = address.rpartition(":")
         with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of before linger
             listener.bind((host, int(port)))
+            listener.listen()
 
 
 def test_a_preferred_port_that_is_taken_gives_way_to_the_next_free_one() -> None:
     with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of before linger
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             taken.bind(("127.0.0.1", int(DEMO_PORTS.kiosk)))
             taken.listen()

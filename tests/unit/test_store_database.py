@@ -133,6 +133,57 @@ async def test_what_cannot_go_along_fails_one_transaction_only(tmp_path: Path) -
         assert await keys(db) == {"along", "b"}
 
 
+async def test_what_comes_while_the_same_goes_along_goes_again(tmp_path: Path) -> None:
+    async with opened(tmp_path / "lockerd.db") as db:
+        value = 1
+
+        async def keep(tx: Transaction) -> None:
+            await tx.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('kept', ?)", (value,))
+
+        async def meanwhile(_tx: Transaction) -> None:
+            nonlocal value
+            value = 2
+            db.along(keep)
+
+        db.along(keep)
+        db.along(keep)
+        await db.transaction(meanwhile)
+        await db.transaction(lambda tx: put(tx, "a"))
+        row = await db.read(lambda tx: tx.one("SELECT value FROM meta WHERE key = 'kept'"))
+        assert row is not None
+        assert row["value"] == 2
+
+
+async def test_what_the_disk_failed_goes_along_with_the_next(tmp_path: Path) -> None:
+    failed = sqlite3.OperationalError("disk I/O error")
+    failed.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
+    failures = [failed]
+
+    async def outcome(tx: Transaction) -> None:
+        if failures:
+            raise StoreError("the disk failed") from failures.pop()
+        await put(tx, "outcome")
+
+    async with opened(tmp_path / "lockerd.db") as db:
+        db.along(outcome)
+        with pytest.raises(StoreError, match="the disk failed"):
+            await db.transaction(lambda tx: put(tx, "a"))
+        await db.transaction(lambda tx: put(tx, "b"))
+        assert await keys(db) == {"outcome", "b"}
+
+
+async def test_a_clean_end_writes_all_but_what_cannot_be_written(tmp_path: Path) -> None:
+    async def cannot(tx: Transaction) -> None:
+        await tx.execute("INSERT INTO nowhere VALUES (1)")
+
+    async with opened(tmp_path / "lockerd.db") as db:
+        db.along(lambda tx: put(tx, "before"))
+        db.along(cannot)
+        db.along(lambda tx: put(tx, "after"))
+    async with opened(tmp_path / "lockerd.db") as db:
+        assert await keys(db) == {"before", "after"}
+
+
 async def test_what_goes_alone_is_tried_again_without_what_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,29 @@ async def test_a_log_without_its_database_is_not_overwritten(tmp_path: Path) -> 
     assert (tmp_path / "lockerd.db-wal").read_bytes() == b"acknowledged commits"
 
 
+async def test_an_emptied_file_is_no_reason_to_begin_a_fresh_one(tmp_path: Path) -> None:
+    path, log = tmp_path / "lockerd.db", tmp_path / "lockerd.db-wal"
+    async with opened(path) as db:
+        await db.transaction(lambda tx: put(tx, "a"))
+        acknowledged = log.read_bytes()
+    path.write_bytes(b"")
+    log.write_bytes(acknowledged)
+    assert "is empty but its log" in await refused(path)
+    assert log.read_bytes() == acknowledged
+    log.unlink()
+    (tmp_path / "lockerd.db.corrupt-20260101T000000.000000Z").write_bytes(b"")
+    assert "is set aside" in await refused(path)
+
+
+@pytest.mark.parametrize("empty", [False, True])
+async def test_no_fresh_one_is_begun_beside_backups(tmp_path: Path, empty: bool) -> None:
+    (tmp_path / "backup").mkdir()
+    (tmp_path / "backup" / "lockerd-20260101T000000Z.db").write_bytes(b"")
+    if empty:
+        (tmp_path / "lockerd.db").write_bytes(b"")
+    assert "restore the newest" in await refused(tmp_path / "lockerd.db")
+
+
 async def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     assert "state directory" in await refused(tmp_path / "none" / "lockerd.db")
 

@@ -1,0 +1,149 @@
+"""What the soak's checker holds of old cards: rows that one commits, and what the throat's reader told before."""
+
+from __future__ import annotations
+
+import sqlite3
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from sim.people import citizen
+from sim.soak.old_cards import OldCards
+from sim.soak.stage import Stage
+from sim.soak.town import Resident
+from sim.world import Place
+
+RENEWAL, REPLACEMENT = citizen(1, 1), citizen(1, 3)
+OLD, LOST = "O000001", "O000003"
+THROAT = "reader-throat"
+
+
+class Books:
+    """A machine whose ledger knows both new cards; `reads` tells a chip, `link` writes what a daemon would."""
+
+    def __init__(self) -> None:
+        self.wrong: list[str] = []
+        self.inside: list[str] = []
+        self.bound: dict[str, str | None] = {}
+        self.stage = SimpleNamespace(
+            machine=SimpleNamespace(world=SimpleNamespace(cards_at=lambda _place: self.inside), heard=None),
+            town=SimpleNamespace(by_old_card={OLD: Resident(RENEWAL), LOST: Resident(REPLACEMENT)}),
+            office=SimpleNamespace(withdrawn=set()),
+            daemon=SimpleNamespace(starts=1),
+        )
+        self.cards = OldCards(cast("Stage", self.stage), self.wrong.append, self.bound)
+        self._database = sqlite3.connect(":memory:")
+        self._database.executescript("CREATE TABLE card (card_id TEXT PRIMARY KEY, claim_id TEXT)")
+
+    async def _fetch(self, sql: str, *parameters: object) -> list[Any]:
+        return self._database.execute(sql, parameters).fetchall()
+
+    async def link(
+        self, card: str, target: str, claim: str | None = None, reason: str = "", *, is_really: str | None = None
+    ) -> None:
+        """One link; a card's first one where `is_really` is given, and for a new card."""
+        begins = is_really is not None or not card.startswith("old-")
+        if is_really is not None:
+            self.bound[card] = is_really
+        self._database.execute("INSERT OR REPLACE INTO card VALUES (?, ?)", (card, claim))
+        row = {"card_id": card, "origin": None if begins else "escrow", "target": target, "reason": reason}
+        await self.cards.recorded(self._fetch, row)
+
+    async def announced(self) -> None:
+        for person in (RENEWAL, REPLACEMENT):
+            await self.link(person.new_card.card_id, "tray")
+
+    def reads(self, card: str) -> None:
+        self.stage.machine.heard(THROAT, card)
+
+
+@pytest.mark.parametrize(
+    ("card", "known", "life", "says"),
+    [
+        (LOST, True, 1, [f"{LOST} is known to be reported lost, and the machine gave it back"]),
+        (LOST, True, 2, []),  # what nobody made durable a restart forgets
+        (LOST, False, 1, []),
+        (OLD, True, 1, []),
+    ],
+)
+async def test_a_card_that_the_daemon_knows_to_be_lost_comes_into_no_hand(
+    card: str, known: bool, life: int, says: list[str]
+) -> None:
+    books = Books()
+    if known:
+        await books.announced()
+    books.reads(card)
+    books.stage.daemon.starts = life
+    books.cards.took(card)
+    books.cards.inserted(card)
+    books.cards.took(card)  # nobody has read it since
+    assert books.wrong == says
+
+
+async def test_a_report_that_was_taken_back_holds_for_no_card() -> None:
+    books = Books()
+    await books.announced()
+    books.stage.office.withdrawn.add(REPLACEMENT.new_card.card_id)
+    books.reads(LOST)
+    books.cards.took(LOST)
+    assert books.wrong == []
+
+
+@pytest.mark.parametrize("flagged", [True, False])
+async def test_a_lost_card_is_kept_with_its_flag(flagged: bool) -> None:
+    books = Books()
+    await books.announced()
+    books.inside = [LOST]
+    books.reads(LOST)
+    if flagged:
+        books.cards.flagged()
+    books.cards.binned(LOST)
+    why = f"{LOST} is known to be reported lost, and is kept as any other: nobody was told"
+    assert books.wrong == ([] if flagged else [why])
+
+
+async def test_only_what_was_reported_is_kept_as_lost() -> None:
+    books = Books()
+    books.inside = [OLD]
+    books.cards.flagged()
+    assert books.wrong == [f"{OLD} is kept as reported lost, and nobody reported it"]
+
+
+@pytest.mark.parametrize(
+    ("read", "claim", "reason", "says"),
+    [
+        (True, "N000001", "retain", ""),
+        (True, "N000003", "retain", "N000003"),
+        (False, "N000003", "retain", "N000003"),
+        (False, "N000003", "found by two people", ""),
+        (True, None, "retain", "nobody"),
+        (False, None, "retain", ""),  # who could have said whose it is?
+    ],
+)
+async def test_an_old_card_is_kept_on_its_owners_number(read: bool, claim: str | None, reason: str, says: str) -> None:
+    books = Books()
+    await books.announced()
+    await books.link("old-000001", "throat", "N000003", is_really=OLD)
+    if read:
+        books.reads(OLD)
+    await books.link("old-000001", Place.BIN, claim, reason)
+    assert books.wrong == ([f"{OLD} of N000001 is kept as old-000001 on the number of {says}"] if says else [])
+
+
+@pytest.mark.parametrize(
+    ("read", "before", "says"),
+    [
+        (True, "N000001", [f"{OLD} is named old-000002: its chip was read, and it is old-000001 already"]),
+        (False, "N000001", []),
+        (True, "N000003", []),  # the chip does not fit what is recorded of the first name
+    ],
+)
+async def test_a_card_whose_chip_was_read_keeps_its_name(read: bool, before: str, says: list[str]) -> None:
+    books = Books()
+    await books.announced()
+    await books.link("old-000001", "throat", before, is_really=OLD)
+    if read:
+        books.reads(OLD)
+    await books.link("old-000002", "escrow", "N000001", is_really=OLD)
+    assert books.wrong == says
