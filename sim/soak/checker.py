@@ -19,7 +19,7 @@ from sim.soak.hands import Hands
 from sim.soak.lies import Lies
 from sim.soak.news import EVENTS, INTENTS, MOVES, OPEN_INTENTS, UPTO
 from sim.soak.office_ledger import LEFT, OfficeLedger, Standing
-from sim.soak.old_cards import OldCards
+from sim.soak.old_cards import BEGINS, OldCards
 from sim.soak.orders import EXIT_READER, Orders, tells, told_with
 from sim.soak.pages import Pages
 from sim.soak.places import OUTSIDE, UNLOADED, at, fits, where
@@ -33,9 +33,6 @@ from sim.soak.waiting import Waiting
 from sim.world import Place
 
 _INSIDE = [place for place in Place if place not in OUTSIDE | UNLOADED | {Place.THROAT}]  # no card without a record
-
-_BEGINS = {"throat": Place.THROAT, "escrow": Place.ESCROW}
-"""Where an old card is first seen: inserted; or found by a recovery, and named by nothing; there may be none yet, after a lie."""
 
 
 class Checker(Story, Witness):
@@ -56,7 +53,6 @@ class Checker(Story, Witness):
         self._bound: dict[str, str | None] = {}  # old card of the ledger -> the physical one
         self._untold: dict[int, tuple[str, dict[str, Any]]] = {}
         self._collected = Ended()
-        self._put_in: str | None = None  # the card that a hand put into the throat last
         self._tampered: set[str] = set()
         self._taken_out: set[str] = set()  # by hand, and not seen since
         self._lost_by_lie: set[str] = set()  # recorded as gone because a sensor lied, and not seen since
@@ -107,7 +103,6 @@ class Checker(Story, Witness):
     def inserted(self, person: str, card: str) -> None:
         """A hand put a card into the throat."""
         self.note(f"{person} inserts {card}")
-        self._put_in = card
         self.remedies.inserted(person, card)
         self.old_cards.inserted(card)
 
@@ -232,8 +227,9 @@ class Checker(Story, Witness):
         if not row["responsible"]:
             self.wrong(f"nobody is responsible for {card} at {target}")
         assert self.machine is not None
-        if target in _BEGINS and self._bound.get(card) is None:
-            self._begins(card, target)
+        if target in BEGINS and self._bound.get(card) is None:
+            lied, places = bool(self._lies.lately("recycler")), {one: self.place_of(one) for one in self._bound}
+            self._bound[card] = self.old_cards.begins(card, target, places, lied=lied)
         self._lies.recorded(card, self._unit_of(card), target)
         self._hands.recorded(self._unit_of(card), row)
         self.decisions.moved(row)
@@ -250,16 +246,6 @@ class Checker(Story, Witness):
             if self._bound.pop(card, None) is not None:
                 self._lies.forget(card)
             del self.recorded[card], self._standing[card]
-
-    def _begins(self, card: str, target: str) -> None:
-        """An old card is seen for the first time: there is one, or a sensor of its path says so; a hand may have pulled it back."""
-        assert self.machine is not None
-        real = self.machine.world.card_at(_BEGINS[target]) or (self._put_in if target == "throat" else None)
-        if not self._lies.lately("recycler"):
-            named = [name for name, known in self._bound.items() if known == real and self.place_of(name) != "in_doubt"]
-            if real is None or named:
-                self.wrong(f"{card} begins at {target}, and there is {named[0] if named else 'none'}")
-        self._bound[card] = real
 
     def _known_again(self, card: str, physical: str, row: Any) -> None:
         """A card is recorded anew: what hands did to it before excuses nothing that its chip or a motion has told since."""

@@ -13,6 +13,9 @@ from sim.soak.seams import Fetch
 from sim.soak.stage import Stage
 from sim.world import Place
 
+BEGINS = {"throat": Place.THROAT, "escrow": Place.ESCROW}
+"""Where an old card is first seen: inserted; or found by a recovery, and named by nothing; there may be none yet, after a lie."""
+
 _THROAT_READER = "reader-throat"
 _JUST = 2.0
 """Seconds for which what the reader told is what the daemon names the card by; for longer it may have asked again, in vain."""
@@ -46,6 +49,18 @@ class OldCards:
         self._told: dict[str, _Told] = {}
         self._flagged: set[str] = set()  # cards that the machine knows to be reported lost
         self._kept_lost: list[str] = []  # cards in the bin that were reported lost
+        self._put_in: str | None = None  # the card that a hand put into the throat last
+
+    def begins(self, card: str, target: str, places: Mapping[str, str | None], *, lied: bool) -> str | None:
+        """A card of the ledger is seen for the first time: gives the physical one, which no other name means that has a place.
+
+        There is one, or a sensor of its path `lied`; a hand may have pulled it back. `places` are those of the known names.
+        """
+        real = self._stage.machine.world.card_at(BEGINS[target]) or (self._put_in if target == "throat" else None)
+        named = [name for name, known in self._bound.items() if known == real and places[name] != "in_doubt"]
+        if not lied and (real is None or named):
+            self._wrong(f"{card} begins at {target}, and there is {named[0] if named else 'none'}")
+        return real
 
     def heard(self, reader: str, card: str) -> None:
         """A reader told the daemon a whole chip."""
@@ -71,6 +86,7 @@ class OldCards:
 
     def inserted(self, card: str) -> None:
         """A hand put a card into the throat: nobody has read it since."""
+        self._put_in = card
         self._told.pop(card, None)
 
     def intended(self, row: Any) -> None:

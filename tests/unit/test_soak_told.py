@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from sim.assembly import Machine
 from sim.people import citizen
 from sim.soak.counts import Counts
 from sim.soak.door import Page
 from sim.soak.doubts import CALM_SECONDS, Doubts
+from sim.soak.office import Office
 from sim.soak.orders import tells
 from sim.soak.pages import Pages
 from sim.soak.privacy import KEPT_SECONDS, Privacy
 from sim.soak.stage import Stage
-from sim.soak.town import Resident
+from sim.soak.town import SENT_TOO_OFTEN, Resident, Town
+from sim.soak.waiting import MANY_VISITS, TRAY_SECONDS, Waiting
 from sim.world import Place, Spot, World
 
 WHO = citizen(1, 2)
@@ -181,3 +185,46 @@ def test_whose_a_claim_was_is_gone_two_days_after_it_was_collected() -> None:
 def test_the_event_of_a_link_tells_its_card_and_its_slot(told: dict[str, object], right: bool) -> None:
     move = {"card_id": "N1", "target": "slot", "slot": 3}
     assert tells({"card_id": "N1", "claim_id": "N1", "slot": 3, **told}, move) is right
+
+
+def test_what_only_staff_can_end_does_not_wait_for_ever() -> None:
+    wrong: list[str] = []
+    now = 0.0
+    waiting = Waiting(wrong.append, lambda: now)
+    there = [{"what": "slot 3", "state": "blocked"}, {"what": "N1", "state": "in doubt"}]
+
+    async def fetch(sql: str, *parameters: object) -> list[Any]:
+        return there
+
+    def visits(number: int) -> None:
+        asyncio.run(waiting.check(fetch))
+        for _ in range(number):
+            waiting.visited()
+        asyncio.run(waiting.check(fetch))
+
+    visits(MANY_VISITS - 1)
+    there.pop(0)
+    visits(1)
+    assert wrong == [], "the slot is used again, and the card waits for a tray"
+    there.append({"what": "slot 3", "state": "blocked"})
+    now = TRAY_SECONDS
+    visits(MANY_VISITS)
+    assert wrong == [
+        "N1 is in doubt, and staff came 20 times",
+        "N1 is in doubt, and staff came 40 times",
+        "slot 3 is blocked, and staff came 20 times",
+    ]
+
+
+def test_a_message_that_comes_again_and_again_is_noticed() -> None:
+    wrong: list[str] = []
+    town = Town(1, cast("Machine", None), cast("Office", None), Random(1))
+    town.on_wrong = wrong.append
+
+    async def deliver() -> None:
+        for _ in range(SENT_TOO_OFTEN):
+            assert not wrong
+            town.deliver("N1-1", WHO.phone, "no code")
+
+    asyncio.run(deliver())
+    assert wrong == ["message N1-1 was handed over 10 times"]
