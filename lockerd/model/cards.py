@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from lockerd.model.custody import Place
+
 
 class ClaimKind(StrEnum):
     """Why the card was made."""
@@ -85,6 +87,7 @@ class Claim:
     """One claim as the store has it. Times are UTC seconds; `old_card_kept` tells that the predecessor is already in the bin.
 
     `slot` is where its card lies, None while it lies in none; `slot_blocked` whether that is frozen, and only the counter can help.
+    `old_inside` is where the predecessor was left by an earlier journey: throat, escrow or in doubt.
     """
 
     claim_id: str
@@ -96,6 +99,7 @@ class Claim:
     slot: int | None
     old_card_kept: bool
     slot_blocked: bool = False
+    old_inside: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,11 +81,12 @@ def whereabouts(journey: Journey) -> tuple[Whereabouts, ...]:
     if journey.claim is None:
         return (Whereabouts.NONE,)
     found = [_NEW.get(journey.new_place, Whereabouts.NEW_SAFE_INSIDE)] if journey.new_place is not Place.TAKEN else []
+    old_place = journey.old_place or journey.claim.old_inside
     asked_for = journey.claim.kind in HANDED_IN and not (journey.claim.old_card_kept and journey.old_place is None)
     if journey.lost is not None:
         found.append(Whereabouts.LOST_KEPT)
-    elif asked_for or journey.old_place in _OLD:
-        found.append(_OLD.get(journey.old_place, Whereabouts.OLD_WITH_YOU))
+    elif asked_for or old_place in _OLD:
+        found.append(_OLD.get(old_place, Whereabouts.OLD_WITH_YOU))
     return tuple(found) or (Whereabouts.NONE,)
 
 

@@ -20,7 +20,9 @@ from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault, erase
 
 _CLAIMS = (
-    "SELECT claim.*, wrapped, place, slot.slot, slot.state AS slot_state FROM claim"
+    "SELECT claim.*, wrapped, place, slot.slot, slot.state AS slot_state,"
+    " (SELECT place FROM card AS old WHERE old.claim_id = claim.claim_id AND role = 'old'"
+    " AND place IN ('throat', 'escrow', 'in_doubt') LIMIT 1) AS old_inside FROM claim"
     " LEFT JOIN data_key ON record = 'claim|' || claim.claim_id"
     " LEFT JOIN card ON card_id = claim.claim_id LEFT JOIN slot USING (card_id)"
 )
@@ -238,12 +240,9 @@ async def erase_collected(tx: Transaction, older_than: float) -> int:
 
 
 async def set_right(tx: Transaction, now: float) -> None:
-    """Let claims that ended after `now` have ended now: a clock that had jumped ahead says so; `now` is known to be right.
-
-    Without this, their personal data would be kept until that time was reached, and longer.
-    """
+    """What was collected after `now` was so at the latest now: the clock, now right (UTC seconds), was ahead."""
     await tx.execute(
-        "UPDATE claim SET since = ?1 WHERE since > ?1 AND id_index IS NOT NULL AND state IN ('collected', 'withdrawn')",
+        "UPDATE claim SET since = ?1 WHERE id_index IS NOT NULL AND state IN ('collected', 'withdrawn') AND since > ?1",
         (now,),
     )
 
@@ -288,4 +287,5 @@ def _claim(vault: Vault, row: Row) -> Claim | None:
         slot=row["slot"] if in_slot else None,
         old_card_kept=bool(row["old_card_kept"]),
         slot_blocked=in_slot and row["slot_state"] != SlotState.STOCKED,
+        old_inside=Place(row["old_inside"]) if row["old_inside"] else None,
     )

@@ -87,5 +87,5 @@ async def forget(tx: Transaction, claim_id: str) -> None:
 
 
 async def set_right(tx: Transaction, now: float) -> None:
-    """Let a message that a clock which had jumped ahead put off for more than a day be due; `now` is known to be right."""
-    await tx.execute("UPDATE message SET due = ?1 WHERE sent = 0 AND due > ?1 + 86400.0", (now,))
+    """A message that is to be tried after `now` is due: the clock, now right (UTC seconds), may have been ahead."""
+    await tx.execute("UPDATE message SET due = ?1 WHERE sent = 0 AND due > ?1", (now,))

@@ -5,9 +5,6 @@ It reads the database with its own SQL at each commit, when the file holds exact
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -16,45 +13,39 @@ import msgspec
 from sim.assembly import Machine
 from sim.soak.books import Ended
 from sim.soak.claims import belied
-from sim.soak.decisions import Decisions, Where
+from sim.soak.decisions import TWO_PEOPLE, Decisions, Where
+from sim.soak.doubts import Doubts
 from sim.soak.hands import Hands
 from sim.soak.lies import Lies
 from sim.soak.news import EVENTS, INTENTS, MOVES, OPEN_INTENTS, UPTO
 from sim.soak.office_ledger import LEFT, OfficeLedger, Standing
-from sim.soak.old_cards import OldCards
-from sim.soak.orders import Orders, told_with
+from sim.soak.old_cards import BEGINS, OldCards
+from sim.soak.orders import EXIT_READER, Orders, tells, told_with
+from sim.soak.pages import Pages
 from sim.soak.places import OUTSIDE, UNLOADED, at, fits, where
+from sim.soak.privacy import Privacy
 from sim.soak.remedies import Remedies
 from sim.soak.seams import Fetch
 from sim.soak.slots import looked_at
 from sim.soak.stage import Stage, Witness
+from sim.soak.story import Story
+from sim.soak.waiting import Waiting
 from sim.world import Place
-
-_STORY = 400
 
 _INSIDE = [place for place in Place if place not in OUTSIDE | UNLOADED | {Place.THROAT}]  # no card without a record
 
-_BEGINS = {"throat": Place.THROAT, "escrow": Place.ESCROW}
-"""Where an old card is first seen: inserted; or found by a recovery, and named by nothing; there may be none yet, after a lie."""
 
-
-class Checker(Witness):
-    """Sees every move and every commit. `violations` are (virtual seconds, what is wrong)."""
+class Checker(Story, Witness):
+    """Sees every move and every commit, what hands do, and what the office hears."""
 
     def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
+        super().__init__(now)
         self.machine: Machine | None = None
         self._orders: Orders | None = None
-        self.violations: list[tuple[float, str]] = []
-        self.violated = asyncio.Event()
-        self.story: deque[str] = deque(maxlen=_STORY)
-        self.echo: Callable[[str], None] | None = None
         self.full_wanted = False
         self.full_checks = 0
         self.taken = 0  # new cards out of the exit by hand
         self.events = 0
-        self._seen_at = 0.0
-        self._hash = hashlib.sha256()
         self._last_move = self._last_event = self._last_intent = 0
         self.recorded: dict[str, tuple[str, int | None]] = {}
         self._standing: dict[str, Standing] = {}  # the same cards, and who answers for them
@@ -67,63 +58,40 @@ class Checker(Witness):
         self._lost_by_lie: set[str] = set()  # recorded as gone because a sensor lied, and not seen since
         self.in_hands: set[str] = set()  # cards that staff hold and have not told of yet
         self.office = OfficeLedger(self.wrong)
+        self.waiting = Waiting(self.wrong, now)
         self.decisions = Decisions(self.wrong, self._judged)
 
     def attend(self, stage: Stage) -> None:
         """Look at this stage from now on."""
         self.machine = stage.machine
         self._claimed = stage.town.by_claim
+        stage.town.on_wrong = self.wrong
         self.remedies = Remedies(stage, self.wrong, self.physical)
         self._lies = Lies(stage.machine.world, stage.serving, self._now)
         self._orders = Orders(stage.machine, self.wrong, self._lies.lately)
         self._hands = Hands(stage.machine, self.wrong)
         self.old_cards = OldCards(stage, self.wrong, self._bound)
-
-    @property
-    def trace(self) -> str:
-        """Hash of all that happened."""
-        return self._hash.hexdigest()[:16]
+        stage.machine.heard = self.old_cards.heard
+        self._privacy = Privacy(self.wrong, self._now)
+        self.doubts = Doubts(stage.machine.world, self.wrong, self._now, self._doubtful)
+        self.pages = Pages(stage, self.wrong, self._doubtful, self.place_of)
 
     @property
     def untold(self) -> int:
         """Events of the journal that the office has not learned of."""
         return len(self._untold)
 
-    def note(self, what: str) -> None:
-        """One line of the story."""
-        self._seen_at = self._now()
-        line = f"{self._seen_at:.3f} {what}"
-        self._hash.update(line.encode())
-        self.story.append(line)
-        if self.echo is not None:
-            self.echo(line)
-
-    def wrong(self, what: str) -> None:
-        """One violation, now."""
-        self.found(self._now(), what)
-
-    def found(self, at: float, what: str) -> None:
-        """One violation that was so at that virtual second, and is known only now."""
-        self.note(f"VIOLATION {what}")
-        self.violations.append((at, what))
-        self.violated.set()
-
-    def broke(self, what: str, lines: list[str]) -> None:
-        """The run cannot go on: an exception that nobody expected, with the last `lines` of its traceback."""
-        at = self.violations[-1][0] if self.violations else self._seen_at
-        self.story.extend(lines)
-        self.violations.append((at, what))
-        self.violated.set()
-
     # --- what hands do -----------------------------------------------------------------------------------------------
 
-    def took_new(self, person: str, card: str, owner: str) -> None:
-        """A hand took a card out of the exit."""
+    def took_new(self, person: str, card: str, owner: str, face: str = "") -> None:
+        """A hand took a card out of the exit; `face` is whose face was shown, where not their own."""
         self.taken += 1
         self.note(f"{person} takes {card}")
         unseen = bool(self._lies.lately("dispenser")) and self.place_of(card) in {"taken", "in_doubt"}
         if owner != person and not (unseen and self._lies.about(card)):
             self.wrong(f"{card} of {owner} was handed to {person}")
+        elif face not in {"", owner} and not unseen:
+            self.wrong(f"{card} of {owner} was handed out, and the face was that of {face}")
 
     def left(self, person: str, *, has_old: bool, has_new: bool) -> None:
         """Somebody leaves the machine."""
@@ -181,6 +149,7 @@ class Checker(Witness):
         self.decisions.recorded()
         await self.remedies.committed(fetch)
         await self.old_cards.committed(fetch)
+        await self.pages.committed(fetch)
         if self.office.news and not self._untold:
             await self._compare_office(fetch)
         if self.full_wanted and self._still():
@@ -208,8 +177,10 @@ class Checker(Witness):
             told.append((kind, data))
             self._untold[seq] = (kind, data)
             self.note(f"event {seq} {kind} {text}")
+            self._privacy.event(seq, text)
             if kind == "lockerd.card.taken":
                 self._on_taken(data)
+            self.pages.told(kind, data)
             if kind == "lockerd.old.reported_lost":
                 self.old_cards.flagged()
         self.decisions.events(told)
@@ -231,7 +202,7 @@ class Checker(Witness):
             self._on_move(row)
             await self.old_cards.recorded(fetch, row)
             wanted, card = told_with(row), row["card_id"]
-            if wanted and not any(kind in wanted and data.get("card_id") == card for kind, data in told):
+            if wanted and not any(kind in wanted and tells(data, row) for kind, data in told):
                 self.wrong(f"{card} came to {row['target']} in a transaction without an event that tells it")
             if row["opens"]:
                 self.wrong(f"{card} is offered, and its code still opens")
@@ -241,11 +212,14 @@ class Checker(Witness):
         if self._collected.of(claim):
             self.wrong(f"{claim} is recorded as collected twice")
         self._collected.keep(claim, "collected")
+        self._privacy.collected(claim)
 
     def _on_move(self, row: Any) -> None:
         card, target, slot = row["card_id"], row["target"], row["slot"]
         self.note(f"card {card}: {row['origin']} -> {target} {'' if slot is None else slot} ({row['reason']})")
         before = self.place_of(card)
+        if target == "in_doubt" and before != target:
+            self.doubts.came(card, self.physical(card), row["reason"])
         if before != row["origin"]:
             self.wrong(f"{card} was recorded at {before}, its chain goes on from {row['origin']}")
         self.recorded[card] = (target, slot)
@@ -253,11 +227,13 @@ class Checker(Witness):
         if not row["responsible"]:
             self.wrong(f"nobody is responsible for {card} at {target}")
         assert self.machine is not None
-        if target in _BEGINS and self._bound.get(card) is None:
-            self._bound[card] = self.machine.world.card_at(_BEGINS[target])
+        if target in BEGINS and self._bound.get(card) is None:
+            lied, places = bool(self._lies.lately("recycler")), {one: self.place_of(one) for one in self._bound}
+            self._bound[card] = self.old_cards.begins(card, target, places, lied=lied)
         self._lies.recorded(card, self._unit_of(card), target)
         self._hands.recorded(self._unit_of(card), row)
         self.decisions.moved(row)
+        self._known_again(card, str(self.physical(card)), row)
         restated = row["origin"] == target and target in LEFT  # a card that left goes from hand to hand
         if not restated and not self._moving(card):
             self._compare(card, target, slot)
@@ -271,6 +247,14 @@ class Checker(Witness):
                 self._lies.forget(card)
             del self.recorded[card], self._standing[card]
 
+    def _known_again(self, card: str, physical: str, row: Any) -> None:
+        """A card is recorded anew: what hands did to it before excuses nothing that its chip or a motion has told since."""
+        assert self.machine is not None
+        if self.machine.last_read.get(EXIT_READER) == physical:
+            self._tampered.discard(physical)
+        if row["target"] not in {"in_doubt", row["origin"]} and row["reason"] != TWO_PEOPLE:
+            self._taken_out.discard(physical)
+
     def physical(self, card: str) -> str | None:
         """The physical card that the ledger means by `card`; None for one that never was."""
         return self._bound.get(card, card)
@@ -282,6 +266,14 @@ class Checker(Witness):
     def _taken_by_a_lie(self, card: str) -> bool:
         """Whether a new card counts as taken because a sensor lied: it may stand in the open exit, within anybody's reach."""
         return self.place_of(card) == "taken" and self._lies.about(card)
+
+    def _doubtful(self, real: str) -> bool:
+        """Whether what is recorded of a real card may be wrong: a sensor lied, people looked wrongly, hands had it."""
+        names = {real, *(name for name, card in self._bound.items() if card == real)}
+        if names & (self._lies.suspects | self._tampered | self._taken_out | self._lost_by_lie):
+            return True
+        unit = "recycler" if real.startswith("O") else "dispenser"
+        return bool(self._lies.lately(unit)) or any(self.place_of(name) == "in_doubt" for name in names)
 
     def _unit_of(self, card: str) -> str:
         return "recycler" if card in self._bound else "dispenser"
@@ -307,13 +299,14 @@ class Checker(Witness):
                     self._compare(card, str(place), slot, whose="at the office")
 
     def _compare(self, card: str, place: str, slot: Any, whose: str = "recorded") -> None:
-        if place == "in_doubt" or (card in self._tampered and place in {"slot", "transport"}):
+        if place == "in_doubt":
             return
         physical = str(self.physical(card))
         if self._fits(card, place, slot):
             self._taken_out.discard(physical)
+            self._tampered.discard(physical)
             self._lies.right(card)
-        elif physical not in self._taken_out:
+        elif physical not in self._taken_out and not (card in self._tampered and place in {"slot", "transport"}):
             assert self.machine is not None
             spot = self.machine.world.spots[physical]
             if not self._lies.excuse(card, place, spot):
@@ -344,6 +337,8 @@ class Checker(Witness):
         if not await self._complete(fetch, seen=True):
             return
         assert self._orders is not None
+        await self._privacy.check(fetch)
+        await self.waiting.check(fetch)
         await self._orders.check_totals(fetch, self._lies.may_have_counted)
         self._lies.look()
         await self.remedies.check(fetch, lying=bool(self.machine.world.stuck))
@@ -368,7 +363,7 @@ class Checker(Witness):
             for stray in sorted(spots.at(inside).keys() - known):
                 self.wrong(f"{stray} is really at {where(spots[stray])}, and the ledger does not know")
         for slot, there in free:
-            if there not in self._tampered | self._lost_by_lie and not self._lies.about(there):
+            if there not in self._lost_by_lie and not self._lies.about(there):
                 self.wrong(f"slot {slot} is recorded as free and really holds {there}")
         for claim, state in await belied(fetch, self._claimed, spots):
             recorded = self.place_of(claim)
@@ -379,6 +374,7 @@ class Checker(Witness):
 
     def took_out(self, card: str) -> None:
         """Staff took a card out of the machine by hand: the record cannot follow before they tell or the machine looks."""
+        self.doubts.disturbed()
         self._taken_out.add(card)
 
     def tainted(self, *cards: str | None) -> None:

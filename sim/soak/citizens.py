@@ -76,12 +76,17 @@ class Visit:
         self._random = random
         self._checker = checker
         self._begun = False
+        self._right = False  # the code typed last, if any
+        self._restarts = False
+        self._compared_right = False  # the right one, and one's own number or card with it
+        self._mine = False  # what the screen tells is of one's own journey, not of one that a recovery goes on with
         self._answered: Page | None = None
         self._codes = 0
         self._guess = ""
         self._compared = 0
         self._cut_at = random.randint(1, GUESSES) if temper.cuts_once else 0
         self._inserted: str | None = None
+        self._gave = False  # the own old card, in this visit
         self._drawn_in = False
         self._took = False
         self._handed_in = False
@@ -104,6 +109,7 @@ class Visit:
         self._checker.note(f"{self.person} ({self._temper.name}) comes")
         until = loop.time() + LONGEST_VISIT
         self._stage.daemon.on_hash = self._on_hash
+        self._stage.daemon.pulse.watch = self._saw
         try:
             while loop.time() < until and not await self._act():
                 page = self._stage.daemon.page
@@ -121,7 +127,19 @@ class Visit:
             seams = self._stage.daemon.seams
             seams.at(seams.crossings + self._random.randrange(1, _CUT_WITHIN), self._pull_the_plug)
 
+    def _saw(self, page: Page | None) -> None:
+        """A journey that ended, and one that a restart may have ended, is one's own no more."""
+        if page is None:
+            self._restarts = True
+            self._mine = self._mine and self._inserted is not None
+        elif page.screen != "out_of_service":
+            self._restarts = False
+            self._mine = self._mine and page.screen != "code"
+        else:
+            self._mine = self._mine and self._restarts
+
     def _go(self) -> None:
+        self._stage.daemon.pulse.watch = lambda _page: None
         if self._world.on_reader is not None:
             self._world.take_from_reader()
         self._world.look(None)
@@ -181,7 +199,7 @@ class Visit:
                 self._stage.machine.changed()
                 owner = next(p for p, r in self._stage.town.residents.items() if r.who.new_card.card_id == card)
                 self._resident.collected = owner == self.person
-                self._checker.took_new(self.person, str(card), owner)
+                self._checker.took_new(self.person, str(card), owner, self._temper.face or "")
         mine = self._resident.who.old_card
         if self._inserted is None and mine is not None and world.card_at(Place.THROAT) == mine.card_id:
             self._inserted, self._drawn_in = mine.card_id, True  # from an earlier visit
@@ -213,16 +231,21 @@ class Visit:
 
     def _code(self, page: Page) -> bool:
         guesses = self._temper.guesses
+        if self._compared_right and page.notice == "code_wrong":
+            self._checker.pages.refused(self._resident)
+        self._compared_right = False
         if self._begun and page.notice != "code_wrong" and not guesses:
             return True
         if self._codes >= max(guesses, 3):
             return True
-        self._begun = True
+        self._begun = self._right = True
+        self._mine = False
         self._codes += 1
         code = self._resident.code
         if code is None or self._chance(self._temper.no_code):
             self._stage.daemon.tap("no_code")
         elif self._chance(self._temper.wrong_code):
+            self._right = False
             self._guess = f"{self._random.randrange(10**8):08}"
             self._stage.daemon.tap("code", self._guess)
         else:
@@ -230,6 +253,8 @@ class Visit:
         return False
 
     def _identify(self, page: Page) -> None:
+        self._mine = self._right
+        self._compared_right = self._right and self._resident.code is not None
         old = self._resident.who.old_card
         with_card = old is not None and self._world.spots[old.card_id].place is Place.PERSON
         if self._temper.guesses:
@@ -245,6 +270,7 @@ class Visit:
     def _pull_the_plug(self) -> None:
         if self._world.powered:
             self._checker.note(f"{self.person} pulls the plug")
+            self._checker.doubts.disturbed()
             self._stage.power_off()
             asyncio.get_running_loop().call_later(_PLUG_SECONDS, self._stage.power_on)
 
@@ -263,12 +289,15 @@ class Visit:
             self._answered = None
             return
         self._inserted, self._drawn_in = card, False
+        self._gave = mine is not None and card == mine.card_id
         self._checker.inserted(self.person, card)
         self._stage.machine.changed()
 
     def _last_page(self, page: Page) -> bool:
         """Read, close and go; somebody else's page is closed only. A lost card that was found is handed in before."""
         found = self._resident.who.lost_card
+        if self._mine:
+            self._checker.pages.read(self._resident, page, gave=self._gave)
         if page.screen == "done" and self._temper.hands_in and found and self._inserted is None and not self._handed_in:
             self._handed_in = True
             self._stage.daemon.tap("hand_in")

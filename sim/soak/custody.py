@@ -22,7 +22,7 @@ SAYS_TWICE = 0.3  # somebody records a finding, and records it once more
 ALONE = 0.15  # the other one comes another day
 LOOKS_AGAIN = 0.7
 HASTY = 0.5  # somebody unblocks the slot of a card in doubt, before the machine or anybody has said where it is
-MISCOUNTS = 0.05
+MISCOUNTS = 0.2
 TRIES = 5
 _PAUSE = 20.0
 
@@ -69,6 +69,7 @@ class Custody:
             for one in (await self._open())[1]:
                 await self._blocked(one)
             self._bring_home()
+        self._checker.waiting.visited()
 
     async def _open(self) -> tuple[tuple[Doubt, ...], tuple[Blocked, ...]]:
         try:
@@ -162,6 +163,7 @@ class Custody:
         counted = len(self._untold) + (self._random.choice((-1, 1)) if self._chance(MISCOUNTS) else 0)
         for _ in range(TRIES):
             try:
+                self._checker.office.counts.says("retract", PEOPLE[0], counted, len(self._untold))
                 expected = await self._stage.daemon.empty_retract(PEOPLE[0], counted)
             except Refused:
                 await asyncio.sleep(_PAUSE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +24,7 @@ class Page:
     warn: bool = False
     renewal: bool = False
     renewals_open: bool = True
+    whereabouts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Door(Protocol):
     """The daemon as people meet it. `page` is None while the screen is dark."""
 
     page: Page | None
+    pulse: Pulse
 
     def tap(self, action: str, value: str = "") -> None:
         """Tap on the page; nothing happens while it is dark."""
@@ -89,10 +92,14 @@ class Pulse:
     """An event that everybody who waits hears once."""
 
     def __init__(self) -> None:
+        self.watch: Callable[[Page | None], None] = lambda _page: (
+            None
+        )  # told of each page, also one that is gone at once
         self._waiting: dict[asyncio.Future[None], None] = {}
 
-    def beat(self) -> None:
+    def beat(self, page: Page | None) -> None:
         """Wake all who wait now."""
+        self.watch(page)
         for one in list(self._waiting):
             _wake(one)
 

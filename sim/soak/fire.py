@@ -118,6 +118,7 @@ class Fire:
         kind = f"{kind} {what}".strip()
         self.counts[kind] = self.counts.get(kind, 0) + 1
         self._checker.note(f"FAULT {kind} {told}".strip())
+        self._checker.doubts.disturbed()
 
     def _later(self, seconds: float, act: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_later(seconds, act)

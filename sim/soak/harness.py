@@ -41,8 +41,7 @@ PACE = Pace(idle=900.0, watched=2.0, moving=1.0, reported=600.0, gathered=20.0, 
 OFFICE_SECONDS = 4.0  # until it has answered: a slow network, on which events wait for each other and travel together
 HISTORY_DAYS = 10  # longer than a code lives and an office is away; a year deletes 36 times over, not four times
 RESTART_SECONDS = 10.0  # until the service manager starts a daemon again that ended by itself
-MODEL = "memory"
-KEY = bytes(range(32))
+MODEL, KEY = "memory", bytes(range(32))
 
 
 class MemoryBus:
@@ -201,7 +200,7 @@ class Daemon:
         self._module_line = ModuleLine(machine, self.noise, self.seams, self._outside)
         self._family: Family = Family()
         self._machine: app.Assembled | None = None
-        self._pulse = Pulse()
+        self.pulse = Pulse()
         self._kept = KeptDisk(self._config().database, self.loop.time)
         self._off = asyncio.Event()
         self._wanted = asyncio.Event()
@@ -260,7 +259,7 @@ class Daemon:
         async with app.opened(self._config(), KEY, self._drivers()) as machine, app.working(machine.work):
             self._machine = machine
             while True:
-                self._show(_page(machine.views.current))
+                self._show(None if self.seams.dead else _page(machine.views.current))
                 await machine.views.changes.after(machine.views.changes.revision)
 
     async def _reap(self) -> None:
@@ -324,7 +323,7 @@ class Daemon:
     def _show(self, page: Page | None) -> None:
         if page != self.page:
             self.page = page
-            self._pulse.beat()
+            self.pulse.beat(page)
 
     def tap(self, action: str, value: str = "") -> None:
         """See `Door`."""
@@ -333,7 +332,7 @@ class Daemon:
 
     async def changed(self, timeout: float) -> None:
         """See `Door`."""
-        await self._pulse.wait(timeout)
+        await self.pulse.wait(timeout)
 
     async def _staff(self, work: Callable[[app.Assembled], Awaitable[T]]) -> T:
         if self._machine is None or self.seams.dead:
@@ -397,4 +396,5 @@ def _page(view: View) -> Page:
         warn=view.warn,
         renewal=view.renewal,
         renewals_open=view.renewal_available,
+        whereabouts=tuple(where.value for where in view.whereabouts),
     )

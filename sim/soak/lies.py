@@ -29,6 +29,9 @@ _IN_A_PATH = frozenset({"transport", "exit", "throat", "escrow"})
 _BY_A_SENSOR = _IN_A_PATH | {"slot", "taken"}
 """Places that a lie alone can make the daemon record. All others follow from a motion that ended, a total, a chip or people."""
 
+_SEEN_ELSEWHERE = frozenset({Place.EXIT, Place.RETRACT, Place.PERSON})
+"""Where no card comes from a slot unseen: it was carried there, and its chip was read, or a total counted it."""
+
 _TELLS = {"slot": "slot", "dispenser": "exit", "recycler": "throat"}
 """Sensor without whose lie a card is not recorded in a slot, or as taken out of a unit: one that a hand took is not seen there."""
 
@@ -145,7 +148,7 @@ class Lies:
         if lie is None or place not in _BY_A_SENSOR or (place == "slot" and spot.place is Place.SLOT):
             return False
         if place == "slot":
-            return _TELLS["slot"] in lie.sensors
+            return _TELLS["slot"] in lie.sensors and spot.place not in _SEEN_ELSEWHERE
         if place == "taken":
             return not lie.sensors.isdisjoint({_TELLS[lie.unit], spot.place.value})
         if not self._serving(lie.unit) or self.told_by(lie.unit):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from sim.soak.books import Ended
+from sim.soak.counts import Counts
 from sim.soak.seams import Fetch
 
 MOVED = "lockerd.card.moved"
@@ -45,6 +46,7 @@ class OfficeLedger:
         self._links: list[tuple[str, Standing]] = []  # told since the last comparison
         self._upto = 0  # link of the daemon's ledger that the last comparison reached
         self._taken_out = {"bin_emptied": 0, "retract_emptied": 0}
+        self.counts = Counts(wrong)
 
     @property
     def news(self) -> bool:
@@ -79,6 +81,7 @@ class OfficeLedger:
             self._left.keep(card, "")
         if data.get("reason") in self._taken_out:
             self._taken_out[str(data["reason"])] += 1
+            self.counts.moved(data["reason"], standing.responsible)
 
     def _place(self, card: object) -> object:
         standing = self.inside.get(str(card))
@@ -94,6 +97,7 @@ class OfficeLedger:
     def _emptied(self, kind: str, data: dict[str, Any], reason: str, *, nameless: bool) -> None:
         """`nameless`: cards that nobody could name are expected, too, and were never told."""
         named, self._taken_out[reason] = self._taken_out[reason], 0
+        self.counts.emptied(kind, data)
         if named != data["expected"] and not (nameless and named < data["expected"]):
             self._wrong(f"the office hears {kind} with {data['expected']} cards, and {named} of them by name")
 

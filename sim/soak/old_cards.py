@@ -14,11 +14,14 @@ from sim.soak.seams import Fetch
 from sim.soak.stage import Stage
 from sim.world import Place
 
+BEGINS = {"throat": Place.THROAT, "escrow": Place.ESCROW}
+"""Where an old card is first seen: inserted; or found by a recovery, and named by nothing; there may be none yet, after a lie."""
+
 _THROAT_READER = "reader-throat"
-LONG = 2 * 3600.0
+_LONG = 2 * 3600.0
 """Seconds, by the machine's clock, after which nobody stands there who put a card in."""
 
-JUST = 2.0
+_JUST = 2.0
 """Seconds for which what the reader told is what the daemon names the card by; for longer it may have asked again, in vain."""
 
 _COLLECTABLE = "SELECT 1 FROM claim WHERE claim_id = ? AND state IN ('expected', 'stocked', 'collected')"
@@ -51,7 +54,18 @@ class OldCards:
         self._flagged: set[str] = set()  # cards that the machine knows to be reported lost
         self._drawn_in: dict[str, float] = {}  # by name, when by the machine's clock
         self._kept_lost: list[str] = []  # cards in the bin that were reported lost
-        stage.machine.heard = self.heard
+        self._put_in: str | None = None  # the card that a hand put into the throat last
+
+    def begins(self, card: str, target: str, places: Mapping[str, str | None], *, lied: bool) -> str | None:
+        """A card of the ledger is seen for the first time: gives the physical one, which no other name means that has a place.
+
+        There is one, or a sensor of its path `lied`; a hand may have pulled it back. `places` are those of the known names.
+        """
+        real = self._stage.machine.world.card_at(BEGINS[target]) or (self._put_in if target == "throat" else None)
+        named = [name for name, known in self._bound.items() if known == real and places[name] != "in_doubt"]
+        if not lied and (real is None or named):
+            self._wrong(f"{card} begins at {target}, and there is {named[0] if named else 'none'}")
+        return real
 
     def heard(self, reader: str, card: str) -> None:
         """A reader told the daemon a whole chip."""
@@ -77,12 +91,23 @@ class OldCards:
 
     def inserted(self, card: str) -> None:
         """A hand put a card into the throat: nobody has read it since."""
+        self._put_in = card
         self._told.pop(card, None)
+
+    def intended(self, row: Any) -> None:
+        """A motion is intended: nothing comes back that is void, or was drawn in for somebody who has long left."""
+        name, now = row["card_id"], self._stage.clock.now()
+        if row["motion"] == "accept" and name is not None:
+            self._drawn_in[name] = now
+        if row["motion"] == "return":
+            if abs(now - self._drawn_in.get(name, now)) > _LONG:
+                self._wrong(f"{name} is offered, and was drawn in hours ago")
+            for card in self._stage.machine.world.cards_at(Place.ESCROW):
+                self._not_back(card, "is about to give it back")
 
     def took(self, card: str) -> None:
         """A hand took a card out of the throat."""
-        if card in self._flagged or self._known_lost(card):
-            self._wrong(f"{card} is known to be reported lost, and the machine gave it back")
+        self._not_back(card, "gave it back")
 
     def binned(self, card: str) -> None:
         """An old card fell into the bin."""
@@ -90,16 +115,6 @@ class OldCards:
             self._wrong(f"{card} is known to be reported lost, and is kept as any other: nobody was told")
         if self.reported(card):
             self._kept_lost.append(card)
-
-    def intended(self, row: Any) -> None:
-        """A motion is intended: no card is offered to the street that was drawn in for somebody who has long left."""
-        name, now = row["card_id"], self._stage.clock.now()
-        if name is None:
-            return
-        if row["motion"] == "accept":
-            self._drawn_in[name] = now
-        elif row["motion"] == "return" and abs(now - self._drawn_in.get(name, now)) > LONG:
-            self._wrong(f"{name} is offered, and was drawn in hours ago")
 
     async def recorded(self, fetch: Fetch, row: Any) -> None:
         """One link of the chain of any card."""
@@ -128,6 +143,10 @@ class OldCards:
             self._announced.discard(card)
             self._told.pop(card, None)
 
+    def _not_back(self, card: str, what: str) -> None:
+        if card in self._flagged or self._known_lost(card):
+            self._wrong(f"{card} is known to be reported lost, and the machine {what}")
+
     async def _check_new_name(self, fetch: Fetch, name: str, physical: str) -> None:
         """A card whose chip was just read keeps the one name that it has under its owner's number."""
         told, new = self._just_told(physical), self._owners(physical)
@@ -152,7 +171,7 @@ class OldCards:
     def _just_told(self, card: str) -> _Told | None:
         told = self._told.get(card)
         now = asyncio.get_running_loop().time()
-        return told if told is not None and told.life == self._stage.daemon.starts and now - told.at < JUST else None
+        return told if told is not None and told.life == self._stage.daemon.starts and now - told.at < _JUST else None
 
     def _known_lost(self, card: str) -> bool:
         told = self._told.get(card)

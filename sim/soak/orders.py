@@ -11,7 +11,7 @@ from sim.soak.seams import Fetch
 from sim.world import Place
 
 _UNITS = {"dispenser": UnitKind.DISPENSER, "recycler": UnitKind.RECYCLER}
-_EXIT_READER = "reader-exit"
+EXIT_READER = "reader-exit"
 _BY_MODULE = {
     "pick": (Place.SLOT, Place.TRANSPORT),
     "present": (Place.TRANSPORT, Place.EXIT),
@@ -73,7 +73,7 @@ class Orders:
         world = self._machine.world
         self._notice_orders()
         if not world.spots.at(Place.TRANSPORT):
-            self._machine.last_read.pop(_EXIT_READER, None)
+            self._machine.last_read.pop(EXIT_READER, None)
         if self._at_exit is not None and world.spots[self._at_exit].place in {Place.PERSON, Place.TRAY}:
             self._out += 1
         self._at_exit = world.card_at(Place.EXIT)
@@ -106,7 +106,7 @@ class Orders:
             self._carried += again
             self._wrong(f"the module carried from {origin} to {target} without a durable intent for it")
         card = self._machine.world.card_between(UnitKind.DISPENSER)
-        if target is Place.EXIT and self._machine.last_read.get(_EXIT_READER) != card:
+        if target is Place.EXIT and self._machine.last_read.get(EXIT_READER) != card:
             self._wrong(f"{card} goes to the gate, and nobody has read its chip")
 
     def _obeyed(self, unit: str, kind: UnitKind, command: tuple[int, int, int]) -> None:
@@ -119,7 +119,7 @@ class Orders:
         if motion == "open":
             self._opens()
         card = self._machine.world.card_at(Place.TRANSPORT)
-        if motion == "present" and card is not None and self._machine.last_read.get(_EXIT_READER) != card:
+        if motion == "present" and card is not None and self._machine.last_read.get(EXIT_READER) != card:
             self._wrong(f"{card} goes to the gate, and nobody has read its chip")
 
     def _opens(self) -> None:
@@ -171,6 +171,13 @@ def told_with(move: Any) -> frozenset[str]:
     if move["target"] == "taken":
         return frozenset({"lockerd.card.taken"}) if not str(move["card_id"]).startswith("old-") else frozenset()
     return _TOLD.get((move["reason"], move["target"]), frozenset()) if move["result"] == "done" else frozenset()
+
+
+def tells(event: dict[str, Any], move: Any) -> bool:
+    """Whether the data of an event are about this card, and about the slot in which it is recorded, if in one."""
+    card, slot = move["card_id"], event.get("slot")
+    ours = event.get("card_id") == card and (str(card).startswith("old-") or event.get("claim_id", card) == card)
+    return bool(ours and (move["target"] != "slot" or slot == move["slot"]))
 
 
 _TOLD = {

@@ -12,6 +12,7 @@ IN_VAIN = 10
 class Standstill:
     """Says `wrong` when a day has passed since the last pickup, and who did all right came IN_VAIN times while nothing burned.
 
+    So for each kind of claim by itself: who renews a card needs more of the machine than who replaces one.
     A machine that is dark for longer than an ordinary fault burns serves nobody, and the day begins when it has power again.
     """
 
@@ -20,19 +21,25 @@ class Standstill:
         self._wrong = wrong
         self._faults = 0
         self._quiet_since = now()
-        self._last_pickup = now()
-        self._in_vain = 0
+        self._last_pickup: dict[str, float] = {}
+        self._in_vain: dict[str, int] = {}
+        self._began = now()
         self._dark_since: float | None = None
 
-    def visited(self, *, took: bool, does_right: bool, faults: int, dark: bool) -> None:
-        """A visit ended; `faults` is how many there were since the beginning, `dark` whether the mains are away."""
+    def visited(self, kind: str, *, took: bool, right: bool, faults: int, dark: bool) -> None:
+        """A visit for a claim of this kind ended; `faults` is how many there were since the beginning.
+
+        `dark` says whether the mains are away.
+        """
         now = self._now()
         if faults != self._faults:
             self._faults, self._quiet_since = faults, now
         self._dark_since = None if not dark else now if self._dark_since is None else self._dark_since
-        if took or (self._dark_since is not None and now - self._dark_since >= QUIET_SECONDS):
-            self._last_pickup, self._in_vain = now, 0
-        elif does_right and now - self._quiet_since >= QUIET_SECONDS:
-            self._in_vain += 1
-        if self._in_vain >= IN_VAIN and now - self._last_pickup >= DAY:
-            self._wrong(f"no pickup for a day, and {self._in_vain} visits in vain while no fault burned")
+        if self._dark_since is not None and now - self._dark_since >= QUIET_SECONDS:
+            self._last_pickup, self._in_vain, self._began = {}, {}, now
+        elif took:
+            self._last_pickup[kind], self._in_vain[kind] = now, 0
+        elif right and now - self._quiet_since >= QUIET_SECONDS:
+            self._in_vain[kind] = self._in_vain.get(kind, 0) + 1
+        if self._in_vain.get(kind, 0) >= IN_VAIN and now - self._last_pickup.get(kind, self._began) >= DAY:
+            self._wrong(f"no {kind} for a day, and {self._in_vain[kind]} visits in vain while no fault burned")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
@@ -12,6 +13,8 @@ from sim.assembly import Machine
 from sim.people import Citizen, citizen
 from sim.soak.office import Office
 
+SENT_TOO_OFTEN = 10
+_MESSAGES = 200
 SMS_DELAY = (2.0, 30.0)  # seconds from the network's taking a message to its arrival
 _CODE = re.compile(r"(\d{4}) (\d{4})")
 
@@ -25,6 +28,8 @@ class Resident:
     visits: int = 0
     ticket: str = ""
     collected: bool = False
+    code_since: float = 0.0  # virtual seconds
+    another_code: bool = False  # was made: which of two messages is the later one, nobody can tell
 
 
 class Town:
@@ -40,8 +45,10 @@ class Town:
         self.by_claim: dict[str, Resident] = {}
         self.by_old_card: dict[str, Resident] = {}  # or lost card
         self._by_phone: dict[str, Resident] = {}
+        self._rang: dict[str, int] = {}  # by message, how often it was handed over; the latest ones
         self.sms_until = float("-inf")  # no network until then
         self.sms_delay = SMS_DELAY
+        self.on_wrong: Callable[[str], None] = lambda _what: None  # told of what no network may see
         self.announced: list[Resident] = []  # cards that staff will bring
 
     def announce(self, photo: bytes | None = None, kind: str = "") -> Resident:
@@ -82,15 +89,24 @@ class Town:
         loop = asyncio.get_running_loop()
         if loop.time() < self.sms_until:
             return False
+        self._rings(message_id)
         found = _CODE.search(text)
         if found:
             loop.call_later(self._random.uniform(*self.sms_delay), self._arrive, phone, found[1] + found[2])
         return True
 
+    def _rings(self, message_id: str) -> None:
+        """One message comes twice where its sender was cut off before it could note that it is sent; not for ever."""
+        times = self._rang[message_id] = self._rang.pop(message_id, 0) + 1
+        if times == SENT_TOO_OFTEN:
+            self.on_wrong(f"message {message_id} was handed over {times} times")
+        if len(self._rang) > _MESSAGES:
+            del self._rang[next(iter(self._rang))]
+
     def _arrive(self, phone: str, code: str) -> None:
         resident = self._by_phone.get(phone)
         if resident is not None:
-            resident.code = code
+            resident.code, resident.code_since = code, asyncio.get_running_loop().time()
 
 
 def _photo(face_seed: int) -> bytes:

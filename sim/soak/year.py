@@ -224,8 +224,9 @@ class Year:
         await visit.run()
         self._came[item.who] = asyncio.get_running_loop().time()
         self.pickups += visit.took
-        right, dark = temper in (HONEST, QUICK, SLOW), not self._stage.machine.world.powered
-        self._standstill.visited(took=visit.took, does_right=right, faults=sum(self.fire.counts.values()), dark=dark)
+        right, faults = temper in (HONEST, QUICK, SLOW), sum(self.fire.counts.values())
+        dark = not self._stage.machine.world.powered
+        self._standstill.visited(resident.who.kind, took=visit.took, right=right, faults=faults, dark=dark)
         if not visit.took:
             self._stage.office.asked_for_code(resident.who.new_card.card_id)
         self._visited += 1

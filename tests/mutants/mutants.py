@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.inferred import INFERRED
 from tests.mutants.mutant import ATTACKED, BUSY, CARELESS, CUT, DOUBTED, LIED, SILENT, STORM, TAMPERED, Edit, Mutant
 from tests.mutants.old_cards import OLD_CARDS
+from tests.mutants.told import TOLD
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -352,5 +353,6 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *INFERRED,
     *OLD_CARDS,
+    *TOLD,
 )
 """Every mutant, in the order in which the command plays them."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from lockerd.model.cards import Chip, ClaimKind
 from lockerd.model.custody import Fault, Motion, Place, Result
 from lockerd.model.identity import FaceVerdict
 from lockerd.model.policy import Collector, Relation
-from lockerd.model.view import Action, FaultKind, Notice, Ways
+from lockerd.model.view import Action, FaultKind, Notice, Ways, Whereabouts
 from lockerd.pickup.chips import LOOKS
-from lockerd.pickup.screens import view_of
+from lockerd.pickup.screens import view_of, whereabouts
 from lockerd.pickup.state import (
     CardSeen,
     CheckCode,
@@ -20,6 +21,7 @@ from lockerd.pickup.state import (
     Event,
     ExitCleared,
     IssueTicket,
+    Journey,
     Move,
     Record,
     RecordOldTaken,
@@ -218,3 +220,20 @@ def test_a_card_that_was_drawn_back_waits_for_its_silent_reader() -> None:
     journey, asked = walk(*TO_EXIT, TimedOut(), ended(Motion.RETRACT, Place.TRANSPORT))
     journey, asked = walk(*[ChipRead(None, silent=True)] * LOOKS, start=journey)
     assert (journey.stage, journey.fault, motions(asked)) == (Stage.GIVING_BACK, FaultKind.NOT_TAKEN, [Motion.RETURN])
+
+
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [
+        (None, Whereabouts.OLD_WITH_YOU),
+        (Place.THROAT, Whereabouts.OLD_AT_THROAT),
+        (Place.ESCROW, Whereabouts.OLD_INSIDE),
+        (Place.IN_DOUBT, Whereabouts.OLD_INSIDE),
+    ],
+)
+def test_a_fault_page_tells_of_an_old_card_that_an_earlier_journey_left_inside(
+    left: Place | None, told: Whereabouts
+) -> None:
+    journey = Journey(stage=Stage.FAULT, fault=FaultKind.BUSY, claim=replace(CLAIM, old_inside=left))
+    assert whereabouts(journey)[-1] is told
+    assert whereabouts(msgspec.structs.replace(journey, old_place=Place.TAKEN))[-1] is Whereabouts.OLD_WITH_YOU

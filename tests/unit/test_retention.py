@@ -158,17 +158,6 @@ async def test_a_time_that_the_clock_jumped_ahead_to_is_forgotten_once_the_clock
         assert await db.transaction(lambda tx: attempts.effective_now(tx, NOW)) == NOW
 
 
-async def test_a_claim_that_ended_in_a_future_is_erased_half_a_day_after_the_clock_is_right(tmp_path: Path) -> None:
-    async with opened(tmp_path / "lockerd.db") as db:
-        await db.transaction(_prepare)
-        await db.transaction(lambda tx: claims.withdraw(tx, "N000002", stamp(NOW + 400 * DAY)))
-        for hours in (0.0, 13.0):
-            now = stamp(NOW + hours * 3600.0)
-            await Housekeeping(db, tmp_path / "backup", lambda now=now: now, Retention(), lambda: True).tidy()  # type: ignore[misc]
-        assert await db.transaction(lambda tx: claims.by_id(tx, vault(), "N000002")) is None
-        assert await db.transaction(lambda tx: claims.by_id(tx, vault(), LEFT)) is not None
-
-
 async def test_a_nameless_card_is_counted_in_the_retract_box_for_longer_than_history(tmp_path: Path) -> None:
     async with opened(tmp_path / "lockerd.db") as db:
         await db.transaction(_prepare)
@@ -186,6 +175,26 @@ async def test_a_nameless_card_is_counted_in_the_retract_box_for_longer_than_his
         row = await db.transaction(lambda tx: tx.one("SELECT count(*) AS n FROM intent WHERE card_id IS NULL"))
         assert row is not None
         assert row["n"] == 11, "only the turns of what is kept"
+
+
+async def test_what_was_written_by_a_clock_that_was_ahead_does_not_wait_for_its_time(tmp_path: Path) -> None:
+    async with opened(tmp_path / "lockerd.db") as db:
+        await db.transaction(_prepare)
+
+        async def ahead(tx: Transaction) -> None:
+            await claims.put_item(tx, vault(), item("N000777"), None, STAMP)
+            await claims.withdraw(tx, "N000777", stamp(NOW + 400 * DAY))
+            await messages.queue(tx, vault(), "N000777-1", "+8619900000001", "text")
+            await messages.failed(tx, "N000777-1", NOW + 400 * DAY)
+
+        await db.transaction(ahead)
+        house = Housekeeping(
+            db, tmp_path / "backup", lambda: stamp(NOW + DAY), Retention(), clock_is_right=lambda: True
+        )
+        assert await db.read(lambda tx: messages.next_due(tx, vault(), NOW + DAY)) is None
+        await house.tidy()
+        assert await db.read(lambda tx: messages.next_due(tx, vault(), NOW + DAY)) is not None
+        assert await tidy(db, NOW + 2 * DAY) == 1, "its personal data is erased"
 
 
 async def test_the_office_is_told_every_night_how_far_the_chain_reaches(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self.world = (parts := machine(folder)).world
         self.checker = Checker(lambda: 0.0)
-        town = SimpleNamespace(by_claim={}, residents={})
+        town = SimpleNamespace(by_claim={}, residents={}, by_old_card={}, by_lost_card={})
         self.checker.attend(cast("Stage", SimpleNamespace(machine=parts, town=town, serving=lambda _unit: True)))
         self._database = sqlite3.connect(":memory:")
         self._database.row_factory = sqlite3.Row
@@ -91,11 +91,46 @@ def test_a_card_that_left_is_passed_on_by_hands_and_not_compared_again_when_its_
 
 def test_a_card_that_a_lie_made_up_is_the_real_one_that_is_seen_in_its_stead(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
+    ledger.world.stuck["escrow"] = True
     ledger.link(None, "escrow", Spot(Place.PERSON), "found", card="old-000001", is_really=OLD)
     assert ledger.checker.physical("old-000001") is None
+    ledger.world.stuck.clear()
     ledger.link("escrow", "throat", Spot(Place.THROAT), "sensor", card="old-000001", is_really=OLD)
     assert ledger.checker.physical("old-000001") == OLD
     assert ledger.wrong == []
+
+
+def test_an_old_card_that_never_was_or_has_two_names_is_noticed(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.link(None, "throat", Spot(Place.PERSON), "inserted", card="old-000001", is_really=OLD)
+    assert ledger.wrong == ["old-000001 begins at throat, and there is none"]
+    ledger.link(None, "throat", Spot(Place.THROAT), "inserted", card="old-000002", is_really=OLD)
+    ledger.link(None, "escrow", Spot(Place.ESCROW), "found", card="old-000003", is_really=OLD)
+    assert ledger.wrong[-1] == "old-000003 begins at escrow, and there is old-000002"
+
+
+def test_what_hands_did_to_a_card_excuses_nothing_once_a_motion_has_told_where_it_is(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.link(None, "tray", Spot(Place.TRAY))
+    ledger.link("tray", "slot", Spot(Place.SLOT, 3), slot=3)
+    ledger.checker.took_out(NEW)
+    ledger.link("slot", "slot", Spot(Place.TRAY), "still_there", slot=3)
+    assert ledger.wrong == []
+    ledger.link("slot", "retract", Spot(Place.TRAY), "capture")
+    assert ledger.wrong == [f"{NEW} is recorded at retract and really at tray"]
+
+
+def test_an_exchanged_card_is_excused_until_its_chip_is_read(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.link(None, "tray", Spot(Place.TRAY))
+    ledger.link("tray", "slot", Spot(Place.SLOT, 3), slot=3)
+    ledger.checker.tainted(NEW)
+    ledger.link("slot", "transport", Spot(Place.SLOT, 4), "pick")
+    assert ledger.wrong == []
+    assert ledger.checker.machine is not None
+    ledger.checker.machine.last_read["reader-exit"] = NEW
+    ledger.link("transport", "slot", Spot(Place.SLOT, 4), "store", slot=3)
+    assert ledger.wrong == [f"{NEW} is recorded at slot 3 and really at slot 4"]
 
 
 def test_a_card_that_is_recorded_elsewhere_than_it_is_is_noticed_also_when_its_place_is_restated(

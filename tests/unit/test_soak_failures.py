@@ -87,7 +87,8 @@ def test_a_day_of_visits_in_vain_is_a_violation_unless_something_burns() -> None
         for hour in range(24):
             now += 3600.0
             burnt = faults * (int(now) // 3600)
-            standstill.visited(took=took and hour == 5, does_right=right, faults=burnt, dark=dark)
+            standstill.visited("renewal", took=took and hour == 5, right=right, faults=burnt, dark=dark)
+            standstill.visited("replacement", took=True, right=True, faults=burnt, dark=dark)
 
     visits(faults=1)
     visits(faults=0, right=False)
@@ -95,7 +96,7 @@ def test_a_day_of_visits_in_vain_is_a_violation_unless_something_burns() -> None
     visits(faults=0, dark=True)
     assert said == []
     visits(faults=0)
-    assert said[0] == "no pickup for a day, and 24 visits in vain while no fault burned"
+    assert said[0] == "no renewal for a day, and 24 visits in vain while no fault burned"
 
 
 def dies(*_orders: object) -> None:

@@ -99,7 +99,8 @@ def test_a_card_that_left_is_compared_too() -> None:
 def test_cards_counted_out_of_the_bin_are_those_that_were_told_by_name() -> None:
     books = Books()
     books.moved(("old-000001", "removed", None, "staff:li"), reason="bin_emptied")
-    books.office.told("lockerd.bin.emptied", {"expected": 2})
+    books.office.counts.says("bin", "li", 2, 2)
+    books.office.told("lockerd.bin.emptied", {"staff": "li", "counted": 2, "expected": 2, "agreed": True})
     assert "with 2 cards, and 1 of them by name" in books.compared()[0]
 
 
