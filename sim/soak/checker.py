@@ -72,7 +72,7 @@ class Checker(Story, Witness):
         self._hands = Hands(stage.machine, self.wrong)
         self.old_cards = OldCards(stage, self.wrong, self._bound)
         stage.machine.heard = self.old_cards.heard
-        self._privacy = Privacy(self.wrong, self._now)
+        self._privacy = Privacy(self.wrong, self._now, lambda: stage.daemon.starts)
         self.doubts = Doubts(stage.machine.world, self.wrong, self._now, self._doubtful)
         self.pages = Pages(stage, self.wrong, self._doubtful, self.place_of)
 

@@ -18,7 +18,7 @@ from sim.soak.doubts import CALM_SECONDS, Doubts
 from sim.soak.office import Office
 from sim.soak.orders import tells
 from sim.soak.pages import Pages
-from sim.soak.privacy import KEPT_SECONDS, Privacy
+from sim.soak.privacy import KEPT_SECONDS, START_SECONDS, Privacy
 from sim.soak.stage import Stage
 from sim.soak.town import SENT_TOO_OFTEN, Resident, Town
 from sim.soak.waiting import MANY_VISITS, TRAY_SECONDS, Waiting
@@ -150,14 +150,14 @@ def test_a_doubt_has_a_cause() -> None:
 )
 def test_an_event_names_nobody(text: str, personal: bool) -> None:
     wrong: list[str] = []
-    Privacy(wrong.append, lambda: 0.0).event(7, text)
+    Privacy(wrong.append, lambda: 0.0, lambda: 1).event(7, text)
     assert wrong == ["event 7 holds personal data"] * personal
 
 
 def test_whose_a_claim_was_is_gone_two_days_after_it_was_collected() -> None:
     wrong: list[str] = []
-    now, left = 0.0, ["N1", "N2"]
-    privacy = Privacy(wrong.append, lambda: now)
+    now, life, left = 0.0, 1, ["N1", "N2"]
+    privacy = Privacy(wrong.append, lambda: now, lambda: life)
 
     async def fetch(sql: str, *parameters: object) -> list[Any]:
         return [{"claim_id": one} for one in left if one in str(parameters)]
@@ -167,6 +167,10 @@ def test_whose_a_claim_was_is_gone_two_days_after_it_was_collected() -> None:
     privacy.collected("N2")
     asyncio.run(privacy.check(fetch))
     assert wrong == []
+    for life, seconds in ((1, 1.0), (2, START_SECONDS + 1.0), (2, START_SECONDS)):  # a start has its time
+        now += seconds
+        asyncio.run(privacy.check(fetch))
+        assert wrong == []
     now += 1.0
     asyncio.run(privacy.check(fetch))
     assert wrong == ["N1 was collected two days ago, and whose it was is still there"]
