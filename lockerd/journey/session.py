@@ -316,7 +316,8 @@ class Session:
 
     async def _disturbed_now(self) -> bool:
         """Whether the session has to bring the path to rest; not where staff took the floor while the units were asked."""
-        return await self._recovery.disturbed_now() and not self._staff
+        disturbed = await self._recovery.disturbed_now()
+        return disturbed and not self._staff and self._resume is None
 
     async def _bring_to_rest(self) -> None:
         self._resting = True

@@ -18,7 +18,7 @@ _OPEN = (
 
 
 class Waiting:
-    """`wrong` is told of each slot that stays blocked, for more than its card's doubt, while staff come MANY_VISITS times, and of each card in doubt for as long.
+    """`wrong` is told of what stays while staff come MANY_VISITS times: a slot blocked for more than its card's doubt, a doubt.
 
     `now` is in virtual seconds; for a card TRAY_SECONDS have to pass, too.
     """
