@@ -179,18 +179,6 @@ TOLD: tuple[Mutant, ...] = (
         EXCHANGED,
     ),
     Mutant(
-        "slot-of-an-exchanged-card-counts-as-free",
-        "A card was found in another's slot, and its own counts as free, though the other one lies there.",
-        (
-            Edit(
-                "lockerd.journey.moving",
-                '                await ledger.block_slot(tx, slot, "its card lay in another slot", stamp)\n',
-                "                pass\n",
-            ),
-        ),
-        EXCHANGED,
-    ),
-    Mutant(
         "restowed-event-of-another-slot",
         "The office looks for a card in the wrong slot.",
         (Edit("lockerd.motions", '"slot": order.slot', '"slot": order.slot and order.slot + 1'),),
