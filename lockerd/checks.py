@@ -42,7 +42,6 @@ class Heard(NamedTuple):
 
     survey: Survey | None
     store_trouble: str
-    damage: str
     no_backup: str
     unerased: str
     room: bool
@@ -64,11 +63,7 @@ def checks(heard: Heard) -> Iterator[Check]:
     if heard.survey is None:
         yield Check("store", Status.FAIL, "the parts are asked for the first time", "wait a moment")
         return
-    if heard.damage:
-        remedy = "restart: the file is set aside then; see docs/reliability.md"
-        yield Check("store", Status.FAIL, f"the database is damaged ({heard.damage})", remedy)
-    else:
-        yield _check("store", not heard.store_trouble, heard.store_trouble, "look at the disk, then at the log")
+    yield _check("store", not heard.store_trouble, heard.store_trouble, "look at the disk, then at the log")
     yield _check("disk", heard.room, "is full", MAKE_ROOM)
     if heard.no_backup:
         yield Check("backup", Status.WARN, f"could not be made ({heard.no_backup})", "look at the disk")

@@ -149,7 +149,6 @@ class Condition(Collector):
         return Heard(
             survey=self._survey,
             store_trouble=self._store_trouble,
-            damage=keeping.damage,
             no_backup=keeping.no_backup,
             unerased=keeping.unerased,
             room=parts.ballast.held,

@@ -368,7 +368,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-_MAKE_KEY = "make one with: (umask 077; openssl rand -hex 32 > FILE)"
+_MAKE_KEY = "put the machine's own key back; only for a new machine make one: (umask 077; openssl rand -hex 32 > FILE)"
 _OTHERS = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO
 
 

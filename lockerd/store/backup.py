@@ -139,7 +139,7 @@ async def erase_in_backups(db: Database, folder: Path, now: float) -> list[str]:
     seconds after, then it is deleted, too. `now` is UTC seconds. Raises StoreError where the trouble is the database's own; no
     backup is deleted then.
     """
-    troubles = []
+    troubles = _delete_cut_off(folder)
     for path in backups(folder):
         if abs(now - path.stat().st_mtime) < ERASED_EVERY:
             continue
@@ -155,6 +155,11 @@ async def erase_in_backups(db: Database, folder: Path, now: float) -> list[str]:
             with suppress(OSError):  # it counts as older than it is then
                 os.utime(path, (now, now))
     return troubles
+
+
+def _delete_cut_off(folder: Path) -> list[str]:
+    """Delete what is left of a backup that a stop cut off; gives what could not be."""
+    return [words for part in folder.glob("*.part") for words in _delete(part)]
 
 
 async def _scrub(path: Path, run: Run) -> None:

@@ -237,6 +237,14 @@ async def erase_collected(tx: Transaction, older_than: float) -> int:
     return len(rows)
 
 
+async def set_right(tx: Transaction, now: float) -> None:
+    """What was collected after `now` was so at the latest now: the clock, now right (UTC seconds), was ahead."""
+    await tx.execute(
+        "UPDATE claim SET since = ?1 WHERE id_index IS NOT NULL AND state IN ('collected', 'withdrawn') AND since > ?1",
+        (now,),
+    )
+
+
 async def _erase_template(tx: Transaction, claim_id: str) -> None:
     await erase(tx, "face_template", claim_id)
     await tx.execute("DELETE FROM face_template WHERE claim_id = ?", (claim_id,))

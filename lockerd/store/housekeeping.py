@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from lockerd.errors import StoreError
-from lockerd.store import attempts, audit, claims, codes, journal
+from lockerd.store import attempts, audit, claims, codes, journal, messages
 from lockerd.store.backup import back_up, erase_in_backups, findings
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
@@ -34,9 +34,8 @@ _LAST_NIGHT = "last_night"
 class Housekeeping:
     """Tidies every hour; every night checks the file, writes a backup into `backups` and gives memory back.
 
-    `damage` says what the last check found wrong with the file, `no_backup` why the last backup could not be made, `unerased`
-    what of the older ones could not be erased in; all are empty while all is well. `kept` says how long history is; nothing
-    of it is deleted unless `clock_is_right`.
+    `no_backup` says why the last backup could not be made, `unerased` what of the older ones could not be erased in; both are
+    empty while all is well. `kept` says how long history is; nothing of it is deleted unless `clock_is_right`.
     Then, too, a time is forgotten to which the clock once jumped ahead.
     """
 
@@ -48,7 +47,6 @@ class Housekeeping:
         kept: Retention,
         clock_is_right: Callable[[], bool],
     ) -> None:
-        self.damage = ""
         self.no_backup = ""
         self.unerased = ""
         self._db = db
@@ -68,7 +66,7 @@ class Housekeeping:
         """Delete and erase what is due, in the backups too. Raises StoreError."""
         now = self._stamp().wall
         if self._clock_is_right():
-            await self._db.transaction(lambda tx: attempts.set_right(tx, now))
+            await self._db.transaction(lambda tx: _set_right(tx, now))
             await prune(self._db, self._kept, now)
         await tidy(self._db, now)
         self.unerased = "; ".join(await erase_in_backups(self._db, self._backups, now))
@@ -76,7 +74,11 @@ class Housekeeping:
             log.warning("backup not erased in", error=self.unerased)
 
     async def care(self) -> None:
-        """Check the file and back it up, once a night; the night before the first start is taken as done. Raises StoreError."""
+        """Check the file and back it up, once a night; the night before the first start is taken as done.
+
+        Raises StoreError, also where the file is damaged: no older backup goes for one of it, and the next start, which looks
+        again, sets it aside.
+        """
         stamp = self._stamp()
         now = stamp.wall
         night = int((now - NIGHT) // 86400)
@@ -84,10 +86,8 @@ class Housekeeping:
             return
         if not await self._db.transaction(lambda tx: _begin_night(tx, night, stamp)):
             return
-        self.damage = "; ".join(await findings(self._db))
-        if self.damage:
-            log.error("database damaged", error=self.damage)
-            return  # an older backup is better than one of this
+        if damage := await findings(self._db):
+            raise StoreError(f"the database is damaged ({'; '.join(damage)}); the next start sets it aside")
         try:
             await back_up(self._db, self._backups, now)
         except StoreError as error:
@@ -121,6 +121,13 @@ async def tidy(db: Database, now: float) -> int:
     erased = await db.transaction(work)
     await db.truncate_wal()
     return erased
+
+
+async def _set_right(tx: Transaction, now: float) -> None:
+    """Forget times after `now` (UTC seconds of a right clock): what waits for them would wait until they come."""
+    await attempts.set_right(tx, now)
+    await messages.set_right(tx, now)
+    await claims.set_right(tx, now)
 
 
 async def _last_night(tx: Transaction) -> int | None:

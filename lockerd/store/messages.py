@@ -70,3 +70,8 @@ async def failed(tx: Transaction, message_id: str, retry_at: float) -> None:
     await tx.execute(
         "UPDATE message SET tries = tries + 1, due = ? WHERE message_id = ? AND sent = 0", (retry_at, message_id)
     )
+
+
+async def set_right(tx: Transaction, now: float) -> None:
+    """A message that is to be tried after `now` is due: the clock, now right (UTC seconds), may have been ahead."""
+    await tx.execute("UPDATE message SET due = ?1 WHERE sent = 0 AND due > ?1", (now,))

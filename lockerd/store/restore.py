@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,11 +33,15 @@ def restore(backup: Path, database: Path, now: float) -> Restored:
     wrong = verify(backup).wrong
     if wrong:
         raise StoreError(f"{backup}: the backup is not sound ({wrong[0]}); take another one")
-    _refuse_plain_copy(backup)
     part = database.with_name(database.name + ".restored")
+    cut_off = part.with_name(part.name + "-journal")
     try:
+        cut_off.unlink(missing_ok=True)
         shutil.copyfile(backup, part)
         part.chmod(0o600)
+        with suppress(FileNotFoundError):
+            shutil.copyfile(backup.with_name(backup.name + "-journal"), cut_off)
+        _refuse_plain_copy(backup, part)
         count = _prepared(part, now)
         descriptor = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -54,11 +58,13 @@ def restore(backup: Path, database: Path, now: float) -> Restored:
         raise StoreError(f"{part}: {translated(error)}") from error
     finally:
         part.unlink(missing_ok=True)
+        cut_off.unlink(missing_ok=True)
     return Restored(aside, count)
 
 
-def _refuse_plain_copy(backup: Path) -> None:
-    with closing(sqlite3.connect(f"{backup.absolute().as_uri()}?mode=ro", uri=True)) as db:
+def _refuse_plain_copy(backup: Path, part: Path) -> None:
+    """Raise StoreError where `part`, the copy of `backup`, bears an epoch. What a stop cut off in it is taken back here."""
+    with closing(sqlite3.connect(part)) as db:
         if db.execute("SELECT 1 FROM meta WHERE key = 'epoch'").fetchone() is not None:
             raise StoreError(
                 f"{backup} is a plain copy of a database, which would give event numbers away twice; take a backup"

@@ -76,7 +76,7 @@ class Vault:
     ) -> None:
         if len(master_key) != _MASTER_BYTES:
             raise StoreError(
-                f"the master key has {len(master_key)} bytes, not {_MASTER_BYTES}; make the key file again"
+                f"the master key has {len(master_key)} bytes, not {_MASTER_BYTES}; put the machine's own key back"
             )
         self.entropy = entropy
         self._sealing = sealing

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from lockerd.errors import StoreError
 from lockerd.store import verify_audit, verify_claims, verify_custody, verify_lost
@@ -49,7 +51,7 @@ def verify(path: Path) -> Report:
         try:
             _read(path, db)
             refused = list(_file(db))
-        except sqlite3.OperationalError as error:
+        except (sqlite3.OperationalError, OSError) as error:
             raise StoreError(f"{path}: cannot be read ({error}); check its owner and mode") from error
         except sqlite3.DatabaseError as error:
             refused = [f"the file is no database, or its first page is damaged ({error})"]
@@ -63,7 +65,19 @@ def verify(path: Path) -> Report:
 
 
 def _read(path: Path, db: sqlite3.Connection) -> None:
-    """Copy the file, with what its log holds, into memory: on a read-only connection SQLite 3.40 checks no constraint."""
+    """Copy the file, with what its log holds, into memory: on a read-only connection SQLite 3.40 checks no constraint.
+
+    Where a stop cut a change of a backup off, its rollback journal is beside it, and SQLite reads the two as one by writing only.
+    """
+    journal = path.with_name(path.name + "-journal")
+    if journal.exists():
+        with TemporaryDirectory() as folder:
+            copy = Path(folder, path.name)
+            shutil.copyfile(path, copy)
+            shutil.copyfile(journal, copy.with_name(journal.name))
+            with closing(sqlite3.connect(copy)) as source:
+                source.backup(db)
+        return
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source:
         source.backup(db)
 
@@ -93,6 +107,9 @@ def _all(check: Callable[[sqlite3.Connection], Words], db: sqlite3.Connection) -
         yield from check(db)
     except sqlite3.DatabaseError as error:
         yield f"the file is damaged and cannot be read to its end ({error})"
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        name = check.__name__.strip("_")
+        yield f"{name}: not looked at to its end, a row holds what lockerd never writes there ({type(error).__name__}: {error})"
 
 
 # --- the file

@@ -11,7 +11,8 @@ Words = Iterator[str]
 def claims(db: sqlite3.Connection) -> Words:
     """What a claim says and where its card is belong together; what was collected left no secret behind."""
     for row in db.execute(
-        "SELECT claim.claim_id, claim.state, person IS NOT NULL AS known, card.place, card.claim_id AS owner,"
+        "SELECT claim.claim_id, claim.state, person IS NOT NULL AND id_index IS NOT NULL AS known, card.place,"
+        " card.claim_id AS owner,"
         " EXISTS (SELECT 1 FROM code WHERE code.claim_id = claim.claim_id"
         " AND NOT (code.kind = 'letter' AND claim.state = 'expected')) AS code,"
         " EXISTS (SELECT 1 FROM face_template WHERE face_template.claim_id = claim.claim_id) AS template,"
@@ -85,7 +86,8 @@ def keys(db: sqlite3.Connection) -> Words:
     for record in sorted(keys - sealed):
         yield f"the key of {record.replace('|', ' ')} is still there, but nothing that it opens"
     for (message_id,) in db.execute(
-        "SELECT message_id FROM message WHERE (sent = 1) <> (phone IS NULL AND text IS NULL) ORDER BY message_id"
+        "SELECT message_id FROM message WHERE sent = 1 AND coalesce(phone, text) IS NOT NULL"
+        " OR sent = 0 AND (phone IS NULL OR text IS NULL) ORDER BY message_id"
     ):
         yield f"message {message_id} is sent and was not erased, or was erased before it was sent"
 

@@ -71,6 +71,7 @@ class Checker(Story, Witness):
         self._orders = Orders(stage.machine, self.wrong, self._lies.lately)
         self._hands = Hands(stage.machine, self.wrong)
         self.old_cards = OldCards(stage, self.wrong, self._bound)
+        stage.machine.heard = self.old_cards.heard
         self._privacy = Privacy(self.wrong, self._now)
         self.doubts = Doubts(stage.machine.world, self.wrong, self._now, self._doubtful)
         self.pages = Pages(stage, self.wrong, self._doubtful, self.place_of)
@@ -147,8 +148,8 @@ class Checker(Story, Witness):
             await self._on_moves(fetch, told)
         self.decisions.recorded()
         await self.remedies.committed(fetch)
-        await self.pages.committed(fetch)
         await self.old_cards.committed(fetch)
+        await self.pages.committed(fetch)
         if self.office.news and not self._untold:
             await self._compare_office(fetch)
         if self.full_wanted and self._still():
@@ -192,6 +193,7 @@ class Checker(Story, Witness):
             self._orders.intended(row["unit"], row["motion"], row["slot"], row["token"])
             self._lies.carries(row["unit"], row["card_id"])
             self._hands.intended(row)
+            self.old_cards.intended(row)
             await self.remedies.intended(fetch, row["journey_id"])
 
     async def _on_moves(self, fetch: Fetch, told: list[tuple[str, dict[str, Any]]]) -> None:

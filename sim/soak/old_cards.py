@@ -17,7 +17,7 @@ BEGINS = {"throat": Place.THROAT, "escrow": Place.ESCROW}
 """Where an old card is first seen: inserted; or found by a recovery, and named by nothing; there may be none yet, after a lie."""
 
 _THROAT_READER = "reader-throat"
-JUST = 2.0
+_JUST = 2.0
 """Seconds for which what the reader told is what the daemon names the card by; for longer it may have asked again, in vain."""
 
 _COLLECTABLE = "SELECT 1 FROM claim WHERE claim_id = ? AND state IN ('expected', 'stocked', 'collected')"
@@ -50,7 +50,6 @@ class OldCards:
         self._flagged: set[str] = set()  # cards that the machine knows to be reported lost
         self._kept_lost: list[str] = []  # cards in the bin that were reported lost
         self._put_in: str | None = None  # the card that a hand put into the throat last
-        stage.machine.heard = self.heard
 
     def begins(self, card: str, target: str, places: Mapping[str, str | None], *, lied: bool) -> str | None:
         """A card of the ledger is seen for the first time: gives the physical one, which no other name means that has a place.
@@ -90,10 +89,15 @@ class OldCards:
         self._put_in = card
         self._told.pop(card, None)
 
+    def intended(self, row: Any) -> None:
+        """A motion is intended."""
+        if row["motion"] == "return":
+            for card in self._stage.machine.world.cards_at(Place.ESCROW):
+                self._not_back(card, "is about to give it back")
+
     def took(self, card: str) -> None:
         """A hand took a card out of the throat."""
-        if card in self._flagged or self._known_lost(card):
-            self._wrong(f"{card} is known to be reported lost, and the machine gave it back")
+        self._not_back(card, "gave it back")
 
     def binned(self, card: str) -> None:
         """An old card fell into the bin."""
@@ -127,6 +131,10 @@ class OldCards:
             self._announced.discard(card)
             self._told.pop(card, None)
 
+    def _not_back(self, card: str, what: str) -> None:
+        if card in self._flagged or self._known_lost(card):
+            self._wrong(f"{card} is known to be reported lost, and the machine {what}")
+
     async def _check_new_name(self, fetch: Fetch, name: str, physical: str) -> None:
         """A card whose chip was just read keeps the one name that it has under its owner's number."""
         told, new = self._just_told(physical), self._owners(physical)
@@ -151,7 +159,7 @@ class OldCards:
     def _just_told(self, card: str) -> _Told | None:
         told = self._told.get(card)
         now = asyncio.get_running_loop().time()
-        return told if told is not None and told.life == self._stage.daemon.starts and now - told.at < JUST else None
+        return told if told is not None and told.life == self._stage.daemon.starts and now - told.at < _JUST else None
 
     def _known_lost(self, card: str) -> bool:
         told = self._told.get(card)

@@ -65,7 +65,9 @@ def test_a_passing_guesser_pulls_the_plug_once_a_visit(monkeypatch: pytest.Monke
     assert sum(pulled) >= len(visits) / 2
 
 
-@pytest.mark.parametrize("name", ["intent-after-motion", "event-outside-the-transaction", "code-not-consumed"])
+@pytest.mark.parametrize(
+    "name", ["intent-after-motion", "event-outside-the-transaction", "code-not-consumed", "lost-card-not-flagged"]
+)
 def test_a_daemon_that_breaks_a_promise_is_caught(name: str) -> None:
     (mutant,) = (one for one in MUTANTS if one.name == name)
     assert hunted(mutant).violation is not None

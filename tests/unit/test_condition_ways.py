@@ -46,7 +46,7 @@ class Recycler:
 
 def condition(recycler: Recycler, *, idle: bool = True, settled: bool = True) -> Condition:
     others: dict[str, Any] = dict.fromkeys(("db", "bus", "cabinet"))
-    well = type("Part", (), {"held": True, "damage": "", "no_backup": "", "unerased": ""})
+    well = type("Part", (), {"held": True, "no_backup": "", "unerased": ""})
     parts = Parts(
         housekeeping=cast(Any, well),
         ballast=cast(Any, well),

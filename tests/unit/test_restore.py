@@ -140,3 +140,25 @@ async def test_a_backup_that_is_not_sound_or_bears_an_epoch_is_refused(tmp_path:
     with pytest.raises(StoreError, match="the audit chain of card_move breaks at link 2"):
         restore(backup, path, NOW)
     assert path.read_bytes() == before
+
+
+def _cut_off(backup: Path, copy: Path) -> None:
+    """A copy of the backup as a stop leaves it in the middle of a change."""
+    raw = sqlite3.connect(backup, isolation_level=None)
+    raw.executescript(
+        "PRAGMA cache_size = 1; BEGIN; UPDATE journal SET data = json_object('x', hex(randomblob(9000)));"
+    )
+    for suffix in ("", "-journal"):
+        shutil.copyfile(backup.with_name(backup.name + suffix), copy.with_name(copy.name + suffix))
+    raw.execute("ROLLBACK")
+    raw.close()
+    assert copy.read_bytes() != backup.read_bytes()
+
+
+async def test_a_backup_in_which_a_stop_cut_the_erasing_off_is_put_back(tmp_path: Path, backup: Path) -> None:
+    copy, path = tmp_path / "copy.db", tmp_path / "lockerd.db"
+    _cut_off(backup, copy)
+    assert verify(copy).wrong == ()
+    restore(copy, path, NOW)
+    assert verify(path).wrong == ()
+    assert not path.with_name("lockerd.db.restored-journal").exists()

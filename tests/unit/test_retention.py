@@ -157,6 +157,26 @@ async def test_a_time_that_the_clock_jumped_ahead_to_is_forgotten_once_the_clock
         assert await db.transaction(lambda tx: attempts.effective_now(tx, NOW)) == NOW
 
 
+async def test_what_was_written_by_a_clock_that_was_ahead_does_not_wait_for_its_time(tmp_path: Path) -> None:
+    async with opened(tmp_path / "lockerd.db") as db:
+        await db.transaction(_prepare)
+
+        async def ahead(tx: Transaction) -> None:
+            await claims.put_item(tx, vault(), item("N000777"), None, STAMP)
+            await claims.withdraw(tx, "N000777", stamp(NOW + 400 * DAY))
+            await messages.queue(tx, vault(), "N000777-1", "+8619900000001", "text")
+            await messages.failed(tx, "N000777-1", NOW + 400 * DAY)
+
+        await db.transaction(ahead)
+        house = Housekeeping(
+            db, tmp_path / "backup", lambda: stamp(NOW + DAY), Retention(), clock_is_right=lambda: True
+        )
+        assert await db.read(lambda tx: messages.next_due(tx, vault(), NOW + DAY)) is None
+        await house.tidy()
+        assert await db.read(lambda tx: messages.next_due(tx, vault(), NOW + DAY)) is not None
+        assert await tidy(db, NOW + 2 * DAY) == 1, "its personal data is erased"
+
+
 async def test_the_office_is_told_every_night_how_far_the_chain_reaches(tmp_path: Path) -> None:
     path, wall = tmp_path / "lockerd.db", [NOW]
     async with opened(path) as db:

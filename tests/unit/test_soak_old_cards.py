@@ -27,7 +27,7 @@ class Books:
         self.inside: list[str] = []
         self.bound: dict[str, str | None] = {}
         self.stage = SimpleNamespace(
-            machine=SimpleNamespace(world=SimpleNamespace(cards_at=lambda _place: self.inside), heard=None),
+            machine=SimpleNamespace(world=SimpleNamespace(cards_at=lambda _place: self.inside)),
             town=SimpleNamespace(by_old_card={OLD: Resident(RENEWAL), LOST: Resident(REPLACEMENT)}),
             office=SimpleNamespace(withdrawn=set()),
             daemon=SimpleNamespace(starts=1),
@@ -55,7 +55,7 @@ class Books:
             await self.link(person.new_card.card_id, "tray")
 
     def reads(self, card: str) -> None:
-        self.stage.machine.heard(THROAT, card)
+        self.cards.heard(THROAT, card)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,21 @@ async def test_a_card_that_the_daemon_knows_to_be_lost_comes_into_no_hand(
     books.cards.inserted(card)
     books.cards.took(card)  # nobody has read it since
     assert books.wrong == says
+
+
+@pytest.mark.parametrize(
+    ("card", "motion", "wrong"), [(LOST, "return", True), (LOST, "retain", False), (OLD, "return", False)]
+)
+async def test_no_motion_gives_a_card_back_that_the_daemon_knows_to_be_lost(
+    card: str, motion: str, wrong: bool
+) -> None:
+    books = Books()
+    await books.announced()
+    books.inside = [card]
+    books.reads(card)
+    books.cards.intended({"motion": motion})
+    why = f"{card} is known to be reported lost, and the machine is about to give it back"
+    assert books.wrong == ([why] if wrong else [])
 
 
 async def test_a_report_that_was_taken_back_holds_for_no_card() -> None:
