@@ -374,7 +374,7 @@ def assemble(
             "outbox": lambda: wake_link(db, link, drivers.pace.gathered),
             "messages": lambda: send_messages(db, vault, drivers.sms, stamp),
             "templates": lambda: keep_templates(db, lambda: face.status.model_id, stamp, drivers.pace.kept),
-            "housekeeping": housekeeping.run,
+            "housekeeping": lambda: housekeeping.run(lambda: session.idle),
             "codes": issuing.watch,
             "condition": condition.run,
             "climate": lambda: keep_climate(cabinet, drivers.pace.kept),

@@ -200,6 +200,7 @@ class Issuing:
             return False
         code, end = self.new_code(), now + self.lifetimes[CodeKind.PICKUP]
         await codes.issue(tx, self.vault, claim.claim_id, code, end)
+        await messages.forget(tx, claim.claim_id)  # the code that it tells opens nothing any more
         name = f"{claim.claim_id}-{self.vault.entropy(6).hex()}"  # another for each code: a name is sent once
         await messages.queue(tx, self.vault, name, claim.person.phone, text(code, end, claim.kind))
         return True

@@ -19,6 +19,9 @@ from lockerd.store.journal import Stamp
 from lockerd.store.ledger import CardAt
 from lockerd.store.vault import Vault
 
+NOBODY_WAITS_SECONDS = 3600.0
+"""After which whoever inserted a card no longer stands at the machine: what is offered then, anybody can take."""
+
 _RECORDED = (Place.THROAT, Place.ESCROW)
 _STEPS: dict[Motion, tuple[Stage, Stage]] = {
     Motion.OPEN: (Stage.OPENING, Stage.AWAIT_OLD),
@@ -80,17 +83,19 @@ class Resuming:
         """Record the card that stands at THROAT or ESCROW, and give its journey.
 
         It goes back to its owner, unless it was reported lost, or the new card is in their hand or may be: it was on its way to
-        the gate, and is in doubt. A card that nothing names gets a name of its own, and those in doubt stay so. Where its chip
-        does not tell whether it is the predecessor, or the claim is erased, it counts as that if the journey that drew it in had
-        accepted it.
+        the gate, and is in doubt. It is kept, too, where nobody waits for it any more: it was drawn in long ago, by whichever
+        clock, or its claim is erased. A card that nothing names gets a name of its own, and those in doubt stay so. Where its
+        chip does not tell whether it is the predecessor, or the claim is erased, it counts as that if the journey that drew it
+        in had accepted it.
         """
         read = await look_at_chip(self.readers.throat) if place is Place.ESCROW else ChipRead(None, silent=True)
         chip = read.chip
         journey_id = self.new_journey_id()
 
-        async def begin(tx: Transaction) -> tuple[str, Claim | None, ClaimState | None, bool, Stage | None]:
+        async def begin(tx: Transaction) -> tuple[str, Claim | None, ClaimState | None, bool, bool, Stage | None]:
             step = step_of(await lookups.last_at_recycler(tx))
             card_id, claim = await self._name(tx, place, chip, journey_id)
+            long_ago = abs(self.stamp().wall - await lookups.last_drawn_in(tx, card_id)) > NOBODY_WAITS_SECONDS
             await journeys.begin(tx, journey_id, self.stamp())
             claim_id = await ledger.claim_of(tx, card_id)
             state = None
@@ -99,9 +104,10 @@ class Resuming:
                 state = await claims.state_of(tx, claim_id)
             untold = place is Place.ESCROW and (chip is None or claim is None)
             known = untold and await lookups.accepted(tx, card_id)
-            return card_id, claim, state, known or passes_for_predecessor(read, claim), step
+            erased = claim_id is not None and claim is None
+            return card_id, claim, state, known or passes_for_predecessor(read, claim), long_ago or erased, step
 
-        card_id, claim, state, accepted, step = await self.db.transaction(begin)
+        card_id, claim, state, accepted, left, step = await self.db.transaction(begin)
         collected = state is ClaimState.COLLECTED
         journey = Journey(
             journey_id=journey_id,
@@ -126,6 +132,8 @@ class Resuming:
         if claim is not None and await self.db.read(lambda tx: lookups.lost_at_the_gate(tx, claim.claim_id)):
             kept = replace(journey, stage=Stage.KEEPING_FORGOTTEN, new_place=Place.IN_DOUBT, fault=FaultKind.IN_DOUBT)
             return Resume(kept, (IssueTicket(), keep))
+        if left:
+            return Resume(replace(journey, stage=Stage.KEEPING_FORGOTTEN), (IssueTicket(), keep))
         return Resume(journey, (IssueTicket(), Move(Motion.RETURN)))
 
     async def record(self, place: Place, journey_id: str) -> str:

@@ -13,7 +13,7 @@ from lockerd.errors import StoreError
 from lockerd.model.cards import Claim, ClaimKind, ClaimState, ManifestItem, Person
 from lockerd.model.custody import Place, SlotState
 from lockerd.model.identity import FaceTemplate, ReferenceKind
-from lockerd.store import attempts, collectors, ledger
+from lockerd.store import attempts, collectors, ledger, messages
 from lockerd.store.collectors import Named
 from lockerd.store.database import Row, Transaction
 from lockerd.store.journal import Stamp
@@ -127,6 +127,7 @@ async def withdraw(tx: Transaction, claim_id: str, stamp: Stamp) -> bool:
         return False
     await _set_state(tx, claim_id, ClaimState.WITHDRAWN, stamp)
     await tx.execute("DELETE FROM code WHERE claim_id = ?", (claim_id,))
+    await messages.forget(tx, claim_id)
     return True
 
 
@@ -208,6 +209,7 @@ async def collected(tx: Transaction, claim_id: str, stamp: Stamp) -> None:
     await _erase_template(tx, claim_id)
     await collectors.forget(tx, claim_id)
     await tx.execute("DELETE FROM code WHERE claim_id = ?", (claim_id,))
+    await messages.forget(tx, claim_id)
 
 
 async def old_card_kept(tx: Transaction, claim_id: str) -> None:

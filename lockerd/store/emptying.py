@@ -8,6 +8,12 @@ from lockerd.store import ledger_rows as rows
 from lockerd.store.database import Transaction
 from lockerd.store.journal import Stamp
 
+NAMELESS_IN_BOX = (
+    "SELECT intent_id FROM intent WHERE motion = 'capture' AND result = 'done'"
+    " AND card_id IS NULL AND intent_id > coalesce((SELECT value FROM meta WHERE key = 'retract_emptied'), 0)"
+)
+"""The intents that captured a card which nobody could name, since the retract box was last emptied."""
+
 
 async def empty_bin(tx: Transaction, staff: str, counted: int, stamp: Stamp) -> int:
     """Record that staff took out the bin's cards and counted them; gives the number that the ledger expected.
@@ -36,8 +42,7 @@ async def empty_retract(tx: Transaction, staff: str, counted: int, stamp: Stamp)
     for card in cards:
         await rows.relocate(tx, card, Place.REMOVED, None, "retract_emptied", stamp, journey_id=f"staff:{staff}")
     row = await tx.one(
-        "SELECT count(*) AS n, coalesce(max(intent_id), 0) AS last FROM intent WHERE motion = 'capture' AND result = 'done'"
-        " AND card_id IS NULL AND intent_id > coalesce((SELECT value FROM meta WHERE key = 'retract_emptied'), 0)"
+        f"SELECT count(*) AS n, coalesce(max(intent_id), 0) AS last FROM ({NAMELESS_IN_BOX})"  # noqa: S608 a constant
     )
     assert row is not None
     if row["n"]:

@@ -22,6 +22,8 @@ PERSONAL_DATA_KEPT = 86400.0 / 2
 """Seconds after collection; run at least twice a day, nothing personal is left a day after it."""
 
 TIDY_EVERY_SECONDS = 3600.0
+REST_SECONDS = 900
+"""After a start, for which what is due to be erased waits for the cards in the paths."""
 NIGHT = 19 * 3600.0
 """When a night's care is due, in seconds of the UTC day: three in the morning in China."""
 
@@ -55,8 +57,15 @@ class Housekeeping:
         self._kept = kept
         self._clock_is_right = clock_is_right
 
-    async def run(self) -> None:
-        """Keep house until cancelled. Raises StoreError."""
+    async def run(self, at_rest: Callable[[], bool]) -> None:
+        """Keep house until cancelled, from when what a restart left open is `at_rest`, or does not come to rest. Raises StoreError.
+
+        A machine that was dark for long has a lot to erase, and still needs it to tell whose the cards in its paths are.
+        """
+        for _ in range(REST_SECONDS):
+            if at_rest():
+                break
+            await asyncio.sleep(1.0)
         while True:
             await self.tidy()
             await self.care()

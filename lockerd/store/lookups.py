@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from lockerd.errors import StoreError
 from lockerd.model.custody import MOVES, Fault, Motion, Place, Result, SlotState, Unit
 from lockerd.model.staffing import CardFile, ChainLink
 from lockerd.store import ledger_rows as rows
@@ -106,6 +107,21 @@ async def accepted(tx: Transaction, card_id: str) -> bool:
         (card_id,),
     )
     return row is not None
+
+
+async def last_drawn_in(tx: Transaction, card_id: str) -> float:
+    """When an old card was last drawn in, or came to its place where that is forgotten or was never ordered (UTC seconds).
+
+    Raises StoreError for an unknown card.
+    """
+    row = await tx.one(
+        "SELECT coalesce((SELECT opened FROM intent WHERE card_id = ?1 AND motion = 'accept'"
+        " ORDER BY intent_id DESC LIMIT 1), since) AS at FROM card WHERE card_id = ?1",
+        (card_id,),
+    )
+    if row is None:
+        raise StoreError(f"the ledger has no card {card_id}")
+    return float(row["at"])
 
 
 async def bin_count(tx: Transaction) -> int:

@@ -1,4 +1,7 @@
-"""The queue of text messages: written with the stocking, sealed until sent, then erased."""
+"""The queue of text messages: written with the stocking, sealed until sent, then erased; unsent, erased with their claim's end.
+
+A message bears its claim's name, a hyphen and twelve hexadecimal digits, or "-until-" and a time.
+"""
 
 from __future__ import annotations
 
@@ -70,6 +73,17 @@ async def failed(tx: Transaction, message_id: str, retry_at: float) -> None:
     await tx.execute(
         "UPDATE message SET tries = tries + 1, due = ? WHERE message_id = ? AND sent = 0", (retry_at, message_id)
     )
+
+
+async def forget(tx: Transaction, claim_id: str) -> None:
+    """Erase what was not sent yet about a claim: it is over, or another message takes its place."""
+    rows = await tx.all(
+        "DELETE FROM message WHERE sent = 0 AND (substr(message_id, 1, length(message_id) - 13) = ?1"
+        " OR substr(message_id, 1, length(?1) + 7) = ?1 || '-until-') RETURNING message_id",
+        (claim_id,),
+    )
+    for row in rows:
+        await erase(tx, "message", row["message_id"])
 
 
 async def set_right(tx: Transaction, now: float) -> None:

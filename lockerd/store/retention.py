@@ -16,6 +16,7 @@ from lockerd.model.custody import Place
 from lockerd.store import ledger_rows as rows
 from lockerd.store.audit import Chain, anchor
 from lockerd.store.database import Database, Row, Transaction
+from lockerd.store.emptying import NAMELESS_IN_BOX
 from lockerd.store.ledger_rows import CardMove
 
 DAY = 86400.0
@@ -127,10 +128,14 @@ def _gone(row: Row) -> bool:
 
 
 async def _intents(tx: Transaction, older_than: float) -> int:
-    """Intents that left no link, as far back as the links that are deleted."""
+    """Intents that left no link, as far back as the links that are deleted.
+
+    That a card was captured which nobody could name stays as long as it lies in the retract box: nothing else tells of it.
+    """
     found = await tx.all(
-        "DELETE FROM intent WHERE intent_id IN (SELECT intent_id FROM intent WHERE settled < ?"
+        "DELETE FROM intent WHERE intent_id IN (SELECT intent_id FROM intent WHERE settled < ?"  # noqa: S608 a constant
         " AND intent_id < coalesce((SELECT min(intent_id) FROM card_move WHERE intent_id IS NOT NULL), 1 << 62)"
+        f" AND intent_id NOT IN ({NAMELESS_IN_BOX})"
         " ORDER BY intent_id LIMIT ?) RETURNING 1",
         (older_than, BATCH),
     )

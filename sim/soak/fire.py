@@ -26,6 +26,8 @@ _SENSORS = {
     "recycler": ("throat", "escrow", "home", "bin_full", "shutter_open"),
 }
 _SOON, _OFTEN = 300.0, 0.25
+_LONG_DAYS = 120.0  # on average between two long cuts
+_LONG = ((13 * 3600.0, 36 * 3600.0), (36 * 3600.0, 21 * 86400.0))  # seconds; the second is rarer
 _UNITS = {"dispenser": UnitKind.DISPENSER, "recycler": UnitKind.RECYCLER}
 
 
@@ -63,6 +65,7 @@ class Fire:
             "office": (self._office, 3),
             "sms": (self._sms, 3),
             "swap": (self._swap, 1),
+            "power_long": (self._power_long, 0),  # drawn apart
         }
         self._drawn = only.split() or list(self._kinds)
 
@@ -76,11 +79,24 @@ class Fire:
             return
         if not self._a_day:
             return
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._burn())
+            if "power_long" in self._drawn:
+                group.create_task(self._darken())
+
+    async def _burn(self) -> None:
         weights = [self._kinds[kind][1] for kind in self._drawn]
-        while True:
+        while any(weights):
             await asyncio.sleep(self._schedule.expovariate(self._a_day / 86400.0))
             (kind,) = self._schedule.choices(self._drawn, weights)
             self._play(Item(asyncio.get_running_loop().time(), kind, self.total + 1))
+
+    async def _darken(self) -> None:
+        """However many the other faults of a day are: a machine that is dark half of its life is not looked at."""
+        schedule = Random(f"{self._seed}:long")
+        while True:
+            await asyncio.sleep(schedule.expovariate(1 / (_LONG_DAYS * 86400.0)))
+            self._play(Item(asyncio.get_running_loop().time(), "power_long", self.total + 1))
 
     def put_out(self) -> None:
         """What burns on by itself ends."""
@@ -127,6 +143,11 @@ class Fire:
         """The mains, in the middle of something: some crossings after the next motion was ordered."""
         seconds = self._absence()
         self._soon(lambda: self._cut("in the middle", seconds))
+
+    def _power_long(self) -> None:
+        """The mains, in the middle of something, for longer than personal data is kept, at times longer than history is."""
+        seconds = self._random.uniform(*self._random.choices(_LONG, (4, 1))[0])
+        self._soon(lambda: self._cut("for long", seconds))
 
     def _power_in_commit(self) -> None:
         """The mains, in the middle of a commit: what it wrote is on the disk already, or not yet."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim.soak.decisions import TWO_PEOPLE
+from sim.soak.office_ledger import LEFT
 from sim.soak.seams import Fetch
 from sim.soak.stage import Stage
 from sim.world import Place
@@ -17,6 +18,9 @@ BEGINS = {"throat": Place.THROAT, "escrow": Place.ESCROW}
 """Where an old card is first seen: inserted; or found by a recovery, and named by nothing; there may be none yet, after a lie."""
 
 _THROAT_READER = "reader-throat"
+_LONG = 2 * 3600.0
+"""Seconds, by the machine's clock, after which nobody stands there who put a card in."""
+
 _JUST = 2.0
 """Seconds for which what the reader told is what the daemon names the card by; for longer it may have asked again, in vain."""
 
@@ -48,6 +52,7 @@ class OldCards:
         self._announced: set[str] = set()  # new cards that the daemon knows of
         self._told: dict[str, _Told] = {}
         self._flagged: set[str] = set()  # cards that the machine knows to be reported lost
+        self._drawn_in: dict[str, float] = {}  # by name, when by the machine's clock
         self._kept_lost: list[str] = []  # cards in the bin that were reported lost
         self._put_in: str | None = None  # the card that a hand put into the throat last
 
@@ -90,8 +95,13 @@ class OldCards:
         self._told.pop(card, None)
 
     def intended(self, row: Any) -> None:
-        """A motion is intended."""
+        """A motion is intended: nothing comes back that is void, or was drawn in for somebody who has long left."""
+        name, now = row["card_id"], self._stage.clock.now()
+        if row["motion"] == "accept" and name is not None:
+            self._drawn_in[name] = now
         if row["motion"] == "return":
+            if abs(now - self._drawn_in.get(name, now)) > _LONG:
+                self._wrong(f"{name} is offered, and was drawn in hours ago")
             for card in self._stage.machine.world.cards_at(Place.ESCROW):
                 self._not_back(card, "is about to give it back")
 
@@ -109,6 +119,8 @@ class OldCards:
     async def recorded(self, fetch: Fetch, row: Any) -> None:
         """One link of the chain of any card."""
         name, physical = row["card_id"], self._bound.get(row["card_id"])
+        if row["target"] in LEFT:
+            self._drawn_in.pop(name, None)
         if row["origin"] is None and name not in self._bound:
             self._announced.add(name)
         elif row["origin"] is None and physical is not None:

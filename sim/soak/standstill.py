@@ -13,6 +13,7 @@ class Standstill:
     """Says `wrong` when a day has passed since the last pickup, and who did all right came IN_VAIN times while nothing burned.
 
     So for each kind of claim by itself: who renews a card needs more of the machine than who replaces one.
+    A machine that is dark for longer than an ordinary fault burns serves nobody, and the day begins when it has power again.
     """
 
     def __init__(self, now: Callable[[], float], wrong: Callable[[str], None]) -> None:
@@ -23,13 +24,20 @@ class Standstill:
         self._last_pickup: dict[str, float] = {}
         self._in_vain: dict[str, int] = {}
         self._began = now()
+        self._dark_since: float | None = None
 
-    def visited(self, kind: str, *, took: bool, right: bool, faults: int) -> None:
-        """A visit for a claim of this kind ended; `faults` is how many there were since the beginning."""
+    def visited(self, kind: str, *, took: bool, right: bool, faults: int, dark: bool) -> None:
+        """A visit for a claim of this kind ended; `faults` is how many there were since the beginning.
+
+        `dark` says whether the mains are away.
+        """
         now = self._now()
         if faults != self._faults:
             self._faults, self._quiet_since = faults, now
-        if took:
+        self._dark_since = None if not dark else now if self._dark_since is None else self._dark_since
+        if self._dark_since is not None and now - self._dark_since >= QUIET_SECONDS:
+            self._last_pickup, self._in_vain, self._began = {}, {}, now
+        elif took:
             self._last_pickup[kind], self._in_vain[kind] = now, 0
         elif right and now - self._quiet_since >= QUIET_SECONDS:
             self._in_vain[kind] = self._in_vain.get(kind, 0) + 1

@@ -225,7 +225,8 @@ class Year:
         self._came[item.who] = asyncio.get_running_loop().time()
         self.pickups += visit.took
         right, faults = temper in (HONEST, QUICK, SLOW), sum(self.fire.counts.values())
-        self._standstill.visited(resident.who.kind, took=visit.took, right=right, faults=faults)
+        dark = not self._stage.machine.world.powered
+        self._standstill.visited(resident.who.kind, took=visit.took, right=right, faults=faults, dark=dark)
         if not visit.took:
             self._stage.office.asked_for_code(resident.who.new_card.card_id)
         self._visited += 1

@@ -76,12 +76,30 @@ async def told(db: Database) -> list[tuple[str, dict[str, str]]]:
 
 async def test_another_code_takes_the_place_of_the_earlier_one(db: Database) -> None:
     await stock(db, issuing(db, "11112222"))
+    (first,) = await texts(db)
     assert await issuing(db, "33334444").reissue(CLAIM, "staff:li") is IssueResult.DONE
     assert [await tried(db, code) for code in ("11112222", "33334444")] == [CodeResult.WRONG, CodeResult.MATCH]
-    first, second = await texts(db)
+    (second,) = await texts(db)
     assert ("1111 2222" in first, "作废" in first) == (True, False)
     assert ("3333 4444" in second, "以前的取件码作废" in second) == (True, True)
     assert await told(db) == [("reissued", {"claim_id": CLAIM, "kind": "pickup", "by": "staff:li"})]
+
+
+@pytest.mark.parametrize("end", ["another code", "withdrawn", "collected"])
+async def test_what_no_network_took_is_not_sent_once_it_is_not_true_any_more(db: Database, end: str) -> None:
+    """A network that is gone for weeks takes what waits, whatever became of the card, and phone numbers are personal."""
+    await stock(db, issuing(db, "11112222"))
+    await issuing(db).extend(CLAIM, "staff:li")
+    match end:
+        case "another code":
+            await issuing(db, "33334444").reissue(CLAIM, "staff:li")
+        case "withdrawn":
+            await db.transaction(lambda tx: claims.withdraw(tx, CLAIM, STAMP))
+        case _:
+            await db.transaction(lambda tx: claims.collected(tx, CLAIM, STAMP))
+    keys = await db.transaction(lambda tx: tx.all("SELECT 1 FROM data_key WHERE record LIKE 'message|%'"))
+    assert len(keys) == (end == "another code")
+    assert ["3333 4444" in text for text in await texts(db)] == [True] * len(keys)
 
 
 async def test_a_card_shown_has_a_code_sent_a_few_times_a_day(db: Database) -> None:

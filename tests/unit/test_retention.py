@@ -15,6 +15,7 @@ from lockerd.store.audit import heads
 from lockerd.store.database import Database, Transaction
 from lockerd.store.hashing import chained
 from lockerd.store.housekeeping import Housekeeping, tidy
+from lockerd.store.journal import Stamp
 from lockerd.store.retention import DAY, Retention, prune
 from lockerd.store.verify import verify
 from tests.store_support import DONE, NOW, STAMP, carry, item, opened, plan, stamp, vault
@@ -155,6 +156,25 @@ async def test_a_time_that_the_clock_jumped_ahead_to_is_forgotten_once_the_clock
         right = True
         await house.tidy()
         assert await db.transaction(lambda tx: attempts.effective_now(tx, NOW)) == NOW
+
+
+async def test_a_nameless_card_is_counted_in_the_retract_box_for_longer_than_history(tmp_path: Path) -> None:
+    async with opened(tmp_path / "lockerd.db") as db:
+        await db.transaction(_prepare)
+        for number in (1, 21):
+            now = stamp(NOW + number * DAY)
+
+            async def captured(tx: Transaction, now: Stamp = now) -> None:
+                intent = await ledger.open_intent(tx, plan(Motion.CAPTURE), None, "", now)
+                await ledger.settle_intent(tx, intent, DONE, now)
+
+            await db.transaction(captured)
+            await _live(db, range(number, number + 20))
+            assert await db.transaction(lambda tx, now=now: emptying.empty_retract(tx, "li", 1, now)) == 1  # type: ignore[misc]
+        await _live(db, range(41, 53))
+        row = await db.transaction(lambda tx: tx.one("SELECT count(*) AS n FROM intent WHERE card_id IS NULL"))
+        assert row is not None
+        assert row["n"] == 11, "only the turns of what is kept"
 
 
 async def test_what_was_written_by_a_clock_that_was_ahead_does_not_wait_for_its_time(tmp_path: Path) -> None:

@@ -82,16 +82,18 @@ def test_a_day_of_visits_in_vain_is_a_violation_unless_something_burns() -> None
     now, said = 0.0, list[str]()
     standstill = Standstill(lambda: now, said.append)
 
-    def visits(*, faults: int, right: bool = True, took: bool = False) -> None:
+    def visits(*, faults: int, right: bool = True, took: bool = False, dark: bool = False) -> None:
         nonlocal now
         for hour in range(24):
             now += 3600.0
-            standstill.visited("renewal", took=took and hour == 5, right=right, faults=faults * (int(now) // 3600))
-            standstill.visited("replacement", took=True, right=True, faults=faults * (int(now) // 3600))
+            burnt = faults * (int(now) // 3600)
+            standstill.visited("renewal", took=took and hour == 5, right=right, faults=burnt, dark=dark)
+            standstill.visited("replacement", took=True, right=True, faults=burnt, dark=dark)
 
     visits(faults=1)
     visits(faults=0, right=False)
     visits(faults=0, took=True)
+    visits(faults=0, dark=True)
     assert said == []
     visits(faults=0)
     assert said[0] == "no renewal for a day, and 24 visits in vain while no fault burned"

@@ -48,3 +48,14 @@ async def test_messages_wait_and_are_erased_once_sent(db: Database) -> None:
         assert await tx.all("SELECT 1 FROM message WHERE phone IS NOT NULL OR text IS NOT NULL") == []
 
     await db.transaction(work)
+
+
+async def test_a_message_that_a_wrong_clock_put_off_is_due_when_the_clock_is_right(db: Database) -> None:
+    async def work(tx: Transaction) -> None:
+        await messages.queue(tx, vault(), "m1", "+8619900000001", "甲")
+        await messages.failed(tx, "m1", NOW + 400 * DAY + 30)
+        assert await messages.next_due(tx, vault(), NOW + DAY) is None
+        await messages.set_right(tx, NOW)
+        assert await messages.next_due(tx, vault(), NOW) is not None
+
+    await db.transaction(work)
