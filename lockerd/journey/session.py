@@ -260,7 +260,7 @@ class Session:
         """Whether a journey can begin; what a sensor sees in a path again is brought home first, it may be within reach."""
         if self._closed(self._ways()):
             return False
-        if await self._recovery.disturbed_now():
+        if await self._disturbed_now():
             await self._bring_to_rest()
         return self._resume is None and not self._closed(self._ways())
 
@@ -311,8 +311,13 @@ class Session:
 
     async def _between_journeys(self, ended: Journey) -> None:
         """Leave nothing on its way: a card in the path is brought home before the next citizen."""
-        if ended.fault is not None or not self._fit or await self._recovery.disturbed_now():
+        if ended.fault is not None or not self._fit or await self._disturbed_now():
             await self._bring_to_rest()
+
+    async def _disturbed_now(self) -> bool:
+        """Whether the session has to bring the path to rest; not where staff took the floor while the units were asked."""
+        disturbed = await self._recovery.disturbed_now()
+        return disturbed and not self._staff and self._resume is None
 
     async def _bring_to_rest(self) -> None:
         self._resting = True

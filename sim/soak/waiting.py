@@ -12,12 +12,13 @@ TRAY_SECONDS = 2 * 86400.0
 
 _OPEN = (
     "SELECT 'slot ' || slot AS what, 'blocked' AS state FROM slot WHERE state = 'blocked'"
+    " AND NOT EXISTS (SELECT 1 FROM card WHERE card.card_id = slot.card_id AND place = 'in_doubt')"
     " UNION ALL SELECT card_id, 'in doubt' FROM card WHERE place = 'in_doubt' ORDER BY 1"
 )
 
 
 class Waiting:
-    """`wrong` is told of each slot that stays blocked while staff come MANY_VISITS times, and of each card in doubt for as long.
+    """`wrong` is told of what stays while staff come MANY_VISITS times: a slot blocked for more than its card's doubt, a doubt.
 
     `now` is in virtual seconds; for a card TRAY_SECONDS have to pass, too.
     """

@@ -11,7 +11,7 @@ from lockerd.errors import FloorTaken
 from lockerd.journey.resuming import Resume
 from lockerd.journey.session import Session
 from lockerd.model.custody import Place
-from lockerd.model.view import Screen, View, Ways
+from lockerd.model.view import Action, Screen, Tap, View, Ways
 from lockerd.pickup.state import Journey, Patience, Stage
 
 
@@ -23,6 +23,13 @@ class RestlessRecovery:
 
     def __init__(self) -> None:
         self.begun = 0
+        self.asks = asyncio.Event()
+        self.answers = asyncio.Event()
+
+    async def disturbed_now(self) -> bool:
+        self.asks.set()
+        await self.answers.wait()
+        return True
 
     def disturbed(self) -> bool:
         return self.begun > 0
@@ -46,10 +53,9 @@ class Parts:
         return None
 
 
-async def test_the_journey_of_a_card_that_settling_found_is_begun_once() -> None:
-    recovery, pages = RestlessRecovery(), asyncio.Queue[View]()
+def session_of(recovery: RestlessRecovery, pages: asyncio.Queue[View]) -> Session:
     parts = cast(Any, Parts())
-    session = Session(
+    return Session(
         doing=parts,
         watching=parts,
         recovery=cast(Any, recovery),
@@ -60,6 +66,11 @@ async def test_the_journey_of_a_card_that_settling_found_is_begun_once() -> None
         ways=Ways,
         tries=parts,
     )
+
+
+async def test_the_journey_of_a_card_that_settling_found_is_begun_once() -> None:
+    recovery, pages = RestlessRecovery(), asyncio.Queue[View]()
+    session = session_of(recovery, pages)
     running = asyncio.ensure_future(session.run())
     while not session.idle:
         await pages.get()
@@ -67,6 +78,28 @@ async def test_the_journey_of_a_card_that_settling_found_is_begun_once() -> None
     assert not session.idle
     with pytest.raises(FloorTaken):
         await session.settle()
+    while (await pages.get()).screen is not Screen.FAULT:
+        pass
+    running.cancel()
+    await asyncio.wait([running])
+    assert recovery.begun == 1
+
+
+@pytest.mark.parametrize("staff_first", [True, False])
+async def test_staff_who_settle_while_the_session_asks_the_units_do_not_begin_a_second_journey(
+    staff_first: bool,
+) -> None:
+    recovery, pages = RestlessRecovery(), asyncio.Queue[View]()
+    session = session_of(recovery, pages)
+    running = asyncio.ensure_future(session.run())
+    while not session.idle:
+        await pages.get()
+    session.tap(Tap(Action.CODE, "12345678"))
+    await recovery.asks.wait()
+    if not staff_first:
+        recovery.answers.set()
+    assert await session.settle()
+    recovery.answers.set()
     while (await pages.get()).screen is not Screen.FAULT:
         pass
     running.cancel()
