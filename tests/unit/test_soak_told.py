@@ -167,8 +167,8 @@ def test_whose_a_claim_was_is_gone_two_days_after_it_was_collected() -> None:
     privacy.collected("N2")
     asyncio.run(privacy.check(fetch))
     assert wrong == []
-    for life, seconds in ((1, 1.0), (2, START_SECONDS + 1.0), (2, START_SECONDS)):  # a start has its time
-        now += seconds
+    for number, seconds in ((1, 1.0), (2, START_SECONDS + 1.0), (2, START_SECONDS)):  # a start has its time
+        life, now = number, now + seconds
         asyncio.run(privacy.check(fetch))
         assert wrong == []
     now += 1.0
