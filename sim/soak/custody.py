@@ -69,7 +69,8 @@ class Custody:
             for one in (await self._open())[1]:
                 await self._blocked(one)
             self._bring_home()
-        self._checker.waiting.visited()
+        if self._world.powered:  # in the dark they are shown nothing
+            self._checker.waiting.visited()
 
     async def _open(self) -> tuple[tuple[Doubt, ...], tuple[Blocked, ...]]:
         try:

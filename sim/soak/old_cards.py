@@ -19,7 +19,7 @@ BEGINS = {"throat": Place.THROAT, "escrow": Place.ESCROW}
 
 _THROAT_READER = "reader-throat"
 _LONG = 2 * 3600.0
-"""Seconds, by the machine's clock, after which nobody stands there who put a card in."""
+"""Seconds, in truth and by the machine's clock, after which nobody stands there who put a card in."""
 
 _JUST = 2.0
 """Seconds for which what the reader told is what the daemon names the card by; for longer it may have asked again, in vain."""
@@ -52,7 +52,7 @@ class OldCards:
         self._announced: set[str] = set()  # new cards that the daemon knows of
         self._told: dict[str, _Told] = {}
         self._flagged: set[str] = set()  # cards that the machine knows to be reported lost
-        self._drawn_in: dict[str, float] = {}  # by name, when by the machine's clock
+        self._drawn_in: dict[str, tuple[float, float]] = {}  # by name, when, in truth and by the machine's clock
         self._kept_lost: list[str] = []  # cards in the bin that were reported lost
         self._put_in: str | None = None  # the card that a hand put into the throat last
 
@@ -96,11 +96,13 @@ class OldCards:
 
     def intended(self, row: Any) -> None:
         """A motion is intended: nothing comes back that is void, or was drawn in for somebody who has long left."""
-        name, now = row["card_id"], self._stage.clock.now()
+        name, clock = row["card_id"], self._stage.clock
+        times = clock.true(), clock.now()
         if row["motion"] == "accept" and name is not None:
-            self._drawn_in[name] = now
+            self._drawn_in[name] = times
         if row["motion"] == "return":
-            if abs(now - self._drawn_in.get(name, now)) > _LONG:
+            drawn_in = self._drawn_in.get(name, times)
+            if min(abs(now - then) for now, then in zip(times, drawn_in, strict=True)) > _LONG:
                 self._wrong(f"{name} is offered, and was drawn in hours ago")
             for card in self._stage.machine.world.cards_at(Place.ESCROW):
                 self._not_back(card, "is about to give it back")
