@@ -74,6 +74,7 @@ class Checker(Story, Witness):
         stage.machine.heard = self.old_cards.heard
         self._privacy = Privacy(self.wrong, self._now, lambda: stage.daemon.starts)
         self.doubts = Doubts(stage.machine.world, self.wrong, self._now, self._doubtful)
+        stage.on_power = self.doubts.disturbed
         self.pages = Pages(stage, self.wrong, self._doubtful, self.place_of)
 
     @property

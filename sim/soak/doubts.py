@@ -23,7 +23,7 @@ class Doubts:
         self._calm_since = now()
 
     def disturbed(self) -> None:
-        """A fault, somebody who pulls the plug, hands in the machine."""
+        """A fault, somebody who pulls the plug, power that is back, hands in the machine."""
         self._calm_since = self._now()
 
     def came(self, card: str, real: str | None, reason: str) -> None:

@@ -137,12 +137,7 @@ class Fire:
             return
         self._note("power cut", when, told=f"for {seconds:.0f} s")
         self._stage.power_off()
-
-        def back() -> None:
-            self._checker.doubts.disturbed()  # what the cut left comes to light only now
-            self._stage.power_on()
-
-        self._later(seconds, back)
+        self._later(seconds, self._stage.power_on)
 
     def _power_soon(self) -> None:
         """The mains, in the middle of something: some crossings after the next motion was ordered."""

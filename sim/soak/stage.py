@@ -39,13 +39,14 @@ class MemoryKept(Kept):
 
 @dataclass(slots=True)
 class Stage:
-    """All parts."""
+    """All parts. `on_power` is told when the mains come back: what a cut left comes to light only then."""
 
     machine: Machine
     office: Office
     town: Town
     daemon: Daemon
     clock: Clock
+    on_power: Callable[[], None] = lambda: None
 
     def power_off(self) -> None:
         """The whole machine loses its power."""
@@ -56,6 +57,7 @@ class Stage:
         """And gets it back, if it has not yet."""
         if self.machine.world.powered:
             return
+        self.on_power()
         self.machine.restore_power()
         self.daemon.start()
 

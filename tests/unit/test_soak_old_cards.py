@@ -31,6 +31,7 @@ class Books:
             town=SimpleNamespace(by_old_card={OLD: Resident(RENEWAL), LOST: Resident(REPLACEMENT)}),
             office=SimpleNamespace(withdrawn=set()),
             daemon=SimpleNamespace(starts=1),
+            clock=SimpleNamespace(now=lambda: 0.0, true=lambda: 0.0),
         )
         self.cards = OldCards(cast("Stage", self.stage), self.wrong.append, self.bound)
         self._database = sqlite3.connect(":memory:")
@@ -91,7 +92,7 @@ async def test_no_motion_gives_a_card_back_that_the_daemon_knows_to_be_lost(
     await books.announced()
     books.inside = [card]
     books.reads(card)
-    books.cards.intended({"motion": motion})
+    books.cards.intended({"motion": motion, "card_id": "old-000001"})
     why = f"{card} is known to be reported lost, and the machine is about to give it back"
     assert books.wrong == ([why] if wrong else [])
 
