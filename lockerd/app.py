@@ -259,7 +259,7 @@ def assemble(
         config.machine.state_dir / BACKUPS,
         stamp,
         Retention(**{name: days * DAY for name, days in asdict(config.retention).items()}),
-        clock_is_right=lambda: link.status.clock_right,
+        clock_is_right=lambda: link.clock_is_right(),  # noqa: PLW0108  the link comes after
     )
     intake = Intake(db, vault, references, stamp, issuing)
     link = OfficeLink(

@@ -160,7 +160,7 @@ class Issuing:
 
         async def work(tx: Transaction) -> None:
             await self._replace_outdated(tx)
-            for claim_id, kind in await codes.ended(tx, self.stamp().wall):
+            for claim_id, kind in await codes.ended(tx, self.stamp()):
                 await self._tell(tx, "lockerd.code.expired", claim_id, kind=kind)
             await self._tell_locked(tx)
 
@@ -189,7 +189,7 @@ class Issuing:
                 await self._tell(tx, "lockerd.code.expired", claim_id, kind=kind)
 
     async def _tell_locked(self, tx: Transaction) -> None:
-        for claim_id, by in await codes.newly_locked(tx, self.stamp().wall):
+        for claim_id, by in await codes.newly_locked(tx, self.stamp()):
             collector = {"collector_id": by.collector_id} if by.collector_id else {}
             await self._tell(tx, "lockerd.claim.locked", claim_id, relation=by.relation, **collector)
 
@@ -206,7 +206,7 @@ class Issuing:
         return True
 
     async def _now(self, tx: Transaction) -> float:
-        return await attempts.effective_now(tx, self.stamp().wall)
+        return await attempts.effective_now(tx, self.stamp())
 
     async def _refuse(self, tx: Transaction, claim_id: str, by: str, reason: IssueResult) -> IssueResult:
         await self._tell(tx, "lockerd.code.refused", claim_id, by=by, reason=reason)

@@ -70,7 +70,7 @@ class Maintenance:
     async def log_in(self, name: str, pin: str) -> bool:
         """Whether name and PIN fit; a success is journalled. Tries are bounded by the store."""
         stamp = self._stamp()
-        member = await staff.check_pin(self._db, self._vault, name, pin, stamp.wall)
+        member = await staff.check_pin(self._db, self._vault, name, pin, stamp)
         if member is None:
             return False
         await self._db.transaction(

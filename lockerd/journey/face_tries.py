@@ -37,7 +37,7 @@ class FaceTries:
         row = await self.db.read(lambda tx: attempts.row(tx, self._subject(journey)))
         if row is None or row[0] < MOST:
             return 0.0
-        now = await self.db.transaction(lambda tx: attempts.effective_now(tx, self.stamp().wall))
+        now = await self.db.transaction(lambda tx: attempts.effective_now(tx, self.stamp()))
         return min(max(row[1] + WAIT - now, 0.0), WAIT)
 
     async def count(self, journey: Journey, result: FaceResult) -> None:
@@ -48,7 +48,7 @@ class FaceTries:
         elif result.reason in _FAILED:
 
             async def failed(tx: Transaction) -> None:
-                await attempts.in_a_row(tx, subject, await attempts.effective_now(tx, self.stamp().wall))
+                await attempts.in_a_row(tx, subject, await attempts.effective_now(tx, self.stamp()))
 
             await self.db.transaction(failed)
 

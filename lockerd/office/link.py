@@ -119,11 +119,6 @@ class LinkStatus(msgspec.Struct, frozen=True):
         """Whether the two clocks differ by more than `CLOCK_TOLERANCE`."""
         return self.clock_offset is not None and abs(self.clock_offset) > CLOCK_TOLERANCE
 
-    @property
-    def clock_right(self) -> bool:
-        """Whether the office answers, and its clock agrees with ours."""
-        return self.reachable and self.clock_offset is not None and not self.clock_wrong
-
 
 def backoff(settings: LinkSettings, failures: int, random: Random) -> float:
     """Seconds to wait after `failures` (from 1) failed tries in a row."""
@@ -159,6 +154,7 @@ class OfficeLink:
         self._load_cursor = load_cursor
         self._status_of_machine = status
         self._clock = clock
+        self._office_began: float | None = None  # the office's time when the event loop's was 0
         self._random = random
         self._exchange: Exchange | None = None
         self._status = LinkStatus()
@@ -361,10 +357,19 @@ class OfficeLink:
         self._status = replace(self._status, backlog=here.last_seq - here.acked, acked=here.acked)
         return here
 
+    def clock_is_right(self) -> bool:
+        """Whether the office answers, and its clock agrees with ours, which may have been set since they were compared."""
+        if not self._status.reachable or self._office_began is None:
+            return False
+        return abs(self._office_began + asyncio.get_running_loop().time() - self._clock.now()) <= CLOCK_TOLERANCE
+
     def _check_clock(self, before: float, office: float) -> None:
         """Compare the office's time with the middle of the request."""
         known = self._status.clock_wrong
-        self._status = replace(self._status, clock_offset=office - (before + self._clock.now()) / 2)
+        now = self._clock.now()
+        offset = office - (before + now) / 2
+        self._office_began = now + offset - asyncio.get_running_loop().time()
+        self._status = replace(self._status, clock_offset=offset)
         if self._status.clock_wrong and not known:
             _log.warning("office clock differs", offset=self._status.clock_offset)
 

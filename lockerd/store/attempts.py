@@ -6,35 +6,49 @@ answer gains nothing (NIST SP 800-63B-4, 3.2.2).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lockerd.store.database import Transaction
+from lockerd.store.journal import Stamp
 
 KEPT = 90 * 86400.0
 """Seconds for which wrong tries in a row are remembered after the latest of them."""
 
 
-async def effective_now(tx: Transaction, now: float) -> float:
-    """The later of `now` and the latest wall time ever seen here (UTC seconds); kept, so a clock set back gains nothing."""
-    row = await tx.one(
-        "INSERT INTO meta (key, value) VALUES ('latest_wall', ?)"
-        " ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value) RETURNING value",
-        (float(now),),
-    )
-    assert row is not None
-    return float(row["value"])
+async def effective_now(tx: Transaction, stamp: Stamp) -> float:
+    """The later of the wall time and the latest ever seen here (UTC seconds); kept, so a clock set back gains nothing.
+
+    To the latest is added what has passed since by the boot clock, if that was in this boot.
+    """
+    now = await latest(tx, stamp)
+    await _keep(tx, replace(stamp, wall=now))
+    return now
 
 
-async def latest(tx: Transaction, now: float) -> float:
+async def latest(tx: Transaction, stamp: Stamp) -> float:
     """As `effective_now`, and nothing is kept: for what only looks."""
-    row = await tx.one("SELECT max(value, ?) AS value FROM meta WHERE key = 'latest_wall'", (float(now),))
-    return now if row is None else float(row["value"])
+    rows = await tx.all("SELECT key, value FROM meta WHERE key IN ('latest_wall', 'latest_mono', 'latest_boot')")
+    seen = {row["key"]: row["value"] for row in rows}
+    here = seen.get("latest_boot") == stamp.boot_id
+    passed = max(stamp.mono - seen["latest_mono"], 0.0) if here else 0.0
+    return max(stamp.wall, float(seen.get("latest_wall", stamp.wall)) + passed)
 
 
-async def set_right(tx: Transaction, now: float) -> None:
-    """Forget wall times after `now`, which a clock that had jumped ahead left; `now` is known to be right (UTC seconds).
+async def _keep(tx: Transaction, latest: Stamp) -> None:
+    await tx.execute(
+        "INSERT INTO meta (key, value) VALUES ('latest_wall', ?), ('latest_mono', ?), ('latest_boot', ?)"
+        " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (float(latest.wall), float(latest.mono), latest.boot_id),
+    )
+
+
+async def set_right(tx: Transaction, stamp: Stamp) -> None:
+    """Forget wall times after `stamp`, which a clock that had jumped ahead left; its own is known to be right.
 
     Without this, codes would end early and tries be counted wrongly until the time was reached.
     """
-    await tx.execute("UPDATE meta SET value = ? WHERE key = 'latest_wall' AND value > ?", (float(now), float(now)))
+    await _keep(tx, stamp)
+    now = stamp.wall
     await tx.execute("UPDATE attempt SET at = ? WHERE at > ?", (now, now))
     await tx.execute("UPDATE wrong_in_a_row SET latest = ?1, told = min(told, ?1) WHERE latest > ?1", (now,))
 

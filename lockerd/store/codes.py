@@ -140,13 +140,13 @@ async def extend(tx: Transaction, claim_id: str, kind: CodeKind, expires: float)
     return None if row is None else float(row["expires"])
 
 
-async def ended(tx: Transaction, now: float) -> list[tuple[str, CodeKind]]:
-    """Codes of collectable claims that expired before `now` (UTC seconds) since this was last asked, each once."""
+async def ended(tx: Transaction, stamp: Stamp) -> list[tuple[str, CodeKind]]:
+    """Codes of collectable claims that expired before `stamp` since this was last asked, each once."""
     rows = await tx.all(
         "UPDATE code SET end_told = 1 WHERE expires <= ? AND end_told = 0"
         " AND EXISTS (SELECT 1 FROM claim WHERE claim.claim_id = code.claim_id AND state = 'stocked')"
         " RETURNING claim_id, kind",
-        (await attempts.effective_now(tx, now),),
+        (await attempts.effective_now(tx, stamp),),
     )
     return sorted((row["claim_id"], CodeKind(row["kind"])) for row in rows)
 
@@ -167,7 +167,7 @@ async def check(
     subject = vault.blind(id_number)
 
     async def begin(tx: Transaction) -> tuple[int, int] | None:
-        now = await attempts.effective_now(tx, stamp.wall)
+        now = await attempts.effective_now(tx, stamp)
         recorded = await attempts.record(tx, subject, now, limit=TRIES, window=WINDOW)
         if recorded is None or await attempts.in_a_row(tx, subject, now) > MOST_IN_A_ROW:
             return None
@@ -190,13 +190,13 @@ async def check(
     return CodeCheck(CodeResult.MATCH, claim, left + 1, collector)
 
 
-async def newly_locked(tx: Transaction, now: float) -> list[tuple[str, Collector]]:
-    """Collectable claims that somebody can open by no code any more, for wrong tries made before `now`; each lock once.
+async def newly_locked(tx: Transaction, stamp: Stamp) -> list[tuple[str, Collector]]:
+    """Collectable claims that somebody can open by no code any more, for wrong tries made before `stamp`; each lock once.
 
     With who that is to the owner. Other people's codes of the same claim still open it.
     """
     closed = await attempts.newly_closed(
-        tx, await attempts.effective_now(tx, now), limit=TRIES, window=WINDOW, most=MOST_IN_A_ROW
+        tx, await attempts.effective_now(tx, stamp), limit=TRIES, window=WINDOW, most=MOST_IN_A_ROW
     )
     found = []
     for subject in closed:
@@ -247,7 +247,7 @@ async def _matching(
         (subject, kind_of(code), COMPARED),
     )
     tried = await hashed(tx, vault, code, vault.salt(subject))
-    now = await attempts.latest(tx, stamp.wall)
+    now = await attempts.latest(tx, stamp)
     found = None
     compared: Sequence[Row | Mapping[str, Any]] = (*rows, *_STAND_INS[len(rows) :])
     for row in compared:

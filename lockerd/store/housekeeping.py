@@ -73,9 +73,10 @@ class Housekeeping:
 
     async def tidy(self) -> None:
         """Delete and erase what is due, in the backups too. Raises StoreError."""
-        now = self._stamp().wall
+        stamp = self._stamp()
+        now = stamp.wall
         if self._clock_is_right():
-            await self._db.transaction(lambda tx: _set_right(tx, now))
+            await self._db.transaction(lambda tx: _set_right(tx, stamp))
             await prune(self._db, self._kept, now)
         await tidy(self._db, now)
         self.unerased = "; ".join(await erase_in_backups(self._db, self._backups, now))
@@ -132,11 +133,11 @@ async def tidy(db: Database, now: float) -> int:
     return erased
 
 
-async def _set_right(tx: Transaction, now: float) -> None:
-    """Forget times after `now` (UTC seconds of a right clock): what waits for them would wait until they come."""
-    await attempts.set_right(tx, now)
-    await messages.set_right(tx, now)
-    await claims.set_right(tx, now)
+async def _set_right(tx: Transaction, stamp: Stamp) -> None:
+    """Forget times after `stamp`, of a clock that is right: what waits for them would wait until they come."""
+    await attempts.set_right(tx, stamp)
+    await messages.set_right(tx, stamp.wall)
+    await claims.set_right(tx, stamp.wall)
 
 
 async def _last_night(tx: Transaction) -> int | None:

@@ -43,7 +43,7 @@ async def add(tx: Transaction, vault: Vault, name: str, pin: str, stamp: Stamp) 
     return StaffMember(name, ROLE)
 
 
-async def check_pin(db: Database, vault: Vault, name: str, pin: str, now: float) -> StaffMember | None:
+async def check_pin(db: Database, vault: Vault, name: str, pin: str, stamp: Stamp) -> StaffMember | None:
     """Who has this name and PIN; None for a wrong one, an unknown name, and after five wrong tries in fifteen minutes.
 
     The try is durable before the comparison; an unknown name costs the same work. Raises StoreError.
@@ -51,7 +51,7 @@ async def check_pin(db: Database, vault: Vault, name: str, pin: str, now: float)
     subject = vault.blind(f"staff|{name}")
 
     async def begin(tx: Transaction) -> tuple[int, int] | None:
-        return await attempts.record(tx, subject, await attempts.effective_now(tx, now), limit=TRIES, window=WINDOW)
+        return await attempts.record(tx, subject, await attempts.effective_now(tx, stamp), limit=TRIES, window=WINDOW)
 
     begun = await db.transaction(begin)
     if begun is None:

@@ -74,7 +74,7 @@ class Checker(Story, Witness):
         stage.machine.heard = self.old_cards.heard
         self._privacy = Privacy(self.wrong, self._now, lambda: stage.daemon.starts)
         self.doubts = Doubts(stage.machine.world, self.wrong, self._now, self._doubtful)
-        stage.on_power = self.doubts.disturbed
+        stage.on_power = self._power_is_back
         self.pages = Pages(stage, self.wrong, self._doubtful, self.place_of)
 
     @property
@@ -372,6 +372,10 @@ class Checker(Story, Witness):
                 state == "collected" or recorded not in {"exit", "in_doubt", "removed"}
             ):
                 self.wrong(f"{claim} is {state}, recorded at {recorded} and really at {where(spots[claim])}")
+
+    def _power_is_back(self) -> None:
+        self.doubts.disturbed()
+        self.waiting.power_is_back()
 
     def took_out(self, card: str) -> None:
         """Staff took a card out of the machine by hand: the record cannot follow before they tell or the machine looks."""

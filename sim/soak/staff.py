@@ -9,7 +9,7 @@ from random import Random
 from sim.soak.checker import Checker
 from sim.soak.door import Refused
 from sim.soak.stage import Stage
-from sim.world import Impossible, Place, Spot
+from sim.world import Impossible, Place
 
 NAME = "li"
 TRIES = 30
@@ -24,6 +24,7 @@ class Staff:
         self._stage = stage
         self._random = random
         self._checker = checker
+        self._untold: list[str] = []  # cards out of the bin of which the machine was not told yet
 
     async def round(self) -> None:
         """One visit: mend, settle, empty, load."""
@@ -56,25 +57,27 @@ class Staff:
         return False
 
     async def empty_bin(self) -> None:
-        """Take the old cards out, count them, and tell."""
+        """Take the old cards out, count them, and tell, now or on the next visit."""
         world = self._stage.machine.world
-        cards = world.cards_at(Place.BIN)
-        if len(cards) < BIN_FULL_FROM:
+        if len(world.cards_at(Place.BIN)) < BIN_FULL_FROM and not self._untold:
             return
+        miscounted = self._random.random() < MISCOUNTS
         for _ in range(TRIES):
             cards = world.cards_at(Place.BIN)
             world.empty_bin()
             self._stage.machine.changed()
-            counted = len(cards) - (self._random.random() < MISCOUNTS)
-            self._checker.office.counts.says("bin", NAME, counted, len(cards))
+            self._checker.in_hands.update(cards)
+            self._untold += cards
+            counted = len(self._untold) - miscounted
+            self._checker.office.counts.says("bin", NAME, counted, len(self._untold))
             try:
                 expected = await self._stage.daemon.empty_bin(NAME, counted)
             except Refused:
-                for card in cards:  # back, until the machine takes it
-                    world.spots[card] = Spot(Place.BIN)
                 await asyncio.sleep(20.0)
             else:
                 self._checker.note(f"bin emptied: counted {counted}, expected {expected}")
+                self._checker.in_hands.difference_update(self._untold)
+                self._untold = []
                 return
 
     async def load(self) -> None:

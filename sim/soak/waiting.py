@@ -33,6 +33,10 @@ class Waiting:
         """Two of the staff have dealt with what they were shown."""
         self._visits += 1
 
+    def power_is_back(self) -> None:
+        """Nobody could bring a tray in the dark."""
+        self._since = {what: (visits, self._now()) for what, (visits, _) in self._since.items()}
+
     async def check(self, fetch: Fetch) -> None:
         """While nothing moves."""
         states = {row["what"]: row["state"] for row in await fetch(_OPEN)}

@@ -272,6 +272,17 @@ async def test_a_clock_that_differs_is_a_warning(peer: Scripted, bench: Bench, o
     async with bench.running(peer.url) as link:
         await until(lambda: peer.statuses and link.status.clock_offset is not None)
         assert link.status.clock_wrong is wrong
+        assert link.clock_is_right() is not wrong
+
+
+async def test_a_clock_that_is_set_is_not_right_any_more_whatever_was_found_before(
+    peer: Scripted, bench: Bench
+) -> None:
+    async with bench.running(peer.url) as link:
+        assert not link.clock_is_right()
+        await until(lambda: peer.statuses and link.clock_is_right())
+        bench.clock.ahead = -7200.0
+        assert not link.clock_is_right()
 
 
 def page(*items: dict[str, Any] | bytes, cursor: int) -> bytes:

@@ -146,16 +146,27 @@ async def test_nothing_is_deleted_while_the_clock_may_be_wrong(tmp_path: Path) -
         assert after["journal"] == before["journal"]
 
 
+@pytest.mark.parametrize(("boot", "gained"), [("boot-1", 0.0), ("boot-2", 3600.0)])
+async def test_a_clock_that_is_set_back_makes_no_day_shorter(tmp_path: Path, boot: str, gained: float) -> None:
+    """What passed since the latest time is known by the boot clock; after a restart the latest is all that is known."""
+    at = [NOW]
+    async with opened(tmp_path / "lockerd.db") as db:
+        await db.transaction(lambda tx: attempts.effective_now(tx, Stamp(NOW, 12.5, "boot-1")))
+        back = Stamp(NOW + 3600.0 - 7200.0, 12.5 + 3600.0, boot)
+        at.append(await db.transaction(lambda tx: attempts.effective_now(tx, back)))
+    assert at[1] - at[0] == 3600.0 - gained
+
+
 async def test_a_time_that_the_clock_jumped_ahead_to_is_forgotten_once_the_clock_is_right(tmp_path: Path) -> None:
     right = False
     async with opened(tmp_path / "lockerd.db") as db:
         house = Housekeeping(db, tmp_path / "backup", lambda: STAMP, Retention(), clock_is_right=lambda: right)
-        assert await db.transaction(lambda tx: attempts.effective_now(tx, NOW + 400 * DAY)) == NOW + 400 * DAY
+        assert await db.transaction(lambda tx: attempts.effective_now(tx, stamp(NOW + 400 * DAY))) == NOW + 400 * DAY
         await house.tidy()
-        assert await db.transaction(lambda tx: attempts.effective_now(tx, NOW)) == NOW + 400 * DAY
+        assert await db.transaction(lambda tx: attempts.effective_now(tx, stamp(NOW))) == NOW + 400 * DAY
         right = True
         await house.tidy()
-        assert await db.transaction(lambda tx: attempts.effective_now(tx, NOW)) == NOW
+        assert await db.transaction(lambda tx: attempts.effective_now(tx, stamp(NOW))) == NOW
 
 
 async def test_a_nameless_card_is_counted_in_the_retract_box_for_longer_than_history(tmp_path: Path) -> None:

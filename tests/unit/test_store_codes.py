@@ -25,7 +25,7 @@ from tests.store_stocked import (
     stocked,
     try_code,
 )
-from tests.store_support import CODE_LIFE, NOW, STAMP, vault
+from tests.store_support import CODE_LIFE, NOW, STAMP, stamp, vault
 
 
 @pytest.fixture
@@ -171,9 +171,9 @@ async def test_a_letter_code_stands_beside_the_pickup_code(db: Database) -> None
 
 async def test_an_expired_code_is_told_once_and_opens_again_when_it_is_extended(db: Database) -> None:
     end = NOW + CODE_LIFE
-    assert await db.transaction(lambda tx: codes.ended(tx, end - 1)) == []
-    assert await db.transaction(lambda tx: codes.ended(tx, end)) == [(CLAIM, CodeKind.PICKUP)]
-    assert await db.transaction(lambda tx: codes.ended(tx, end)) == []
+    assert await db.transaction(lambda tx: codes.ended(tx, stamp(end - 1))) == []
+    assert await db.transaction(lambda tx: codes.ended(tx, stamp(end))) == [(CLAIM, CodeKind.PICKUP)]
+    assert await db.transaction(lambda tx: codes.ended(tx, stamp(end))) == []
     assert (await try_code(db, CODE, end))[0] is CodeResult.WRONG
     await db.transaction(lambda tx: codes.extend(tx, CLAIM, CodeKind.PICKUP, end + DAY))
     assert (await try_code(db, CODE, end))[0] is CodeResult.MATCH
@@ -183,7 +183,7 @@ async def test_a_clock_set_back_does_not_shorten_the_lock(db: Database) -> None:
     for _ in range(5):
         await try_code(db, "00000000", NOW + HOUR)
     assert await try_code(db, CODE, NOW) == (CodeResult.LOCKED, 0)
-    assert await try_code(db, CODE, NOW + DAY) == (CodeResult.LOCKED, 0)
+    assert await try_code(db, CODE, NOW + DAY - 1) == (CodeResult.LOCKED, 0)
 
 
 async def test_the_try_is_durable_before_the_comparison(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:

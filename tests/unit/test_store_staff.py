@@ -14,7 +14,7 @@ from tests.store_stocked import (
     DAY,
     stocked,
 )
-from tests.store_support import NOW, STAMP, vault
+from tests.store_support import NOW, STAMP, stamp, vault
 
 
 @pytest.fixture
@@ -26,14 +26,14 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
 async def test_staff_log_in_with_bounded_tries(db: Database) -> None:
     keys = vault()
     await db.transaction(lambda tx: staff.add(tx, keys, "li", "135790", STAMP))
-    assert await staff.check_pin(db, keys, "li", "135790", NOW) == staff.StaffMember("li", staff.ROLE)
+    assert await staff.check_pin(db, keys, "li", "135790", stamp(NOW)) == staff.StaffMember("li", staff.ROLE)
     for _ in range(5):
-        assert await staff.check_pin(db, keys, "li", "000000", NOW) is None
-    assert await staff.check_pin(db, keys, "li", "135790", NOW) is None
-    assert await staff.check_pin(db, keys, "li", "135790", NOW + staff.WINDOW) is not None
-    assert await staff.check_pin(db, keys, "wang", "135790", NOW) is None
+        assert await staff.check_pin(db, keys, "li", "000000", stamp(NOW)) is None
+    assert await staff.check_pin(db, keys, "li", "135790", stamp(NOW)) is None
+    assert await staff.check_pin(db, keys, "li", "135790", stamp(NOW + staff.WINDOW)) is not None
+    assert await staff.check_pin(db, keys, "wang", "135790", stamp(NOW)) is None
     await db.transaction(lambda tx: staff.add(tx, keys, "li", "246801", STAMP))
-    assert await staff.check_pin(db, keys, "li", "246801", NOW + DAY) is not None
+    assert await staff.check_pin(db, keys, "li", "246801", stamp(NOW + DAY)) is not None
 
 
 @pytest.mark.parametrize(("name", "pin"), [(" ", "135790"), ("li", "12345")])
