@@ -127,7 +127,7 @@ class OldCards:
             self._announced.add(name)
         elif row["origin"] is None and physical is not None:
             await self._check_new_name(fetch, name, physical)
-        elif row["target"] == "bin" and row["reason"] != TWO_PEOPLE and physical is not None:
+        elif row["target"] == "bin" != row["origin"] and row["reason"] != TWO_PEOPLE and physical is not None:
             await self._check_owner(fetch, name, physical)
 
     async def committed(self, fetch: Fetch) -> None:

@@ -26,6 +26,7 @@ class Books:
         self.wrong: list[str] = []
         self.inside: list[str] = []
         self.bound: dict[str, str | None] = {}
+        self.places: dict[str, str] = {}
         self.stage = SimpleNamespace(
             machine=SimpleNamespace(world=SimpleNamespace(cards_at=lambda _place: self.inside)),
             town=SimpleNamespace(by_old_card={OLD: Resident(RENEWAL), LOST: Resident(REPLACEMENT)}),
@@ -48,7 +49,9 @@ class Books:
         if is_really is not None:
             self.bound[card] = is_really
         self._database.execute("INSERT OR REPLACE INTO card VALUES (?, ?)", (card, claim))
-        row = {"card_id": card, "origin": None if begins else "escrow", "target": target, "reason": reason}
+        origin = None if begins else self.places.get(card, "escrow")
+        self.places[card] = target
+        row = {"card_id": card, "origin": origin, "target": target, "reason": reason}
         await self.cards.recorded(self._fetch, row)
 
     async def announced(self) -> None:
@@ -145,6 +148,16 @@ async def test_an_old_card_is_kept_on_its_owners_number(read: bool, claim: str |
         books.reads(OLD)
     await books.link("old-000001", Place.BIN, claim, reason)
     assert books.wrong == ([f"{OLD} of N000001 is kept as old-000001 on the number of {says}"] if says else [])
+
+
+async def test_a_card_in_the_bin_whose_owner_has_left_the_story_is_restated_as_it_is() -> None:
+    books = Books()
+    await books.announced()
+    await books.link("old-000001", "throat", "N000001", is_really=OLD)
+    await books.link("old-000001", "bin", "N000001", "retain")
+    del books.stage.town.by_old_card[OLD]
+    await books.link("old-000001", "bin", "N000001", "still_there")
+    assert books.wrong == []
 
 
 @pytest.mark.parametrize(
