@@ -18,6 +18,9 @@ BEGINS = {"throat": Place.THROAT, "escrow": Place.ESCROW}
 """Where an old card is first seen: inserted; or found by a recovery, and named by nothing; there may be none yet, after a lie."""
 
 _THROAT_READER = "reader-throat"
+_PERSONAL_DATA_KEPT = 12 * 3600.0
+"""Seconds after collection for which the daemon can tell whose a card is."""
+
 _LONG = 2 * 3600.0
 """Seconds, in truth and by the machine's clock, after which nobody stands there who put a card in."""
 
@@ -50,6 +53,8 @@ class OldCards:
         self._bound = bound
         self.lost: set[str] = set()  # cards that the office reported lost by themselves, no replacement being made
         self._announced: set[str] = set()  # new cards that the daemon knows of
+        self._collected: dict[str, float] = {}  # of those, when by the machine's clock
+        self._latest = float("-inf")  # that it has shown: whose a card was is erased by it
         self._told: dict[str, _Told] = {}
         self._flagged: set[str] = set()  # cards that the machine knows to be reported lost
         self._drawn_in: dict[str, tuple[float, float]] = {}  # by name, when, in truth and by the machine's clock
@@ -72,7 +77,8 @@ class OldCards:
         if reader != _THROAT_READER:
             return
         new = self._owners(card)
-        owned = new in self._announced and new not in self._stage.office.withdrawn
+        erased = self._latest - self._collected.get(new or "", self._latest) >= _PERSONAL_DATA_KEPT
+        owned = new in self._announced and new not in self._stage.office.withdrawn and not erased
         reported = card in self.lost or (owned and self._replacing(card) is not None)
         now = asyncio.get_running_loop().time()
         self._told[card] = _Told(self._stage.daemon.starts, now, reported, owned)
@@ -123,6 +129,8 @@ class OldCards:
         name, physical = row["card_id"], self._bound.get(row["card_id"])
         if row["target"] in LEFT:
             self._drawn_in.pop(name, None)
+        if row["target"] == "taken" and name not in self._bound:
+            self._collected[name] = self._stage.clock.now()
         if row["origin"] is None and name not in self._bound:
             self._announced.add(name)
         elif row["origin"] is None and physical is not None:
@@ -132,6 +140,7 @@ class OldCards:
 
     async def committed(self, fetch: Fetch) -> None:
         """The daemon made something durable."""
+        self._latest = max(self._latest, self._stage.clock.now())
         kept, self._kept_lost = self._kept_lost, []
         for void in kept:
             instead = self._replacing(void)
@@ -143,6 +152,7 @@ class OldCards:
         for card in cards:
             self._flagged.discard(card)
             self._announced.discard(card)
+            self._collected.pop(card, None)
             self._told.pop(card, None)
 
     def _not_back(self, card: str, what: str) -> None:

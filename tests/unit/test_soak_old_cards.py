@@ -38,7 +38,7 @@ class Books:
         self._database = sqlite3.connect(":memory:")
         self._database.executescript("CREATE TABLE card (card_id TEXT PRIMARY KEY, claim_id TEXT)")
 
-    async def _fetch(self, sql: str, *parameters: object) -> list[Any]:
+    async def fetch(self, sql: str, *parameters: object) -> list[Any]:
         return self._database.execute(sql, parameters).fetchall()
 
     async def link(
@@ -52,7 +52,7 @@ class Books:
         origin = None if begins else self.places.get(card, "escrow")
         self.places[card] = target
         row = {"card_id": card, "origin": origin, "target": target, "reason": reason}
-        await self.cards.recorded(self._fetch, row)
+        await self.cards.recorded(self.fetch, row)
 
     async def announced(self) -> None:
         for person in (RENEWAL, REPLACEMENT):
@@ -107,6 +107,20 @@ async def test_a_report_that_was_taken_back_holds_for_no_card() -> None:
     books.reads(LOST)
     books.cards.took(LOST)
     assert books.wrong == []
+
+
+@pytest.mark.parametrize(("hours", "known"), [(11, True), (12, False)])
+async def test_a_card_is_known_to_be_lost_until_its_claim_is_erased(hours: int, known: bool) -> None:
+    """By the machine's clock, which may have been ahead meanwhile."""
+    books = Books()
+    await books.announced()
+    await books.link(REPLACEMENT.new_card.card_id, "taken")
+    books.stage.clock.now = lambda: hours * 3600.0
+    await books.cards.committed(books.fetch)
+    books.stage.clock.now = lambda: 60.0
+    books.reads(LOST)
+    books.cards.took(LOST)
+    assert bool(books.wrong) is known
 
 
 @pytest.mark.parametrize("flagged", [True, False])
