@@ -39,7 +39,9 @@ class Ledger:
         self.world = (parts := machine(folder)).world
         self.checker = Checker(lambda: 0.0)
         town = SimpleNamespace(by_claim={}, residents={}, by_old_card={}, by_lost_card={})
-        self.checker.attend(cast("Stage", SimpleNamespace(machine=parts, town=town, serving=lambda _unit: True)))
+        clock = SimpleNamespace(now=lambda: 0.0)
+        stage = SimpleNamespace(machine=parts, town=town, serving=lambda _unit: True, clock=clock)
+        self.checker.attend(cast("Stage", stage))
         self._database = sqlite3.connect(":memory:")
         self._database.row_factory = sqlite3.Row
         self._database.executescript(
