@@ -14,7 +14,7 @@ from markupsafe import Markup
 from msgspec.structs import replace
 
 from lockerd.model import lettercode
-from lockerd.model.view import FaultKind, Notice, Progress, Screen, View
+from lockerd.model.view import FaultKind, Notice, Progress, Screen, View, Whereabouts
 from lockerd.web.catalogue import LANGUAGES, Catalogue, catalogue
 from lockerd.web.common import STATIC, TEMPLATES
 
@@ -62,6 +62,7 @@ def compose(view: View, language: str, text: Catalogue) -> Message:
         other=next(code for code in LANGUAGES if code != language),
         steps=steps if now in STEPS and not view.hand_in else [],
         waiting=is_waiting(view),
+        next_key=_next_key(view),
         qr_prefix=lettercode.QR_PREFIX,
         qr=qr_svg(view.ticket) if view.ticket else None,
     )
@@ -124,9 +125,9 @@ def environment() -> Environment:
 
 
 def sentences(words: str) -> Markup:
-    """`words` with each sentence in an element of its own, so that a line rather ends between two than inside one."""
+    """`words` with each sentence (in Chinese each clause) in an element of its own: a line rather ends between two."""
     gap = Markup(" ") if re.search(r"[.?!] ", words) else Markup()
-    parts = re.split(r"(?<=[.?!]) |(?<=[。？！])", words)
+    parts = re.split(r"(?<=[.?!]) |(?<=[，。？！])", words)
     return gap.join(Markup('<span class="line">{}</span>').format(part) for part in parts if part)
 
 
@@ -180,4 +181,22 @@ def _say_after_fault(view: View, text: Catalogue) -> tuple[str, ...]:
         return (text("say.take_old"),)
     if view.progress is Progress.STUCK:
         return (*(text(f"where.{place}") for place in view.whereabouts), text("fault.stuck"), text("say.ticket"))
-    return (*(text(f"where.{place}") for place in view.whereabouts), text(f"fault.{view.fault}.next"))
+    return (*(text(f"where.{place}") for place in view.whereabouts), text(_next_key(view)))
+
+
+_ASKS_FOR_CARD: Final = frozenset(
+    {
+        FaultKind.NO_MATCH,
+        FaultKind.REVIEW_REFUSED,
+        FaultKind.NO_REVIEWER,
+        FaultKind.FINGER_DOWN,
+        FaultKind.OTHER_WAY,
+    }
+)
+"""Faults whose next step is the counter, with the ID card."""
+
+
+def _next_key(view: View) -> str:
+    """The text of what a fault page tells to do; nobody is told to bring the ID card that the machine holds."""
+    held = {Whereabouts.OLD_INSIDE, Whereabouts.OLD_KEPT, Whereabouts.LOST_KEPT}.intersection(view.whereabouts)
+    return "fault.counter.next" if held and view.fault in _ASKS_FOR_CARD else f"fault.{view.fault}.next"

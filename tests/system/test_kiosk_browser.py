@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,7 @@ from playwright.async_api import Browser, Page, expect
 from lockerd.model.policy import Evidence
 from lockerd.model.view import Action, FaultKind, Notice, Progress, Screen, Tap, View, Whereabouts
 from lockerd.web.kiosk import Views, kiosk_app
+from lockerd.web.render import render
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -87,6 +89,12 @@ VIEWS: dict[str, View] = {
     "7-done-replacement": View(Screen.DONE, warn=True, seconds_left=20),
     "9-out-of-service": View(Screen.OUT_OF_SERVICE),
     "8-fault-nothing-held": View(Screen.FAULT, fault=FaultKind.POWER, whereabouts=(Whereabouts.OLD_WITH_YOU,)),
+    "8-fault-old-inside": View(
+        Screen.FAULT,
+        fault=FaultKind.NO_MATCH,
+        whereabouts=(Whereabouts.NEW_SAFE_INSIDE, Whereabouts.OLD_INSIDE),
+        ticket=TICKET,
+    ),
     "8-fault-recovering": View(Screen.FAULT, Progress.RECOVERING, fault=FaultKind.NOT_TAKEN, ticket=TICKET),
     "8-fault-stuck": View(Screen.FAULT, Progress.STUCK, fault=FaultKind.JAM, whereabouts=BOTH, seconds_left=200),
     "8-fault-stuck-warn": View(
@@ -115,6 +123,7 @@ AXE_VIEWS = [
     "7-done",
     "7-done-hand-in",
     "8-fault-jam",
+    "8-fault-old-inside",
     "8-fault-recovering",
     "8-fault-stuck",
     "8-fault-take-back",
@@ -153,6 +162,11 @@ CHECK_BOXES = """() => {
   }
   return found;
 }"""
+
+CHECK_PAGES = f"""(pages) => Object.fromEntries(Object.entries(pages).map(([name, html]) => {{
+  document.getElementById('page').innerHTML = html;
+  return [name, ({CHECK_BOXES})()];
+}}).filter(([, problems]) => problems.length))"""
 
 BAD_PAGE = """<html><title>bad</title><body style="margin:0"><div id="page"><img src="x.png">
 <p style="color:#777;font-size:12px">pale</p><p style="color:#666">less pale</p>
@@ -268,6 +282,39 @@ async def test_every_page_fits_and_is_photographed(chromium: Browser, size: dict
                     await page.screenshot(path=place / f"{name}-{language}.png", scale="css")
                 if problems := await page.evaluate(CHECK_BOXES):
                     found[f"{name}-{language}"] = problems
+        assert found == {}
+
+
+@pytest.mark.parametrize("setting", ["", "large"])
+@pytest.mark.parametrize("size", [LANDSCAPE, PORTRAIT], ids=["landscape", "portrait"])
+async def test_every_page_fits_in_large_type_and_wherever_the_cards_are(
+    chromium: Browser, size: dict[str, int], setting: str
+) -> None:
+    new = (Whereabouts.NEW_SAFE_INSIDE, Whereabouts.NEW_IN_DOUBT, Whereabouts.NEW_AT_EXIT)
+    old = (Whereabouts.OLD_WITH_YOU, Whereabouts.OLD_INSIDE, Whereabouts.OLD_KEPT, Whereabouts.LOST_KEPT)
+    proofs = (Evidence.CODE, Evidence.ID_CARD, Evidence.FACE)
+    async with machine(View(Screen.DONE)) as locker:
+        page = await opened(chromium, locker.address, size)
+        await shown(page, locker.views)
+        found = {}
+        for language in ("zh", "en"):
+            await speak(page, language)
+            if setting:
+                await page.locator(f'[data-setting="{setting}"]').click()
+                await expect(page.locator(f"html.{setting}")).to_be_attached()
+            known = {f"{language} {name}": render(view, language).html for name, view in VIEWS.items()}
+            found |= await page.evaluate(CHECK_PAGES, known)
+            for fault in FaultKind:
+                wanted = proofs if fault is FaultKind.MORE_NEEDED else ()
+                pages = {
+                    f"{language} {fault} {places}": render(
+                        View(Screen.FAULT, fault=fault, whereabouts=places, ticket=TICKET, wanted=wanted), language
+                    ).html
+                    for places in product(new, old)
+                }
+                found |= await page.evaluate(CHECK_PAGES, pages)
+            await page.reload()  # the page of the stream again, with the button for the language
+            await shown(page, locker.views)
         assert found == {}
 
 

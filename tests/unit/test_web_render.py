@@ -127,6 +127,15 @@ def test_a_fault_page_says_that_the_card_is_brought_to_safety_before_it_says_tha
     assert 'data-action="close"' not in moving.html
 
 
+@pytest.mark.parametrize("held", [Whereabouts.OLD_INSIDE, Whereabouts.OLD_KEPT, Whereabouts.LOST_KEPT])
+@pytest.mark.parametrize("fault", FaultKind)
+def test_nobody_is_told_to_bring_the_id_card_that_the_machine_holds(fault: FaultKind, held: Whereabouts) -> None:
+    for language, words in (("zh", "带身份证"), ("en", "your ID card")):
+        message = render(View(Screen.FAULT, fault=fault, whereabouts=(held,), ticket="4821-7730"), language)
+        assert words not in message.say
+        assert words not in message.html
+
+
 def test_the_old_card_is_offered_back_before_anything_else_is_asked() -> None:
     fault = View(Screen.FAULT, fault=FaultKind.JAM, ticket="4821-7730", progress=Progress.RETURNING_OLD_CARD)
     refused = View(Screen.OLD_CARD, notice=Notice.OLD_CARD_NOT_YOURS, progress=Progress.RETURNING_OLD_CARD)
@@ -178,7 +187,7 @@ def test_chinese_has_full_width_punctuation() -> None:
 
 
 def test_each_sentence_is_a_line_of_its_own_if_it_can_be() -> None:
-    assert sentences("好。请<等>！") == '<span class="line">好。</span><span class="line">请&lt;等&gt;！</span>'
+    assert sentences("好，请<等>！") == '<span class="line">好，</span><span class="line">请&lt;等&gt;！</span>'
     assert sentences("Well. Wait, 1.5 s") == '<span class="line">Well.</span> <span class="line">Wait, 1.5 s</span>'
 
 
