@@ -24,7 +24,7 @@ from lockerd.journey.resuming import Resume
 from lockerd.journey.tries import Tries
 from lockerd.journey.watching import Watching
 from lockerd.model.view import Action, Progress, Screen, Tap, View, Ways
-from lockerd.pickup.screens import STAGES, view_of
+from lockerd.pickup.screens import STAGES, patience_of, view_of
 from lockerd.pickup.state import Cleared, Effect, Event, Journey, Patience, Settled, Stage, Tapped, TimedOut
 from lockerd.pickup.table import step
 from lockerd.ports import Cabinet
@@ -275,7 +275,7 @@ class Session:
 
     def _enter(self) -> None:
         rule = STAGES[self._journey.stage]
-        self._page_time.enter(rule.patience)
+        self._page_time.enter(patience_of(self._journey))
         self._lights.show(rule.light)
         self.publish()
 

@@ -76,6 +76,12 @@ STAGES: dict[Stage, StageRule] = {
 }
 
 
+def patience_of(journey: Journey) -> Patience:
+    """How long the page of a journey waits. The first page waits for ever; what it says of one citizen's try does not."""
+    told = journey.stage is Stage.IDLE and journey.notice is not None
+    return Patience.ANSWER if told else STAGES[journey.stage].patience
+
+
 def whereabouts(journey: Journey) -> tuple[Whereabouts, ...]:
     """Where the citizen's new and old card are, as far as a fault page has to say it."""
     if journey.claim is None:
@@ -117,6 +123,7 @@ def view_of(
 ) -> View:
     """The page of a journey; everything personal on it is masked."""
     rule = STAGES[journey.stage]
+    first = journey.stage is Stage.IDLE  # nothing of it ends but a notice, and nobody has to hurry for that
     person = journey.claim.person if journey.claim and journey.stage is Stage.CONFIRM else None
     locked_out = journey.notice is Notice.CODE_LOCKED and not ways.no_code
     on_fault = rule.screen is Screen.FAULT
@@ -133,8 +140,8 @@ def view_of(
         whereabouts=whereabouts(journey) if on_fault else (),
         ticket=journey.ticket,
         attempts_left=journey.attempts_left,
-        seconds_left=seconds_left,
-        warn=warn,
+        seconds_left=None if first else seconds_left,
+        warn=warn and not first,
         masked_name=masked_name(person.name) if person else "",
         masked_number=masked_number(person.id_number) if person else "",
         renewal=journey.claim is not None and journey.claim.kind in HANDED_IN,
