@@ -253,7 +253,10 @@ def _next_key(view: View) -> str:
     """The text of what a fault page tells to do: nobody is asked for the ID card that the machine holds, or to try in vain."""
     if view.fault in _ASKS_FOR_CARD and _HOLDS.intersection(view.whereabouts):
         return "fault.counter.next"
+    gone = {Whereabouts.OLD_AT_THROAT, Whereabouts.OLD_KEPT}.intersection(view.whereabouts)
     if view.fault in _AT_THE_MACHINE and _NEEDS_STAFF.intersection(view.whereabouts):
+        return f"fault.{FaultKind.IN_DOUBT}.next"
+    if view.fault in (FaultKind.MORE_NEEDED, FaultKind.OLD_CARD_REFUSED) and gone:
         return f"fault.{FaultKind.IN_DOUBT}.next"
     return f"fault.{view.fault}.next"
 

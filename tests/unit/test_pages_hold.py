@@ -184,6 +184,14 @@ def test_nobody_is_sent_to_try_again_while_a_card_is_out_of_place(fault: FaultKi
         assert not re.search(words, message.say + message.html, re.I)
 
 
+@pytest.mark.parametrize("place", [Whereabouts.OLD_AT_THROAT, Whereabouts.OLD_KEPT])
+@pytest.mark.parametrize("fault", [FaultKind.MORE_NEEDED, FaultKind.OLD_CARD_REFUSED])
+def test_nobody_is_asked_to_come_back_with_an_old_card_that_the_machine_has(
+    fault: FaultKind, place: Whereabouts
+) -> None:
+    assert "come back" not in english(View(Screen.FAULT, fault=fault, whereabouts=(place,))).lower()
+
+
 def test_a_jam_does_not_promise_a_pickup_that_is_over() -> None:
     stuck = View(Screen.FAULT, Progress.STUCK, fault=FaultKind.JAM)
     leaving = msgspec.structs.replace(stuck, ticket="4821-7730")
