@@ -126,6 +126,10 @@ class Session:
     @asynccontextmanager
     async def staff_at_work(self) -> AsyncIterator[None]:
         """Keep citizens off while staff work. Raises FloorTaken while a journey or other staff work runs."""
+        if self._staff:
+            raise FloorTaken("other staff are at work on it; try again when they have finished")
+        if self._resting or self._recovering:
+            raise FloorTaken("the machine is bringing its card path to rest; try again in a minute")
         if not self.idle:
             raise FloorTaken("the machine is in use; wait until the screen shows its first page")
         self._staff = True
