@@ -21,7 +21,7 @@ NEEDED = frozenset({"store", "disk", "card_path", "dispenser", "reader.exit", "f
 The fingerprint sensor is one more where the policy opens nothing without a finger.
 """
 
-LASTING = frozenset({"backup", "office", "clock", "slots", "bin", "retract", "doubt"})
+LASTING = frozenset({"backup", "office", "clock", "slots", "bin", "retract_box", "doubt"})
 """The checks that people or the network end, however often the parts are asked."""
 
 
@@ -139,7 +139,7 @@ def _supplies(survey: Survey, bin_full: bool, retract_full: bool) -> Iterator[Ch
     if bin_full:
         yield Check("bin", Status.WARN, "is full", "empty the recycling bin at the console")
     if retract_full:
-        yield Check("retract", Status.WARN, "is full", "empty the retract box at the console")
+        yield Check("retract_box", Status.WARN, "is full", "empty the retract box at the console")
     if survey.doubtful:
         yield Check("doubt", Status.WARN, f"{survey.doubtful} not ended", LOOK_IN_TWOS)
     if survey.slots.get(SlotState.BLOCKED, 0):

@@ -205,7 +205,10 @@ class _Console:
 
     async def login_page(self, request: web.Request) -> web.Response:
         language = language_of(request, DEFAULT_LANGUAGE)
-        return html_answer(render_login(language, ended="ended" in request.query), language)
+        return html_answer(
+            render_login(language, ended="ended" in request.query, not_done=request.query.get("ended") == "order"),
+            language,
+        )
 
     async def page(self, request: web.Request) -> web.Response:
         name = staff_of_page(self._logins, request)

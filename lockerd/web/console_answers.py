@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import unquote
 
 import msgspec
 from aiohttp import web
@@ -11,15 +12,22 @@ from lockerd.web.catalogue import LANGUAGES
 from lockerd.web.logins import Logins
 
 TOKEN_COOKIE: Final = "staff"  # noqa: S105 the name of a cookie, no password
+STAFF_HEADER: Final = "Console-Staff"
+"""Whose page an order comes from, percent-encoded; an order without it comes from no page."""
 LANGUAGE_COOKIE: Final = "language"
 YEAR_SECONDS: Final = 365 * 24 * 3600
 
 
 def staff(logins: Logins, request: web.Request, *, use: bool) -> str:
-    """Who is logged in; `use` counts as work. Raises HTTPUnauthorized."""
+    """Who is logged in; `use` counts as work. Raises HTTPUnauthorized, and HTTPConflict for the page of somebody else.
+
+    Two people with one browser share its cookie: what is pressed on a page that greets the first is not the second's doing.
+    """
     name = logins.name_of(request.cookies.get(TOKEN_COOKIE), use=use)
     if name is None:
         raise web.HTTPUnauthorized(text="log in first")
+    if unquote(request.headers.get(STAFF_HEADER, "")) not in ("", name):
+        raise web.HTTPConflict(text="somebody else has logged in at this browser; open the page again")
     return name
 
 

@@ -56,9 +56,9 @@ def said(language: str, words: str) -> str:
     return re.sub(r"\(…\)|{n}", lambda _: next(left), found)
 
 
-def render_login(language: str, *, ended: bool) -> str:
-    """The page that asks for name and PIN; `ended` says that the last login was not used for too long."""
-    return _render("login.html", language, ended=ended)
+def render_login(language: str, *, ended: bool, not_done: bool = False) -> str:
+    """The page that asks for name and PIN; `ended` says that a login has ended, `not_done` that an order came too late."""
+    return _render("login.html", language, name="", ended=ended, not_done=not_done)
 
 
 def render_page(page: Page, language: str, name: str, part: str) -> str:

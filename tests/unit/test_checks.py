@@ -70,7 +70,7 @@ FAULTS: dict[str, tuple[str, Heard]] = {
     "office": ("office", WELL._replace(office=office_words("hello: the office could not be reached (OSError)"))),
     "clock": ("clock", WELL._replace(clock_wrong=True)),
     "bin": ("bin", WELL._replace(bin_full=True)),
-    "retract": ("retract", WELL._replace(retract_full=True)),
+    "retract box": ("retract_box", WELL._replace(retract_full=True)),
     "doubt": ("doubt", WELL._replace(survey=Survey(CABINET, {}, 0, doubtful=2))),
     "blocked": ("slots", WELL._replace(survey=Survey(CABINET, {SlotState.BLOCKED: 3}, 0))),
     "cabinet": ("cabinet", WELL),

@@ -231,6 +231,12 @@ async def test_orders_of_another_page_are_refused(inside: Console, headers: dict
     assert inside.machine.asked == []
 
 
+@pytest.mark.parametrize(("page_of", "status"), [(NAME, 200), ("wang.min", 409), ("%E7%8E%8B", 409)])
+async def test_orders_of_the_page_of_somebody_else_are_refused(inside: Console, page_of: str, status: int) -> None:
+    assert (await inside.post("/api/settle", headers={"Console-Staff": page_of})).status == status
+    assert (inside.machine.asked == []) is (status == 409)
+
+
 async def test_order_that_is_no_json_is_refused(inside: Console) -> None:
     answer = await inside.http.post("/api/settle", data={"a": "b"})
     assert answer.status == 415
