@@ -141,7 +141,7 @@ def _supplies(survey: Survey, bin_full: bool, retract_full: bool) -> Iterator[Ch
     if retract_full:
         yield Check("retract_box", Status.WARN, "is full", "empty the retract box at the console")
     if survey.doubtful:
-        yield Check("doubt", Status.WARN, f"{survey.doubtful} not ended", LOOK_IN_TWOS)
+        yield Check("doubt", Status.WARN, f"{survey.doubtful} to look for", LOOK_IN_TWOS)
     if survey.slots.get(SlotState.BLOCKED, 0):
         yield Check("slots", Status.WARN, f"{survey.slots[SlotState.BLOCKED]} blocked", LOOK_INTO_SLOTS)
     cabinet = survey.cabinet

@@ -32,10 +32,11 @@ def staff(logins: Logins, request: web.Request, *, use: bool) -> str:
 
 
 def staff_of_page(logins: Logins, request: web.Request) -> str:
-    """Who is logged in and opens a page, which counts as work. Raises HTTPSeeOther to the login."""
-    name = logins.name_of(request.cookies.get(TOKEN_COOKIE), use=True)
+    """Who is logged in and opens a page, which counts as work. Raises HTTPSeeOther to the login, which says if one has ended."""
+    token = request.cookies.get(TOKEN_COOKIE)
+    name = logins.name_of(token, use=True)
     if name is None:
-        raise web.HTTPSeeOther("/login")
+        raise web.HTTPSeeOther("/login?ended" if token else "/login")
     return name
 
 

@@ -262,7 +262,7 @@ async def test_login_ends_when_only_the_page_looks(inside: Console) -> None:
         assert (await inside.get("/api/load")).status == 200
     inside.clock += 2
     assert (await inside.get("/api/load")).status == 401
-    assert (await inside.get("/")).status == 303
+    assert (await inside.get("/")).headers["Location"] == "/login?ended"
 
 
 @pytest.mark.parametrize("work", ["page", "order", "load that runs"])
