@@ -11,7 +11,7 @@ from lockerd.model.custody import CabinetObservation, Observation, Place, Sensor
 from lockerd.web.health import Check, Status
 
 CLEAR_IT = "clear it, then settle at the console"
-LOOK_IN_TWOS = "two of you look for each, and say where it is on the console's custody page"
+LOOK_IN_TWOS = "settle; then two of you look for what is left, and say where it is on the console's custody page"
 LOOK_INTO_SLOTS = "look into each, then use it again on the console's custody page"
 MAKE_ROOM = "make room on it; the machine goes on by itself then"
 

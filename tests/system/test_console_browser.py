@@ -286,7 +286,7 @@ async def test_language_is_switched_on_the_page_and_kept(chromium: Browser) -> N
 
 
 async def test_refusal_of_the_machine_is_said_in_the_language_of_the_page(chromium: Browser) -> None:
-    words = "the machine is in use; wait until the screen shows its first page"
+    words = "the machine is in use; settle if a card is stuck, else wait until the screen shows its first page"
     async with served(Machine(refusal=words)) as machine, browsing(chromium, machine) as page:
         await log_in(page)
         await page.get_by_role("link", name="装卡").click()
