@@ -131,7 +131,9 @@ class Session:
         if self._resting or self._recovering:
             raise FloorTaken("the machine is bringing its card path to rest; try again in a minute")
         if not self.idle:
-            raise FloorTaken("the machine is in use; settle if a card is stuck, else wait until the screen shows its first page")
+            raise FloorTaken(
+                "the machine is in use; settle if a card is stuck, else wait until the screen shows its first page"
+            )
         self._staff = True
         self.publish()
         try:

@@ -219,7 +219,8 @@ class _Console:
     async def part(self, request: web.Request) -> web.Response:
         self._looked(request)
         language = language_of(request, DEFAULT_LANGUAGE)
-        return html_answer(await self._part(Page(request.match_info["page"]), language), language)
+        part = await self._part(Page(request.match_info["page"]), language)
+        return web.Response(text=part, content_type="text/html")  # the language of the last page stays chosen
 
     async def _part(self, page: Page, language: str) -> str:
         slots = await self._maintenance.slots() if page is Page.SLOTS else ()

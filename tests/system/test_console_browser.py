@@ -283,6 +283,21 @@ async def test_language_is_switched_on_the_page_and_kept(chromium: Browser) -> N
         await expect(page.locator("main")).to_contain_text("Cards can be collected")
         await page.get_by_role("link", name="Bin").click()
         await expect(page.locator("h2").first).to_have_text("Empty the recycling bin")
+        await page.goto(f"{machine.address}/custody?card=7")
+        await page.get_by_role("link", name="中文").click()
+        await expect(page.locator("ol.chain > li")).to_have_count(4)
+
+
+async def test_each_page_keeps_its_language_beside_one_in_the_other(chromium: Browser) -> None:
+    async with served(Machine()) as machine, browsing(chromium, machine) as page:
+        await log_in(page)
+        await expect(page.locator("main")).to_contain_text("可以取证")
+        other = await page.context.new_page()
+        await other.goto(f"{machine.address}/?language=en")
+        machine.health = JAMMED
+        await later(page)
+        await expect(page.locator("main")).to_contain_text("现在不能取证")
+        await expect(page.locator("html")).to_have_attribute("lang", "zh")
 
 
 async def test_refusal_of_the_machine_is_said_in_the_language_of_the_page(chromium: Browser) -> None:
@@ -335,7 +350,7 @@ async def test_an_order_whose_answer_is_lost_is_not_said_to_be_done_or_not_done(
             await route.fetch()
             await route.abort()
 
-        await page.route("**/api/bin/empty", lose_the_answer)
+        await page.route("**/api/bin/empty*", lose_the_answer)
         await page.locator("#counted-bin").fill("12")
         await press(page.locator("main button").first)
         await expect(page.locator("[data-error]").first).to_have_text(t("refused.unknown"))

@@ -5,6 +5,7 @@ const LATER_MS = 3_000;
 
 const live = document.querySelector("[data-live]");
 const offline = document.querySelector("[data-offline]");
+const inOurs = `?language=${document.documentElement.lang}`; // the cookie has that of the page opened last
 
 function ended(why = "") {
   location.replace(`/login?ended=${why}`);
@@ -18,7 +19,7 @@ function inLocalTime(root) {
 async function look() {
   if (document.hidden) return;
   try {
-    const response = await fetch(live.dataset.live, { cache: "no-store" });
+    const response = await fetch(live.dataset.live + inOurs, { cache: "no-store" });
     if (response.status === 401) return ended();
     if (!response.ok) throw new Error(String(response.status));
     const html = await response.text();
@@ -76,7 +77,7 @@ async function send(form) {
   if (error) error.hidden = true;
   show(form, null);
   const from = form.dataset.then ? {} : { "Console-Staff": encodeURIComponent(document.body.dataset.staff) };
-  const response = await fetch(form.dataset.post, {
+  const response = await fetch(form.dataset.post + inOurs, {
     method: "POST",
     headers: { "Content-Type": "application/json", ...from },
     body: JSON.stringify(bodyOf(form)),
