@@ -25,7 +25,7 @@ from lockerd.web.console_answers import (
     staff_of_page,
 )
 from lockerd.web.console_custody import CountBody, Desk, custody_routes
-from lockerd.web.console_pages import Page, render_login, render_page, render_part, said
+from lockerd.web.console_pages import Page, render_login, render_page, render_part, render_trouble, said
 from lockerd.web.health import HealthReport
 from lockerd.web.logins import Logins
 
@@ -246,7 +246,8 @@ async def _answer_in_words(request: web.Request, handler: Handler) -> web.Stream
     except LockerError as error:
         log.info("staff work refused", error=str(error))
         if not request.path.startswith("/api/"):
-            return web.Response(status=503, text=said(language_of(request, DEFAULT_LANGUAGE), str(error)))
+            language = language_of(request, DEFAULT_LANGUAGE)
+            return html_answer(render_trouble(language, str(error)), language, status=503)
         status, words = 409, str(error)
     except web.HTTPException as error:
         if error.status < 400 or not request.path.startswith("/api/"):

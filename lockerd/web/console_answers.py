@@ -53,8 +53,8 @@ def json_answer(content: object, status: int = 200) -> web.Response:
     return web.Response(body=msgspec.json.encode(content), status=status, content_type="application/json")
 
 
-def html_answer(text: str, language: str) -> web.Response:
+def html_answer(text: str, language: str, status: int = 200) -> web.Response:
     """A page or a part of one; the browser keeps its language."""
-    response = web.Response(text=text, content_type="text/html")
+    response = web.Response(text=text, status=status, content_type="text/html")
     response.set_cookie(LANGUAGE_COOKIE, language, max_age=YEAR_SECONDS, httponly=True, samesite="Strict", path="/")
     return response

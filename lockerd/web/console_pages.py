@@ -61,6 +61,11 @@ def render_login(language: str, *, ended: bool, not_done: bool = False) -> str:
     return _render("login.html", language, name="", ended=ended, not_done=not_done)
 
 
+def render_trouble(language: str, words: str) -> str:
+    """The page in the place of one that cannot be made: why not, and the way to the overview, which needs no database."""
+    return _render("trouble.html", language, name="", words=words)
+
+
 def render_page(page: Page, language: str, name: str, part: str) -> str:
     """`page` for the staff member `name`, around its live part (HTML of `render_part`)."""
     return _render(f"{page}.html", language, page=page, pages=list(Page), name=name, live_part=part)

@@ -23,7 +23,7 @@ from lockerd.model.staffing import (
 )
 from lockerd.web.catalogue import LANGUAGES
 from lockerd.web.common import STATIC, TEMPLATES
-from lockerd.web.console_pages import Page, render_custody, render_login, render_page, render_part
+from lockerd.web.console_pages import Page, render_custody, render_login, render_page, render_part, render_trouble
 from lockerd.web.health import Check, HealthReport, Status
 from tests.system.test_console_browser import CHECK_BOXES, DESK, TABLET
 
@@ -85,6 +85,7 @@ def _pages(language: str, sayings: dict[str, str]) -> dict[str, str]:
         "bin": (Page.BIN, HealthReport(True), LoadReport()),
     }
     return {
+        "trouble": render_trouble(language, longest),
         "login": render_login(language, ended=True, not_done=True),
         "custody": render_custody(language, NAME, wanted="299", card=card, matters=matters),
         "custody-empty": render_custody(language, NAME, wanted="299", card=None, matters=OpenMatters()),

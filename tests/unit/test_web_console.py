@@ -299,7 +299,10 @@ def test_one_login_too_many_ends_the_one_unused_for_longest() -> None:
 async def test_page_without_its_data_says_why(inside: Console) -> None:
     inside.machine.refusal = "the disk is full"
     answer = await inside.get("/slots")
-    assert (answer.status, await answer.text()) == (503, "the disk is full")
+    page = await answer.text()
+    assert (answer.status, answer.content_type) == (503, "text/html")
+    assert "the disk is full" in page
+    assert 'href="/"' in page
 
 
 async def test_a_card_is_looked_up_by_name_or_slot(inside: Console) -> None:
