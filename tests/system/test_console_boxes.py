@@ -38,6 +38,7 @@ SIZES: tuple[ViewportSize, ...] = (
 SHOW_ALL = """(longest) => {
   for (const e of document.querySelectorAll('[data-when], [data-error], [data-offline]')) e.hidden = false;
   for (const e of document.querySelectorAll('[data-error]')) e.textContent = longest;
+  for (const e of document.querySelectorAll('details')) e.open = true;
   for (const e of document.querySelectorAll('[data-fill]')) e.textContent = '9999';
   for (const e of document.querySelectorAll('select'))
     e.selectedIndex = [...e.options].reduce((most, o) => (o.text.length > e.options[most].text.length ? o.index : most), 0);

@@ -64,7 +64,7 @@ CHECK_BOXES = """() => {
     if (box.left < -1 || box.right > innerWidth + 1) found.push('outside: ' + name);
     if (e.scrollWidth > e.clientWidth + 1 && e.clientWidth && getComputedStyle(e).display !== 'inline')
       found.push('too wide: ' + name);
-    if (e.matches('button, a, input, select') && Math.min(box.width, box.height) < 44) found.push('small target: ' + name);
+    if (e.matches('button, a, input, select, summary') && Math.min(box.width, box.height) < 44) found.push('small target: ' + name);
   }
   return found;
 }"""
