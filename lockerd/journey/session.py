@@ -127,7 +127,7 @@ class Session:
     async def staff_at_work(self) -> AsyncIterator[None]:
         """Keep citizens off while staff work. Raises FloorTaken while a journey or other staff work runs."""
         if self._staff:
-            raise FloorTaken("other staff are at work on the machine; try again when they have finished")
+            raise FloorTaken("staff work is under way at the machine; try again when it has ended")
         if self._resting or self._recovering:
             raise FloorTaken("the machine is bringing its card path to rest; try again in a minute")
         if not self.idle:

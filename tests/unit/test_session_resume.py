@@ -77,7 +77,7 @@ async def test_staff_are_told_who_has_the_floor() -> None:
     while not session.idle:
         await asyncio.sleep(0)
     async with session.staff_at_work():
-        with pytest.raises(FloorTaken, match="other staff"):
+        with pytest.raises(FloorTaken, match="staff work is under way"):
             await session.settle()
     running.cancel()
     await asyncio.wait([running])
