@@ -126,8 +126,14 @@ class Session:
     @asynccontextmanager
     async def staff_at_work(self) -> AsyncIterator[None]:
         """Keep citizens off while staff work. Raises FloorTaken while a journey or other staff work runs."""
+        if self._staff:
+            raise FloorTaken("staff work is under way at the machine; try again when it has ended")
+        if self._resting or self._recovering:
+            raise FloorTaken("the machine is bringing its card path to rest; try again in a minute")
         if not self.idle:
-            raise FloorTaken("the machine is in use; wait until the screen shows its first page")
+            raise FloorTaken(
+                "the machine is in use; settle if a card is stuck, else wait until the screen shows its first page"
+            )
         self._staff = True
         self.publish()
         try:
