@@ -13,11 +13,13 @@ from subprocess import PIPE, Popen
 
 import pytest
 
+from firmware_protocol.__main__ import main as protocol_main
 from firmware_protocol.commands import ended
 from lockerd.__main__ import main
 from lockerd.config import load_config, load_device_key
 from lockerd.errors import ConfigError, StartFailed
 from lockerd.preflight import preflight
+from sim.__main__ import main as sim_main
 from sim.harness import Setting, configuration, free_addresses, toml_text
 from tests.store_support import opened
 
@@ -162,3 +164,54 @@ def test_ctrl_c_is_a_status_and_another_pipe_is_an_error() -> None:
     assert ended(lambda: 7) == 7
     with pytest.raises(BrokenPipeError):
         ended(another)
+
+
+def _status(arguments: list[str], command: Callable[[list[str]], int]) -> int | str | None:
+    try:
+        return command(arguments)
+    except SystemExit as end:
+        return end.code
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "soak --days nan",
+        "soak --days 0",
+        "soak --visits -1",
+        "soak --seeds 3..1",
+        "soak --replay FILE",
+        "run renewal --speed 0",
+        "serve dispenser --pty FILE",
+        "serve dispenser --pty FILE/none",
+    ],
+)
+def test_the_simulator_refuses_what_it_cannot_do_and_replaces_no_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: str
+) -> None:
+    file = tmp_path / "notes"
+    file.write_text("somebody's")
+    assert _status(arguments.replace("FILE", str(file)).split(), sim_main) in {1, 2}
+    assert "sim" in capsys.readouterr().err
+    assert file.read_text() == "somebody's"
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "notes"
+    file.write_text("somebody's")
+    assert _status(["run", "renewal", "--state", str(file)], sim_main) == (
+        f"{file}: cannot be used (File exists); name another folder"
+    )
+    pack = str(Path(__file__).parents[2] / "sim/packs/synthetic")
+    assert main(["models", "install", pack, "--packs", str(file)]) == 78
+    assert f"lockerd: {file}: File exists; correct its name" in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["conformance", "--port", "/dev/null", "--json", str(tmp_path / "none" / "report.json")]
+    assert protocol_main(arguments) == 2
+    assert "report.json: cannot be written (No such file or directory)" in capsys.readouterr().err
+    assert _status([*arguments, "--date", "yesterday"], protocol_main) == 2
+    assert "yesterday is not YYYY-MM-DD" in capsys.readouterr().err
