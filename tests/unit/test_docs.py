@@ -102,3 +102,14 @@ def test_what_monitoring_sees_is_told() -> None:
     metrics = {f"{name}{'_total' * (kind == 'Counter')}" for kind, name in families}
     named = {name for page in PAGES for name in re.findall(r"`(lockerd_[a-z_]+)", text(page))}
     assert named == metrics
+
+
+def test_every_event_for_the_office_is_told() -> None:
+    """The page names each in full, or as `.end` behind one with the same beginning."""
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "lockerd").rglob("*.py"))
+    journalled = set(re.findall(r'"(lockerd\.[a-z]+\.[a-z_]+)"', code)) - {"lockerd.face.worker"}
+    told, room = set(), ""
+    for name in re.findall(r"`((?:lockerd\.[a-z]+)?\.[a-z_]+)`", text("docs/office.md").split("## Events")[1]):
+        room = room if name.startswith(".") else name.rpartition(".")[0]
+        told.add(room + name if name.startswith(".") else name)
+    assert told == journalled
