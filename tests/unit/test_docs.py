@@ -96,8 +96,10 @@ def test_what_monitoring_sees_is_told() -> None:
         re.findall(r'^ {8}\("([a-z]+)", ', code, re.MULTILINE)
     )
     checks |= {"dispenser", "recycler", "reader.counter", "reader.throat", "reader.exit"}
-    told = text("systemd/README.md").split("| check |")[1].split("| metric |")
-    assert set(re.findall(r"`([a-z_.]+)`", re.sub(r"\| [^|]*\|$", "", told[0], flags=re.MULTILINE))) == checks
+    told = re.findall(
+        r"^\| (`.*?) \|", text("docs/monitoring.md").split("## Checks")[1].split("## Figures")[0], re.MULTILINE
+    )
+    assert {name for row in told for name in re.findall(r"`([a-z_.]+)`", row)} == checks
     families = {name for path in (ROOT / "lockerd").rglob("*.py") for name in METRIC.findall(path.read_text("utf-8"))}
     metrics = {f"{name}{'_total' * (kind == 'Counter')}" for kind, name in families}
     named = {name for page in PAGES for name in re.findall(r"`(lockerd_[a-z_]+)", text(page))}
