@@ -165,6 +165,15 @@ def test_a_record_that_changed_in_between_voids_what_was_said() -> None:
     assert "it is undecided" in staff.wrong[0]
 
 
+def test_a_doubt_that_is_only_restated_voids_nothing() -> None:
+    staff = Staff()
+    staff.says("li", "taken")
+    staff.moved("in_doubt", "still_there")
+    staff.says("wang", "taken", "decided")
+    staff.moved("taken", "found by two people")
+    assert staff.wrong == []
+
+
 class Machine:
     """A world with one card in slot 0, at the picker, and a daemon that serves or does not."""
 
