@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 
 Commands = Mapping[str, tuple[str, str]]
@@ -16,6 +17,10 @@ Commands = Mapping[str, tuple[str, str]]
 
 def run_command(prog: str, description: str, commands: Commands, argv: Sequence[str] | None) -> int:
     """Parse the command line (None: this process's) and run the command; returns the exit status."""
+    return ended(lambda: _run(prog, description, commands, argv))
+
+
+def _run(prog: str, description: str, commands: Commands, argv: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog=prog, description=description)
     offered = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -26,3 +31,27 @@ def run_command(prog: str, description: str, commands: Commands, argv: Sequence[
     arguments = parser.parse_args(given)
     status: int = import_module(commands[arguments.command][0]).run(arguments)
     return status
+
+
+def ended(command: Callable[[], int]) -> int:
+    """The exit status of `command`, also where it is ended from outside: no traceback for what is no fault.
+
+    130 after Ctrl-C and 141 where the reader of standard output has gone (`| head`), as a shell says of SIGINT and SIGPIPE.
+    """
+    try:
+        try:
+            return command()
+        finally:
+            if sys.stdout is not None:  # closed by the caller (`>&-`)
+                sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        try:
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            with suppress(BrokenPipeError):
+                sys.stdout.close()
+            return 141
+        raise  # another pipe's

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import getpass
 import os
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from firmware_protocol.commands import ended
 from lockerd.app import make_state_dir
 from lockerd.config import Config, load_config, load_device_key
 from lockerd.drivers import SystemClock
@@ -37,7 +39,11 @@ EX_CONFIG = 78  # sysexits.h
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; exit status 0, 1 for what may heal by trying again, 78 for a configuration that will not."""
+    """Run one command; exit status 0, 1 for what may heal by trying again, 78 for a configuration that will not; see `ended`."""
+    return ended(lambda: _main(argv))
+
+
+def _main(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="lockerd", description=__doc__)
     parser.add_argument("--config", type=Path, default=Path("/etc/lockerd/lockerd.toml"), help="TOML file")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -60,7 +66,8 @@ def main(argv: list[str] | None = None) -> int:
     face_commands.add_face(commands.add_parser("face", help="measure a pack of face models"))
     arguments = parser.parse_args(argv)
     status = EX_OK
-    named = None if arguments.command in {"models", "face"} else arguments.config
+    about_a_file = arguments.command in {"models", "face"} or getattr(arguments, "database", None) is not None
+    named = None if about_a_file else arguments.config
     try:
         match arguments.command:
             case "models":
@@ -85,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
                 preflight(arguments.config, config)
                 print(f"{arguments.config}: good")
             case "staff":
-                asyncio.run(_add_staff(arguments.config, config, key, arguments.name, sys.stdin.readline().strip()))
+                asyncio.run(_add_staff(arguments.config, config, key, arguments.name, _pin()))
     except* ConfigError as group:
         status = _failed(named, group, EX_CONFIG)
     except* LockerError as group:
@@ -141,6 +148,11 @@ def _restore(backup: Path, database: Path) -> int:
     for words in done.count:
         print(f"count: {words}")
     return EX_OK
+
+
+def _pin() -> str:
+    """A line of standard input; at a terminal it is asked for and not shown."""
+    return (getpass.getpass("PIN: ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
 
 
 async def _add_staff(path: Path, config: Config, key: bytes, name: str, pin: str) -> None:

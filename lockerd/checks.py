@@ -11,6 +11,8 @@ from lockerd.model.custody import CabinetObservation, Observation, Place, Sensor
 from lockerd.web.health import Check, Status
 
 CLEAR_IT = "clear it, then settle at the console"
+LOOK_IN_TWOS = "settle; then two of you look for what is left, and say where it is on the console's custody page"
+LOOK_INTO_SLOTS = "look into each, then use it again on the console's custody page"
 MAKE_ROOM = "make room on it; the machine goes on by itself then"
 
 NEEDED = frozenset({"store", "disk", "card_path", "dispenser", "reader.exit", "face"})
@@ -19,17 +21,22 @@ NEEDED = frozenset({"store", "disk", "card_path", "dispenser", "reader.exit", "f
 The fingerprint sensor is one more where the policy opens nothing without a finger.
 """
 
-LASTING = frozenset({"backup", "office", "clock", "slots", "bin"})
+LASTING = frozenset({"backup", "office", "clock", "slots", "bin", "retract_box", "doubt"})
 """The checks that people or the network end, however often the parts are asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What only a round tells: the cabinet (None while it is silent) and what the ledger counts."""
+    """What only a round tells: the cabinet (None while it is silent) and what the ledger counts.
+
+    `retract_count` is of the cards in the retract box, `doubtful` of those that staff have to look for.
+    """
 
     cabinet: CabinetObservation | None
     slots: dict[SlotState, int]
     bin_count: int
+    retract_count: int = 0
+    doubtful: int = 0
 
 
 class Heard(NamedTuple):
@@ -49,6 +56,7 @@ class Heard(NamedTuple):
     dispenser: str | None
     recycler: str | None
     bin_full: bool
+    retract_full: bool
     readers: dict[str, bool]
     worker_up: bool
     camera_up: bool
@@ -85,7 +93,7 @@ def checks(heard: Heard) -> Iterator[Check]:
     yield _check("office", heard.office is None, heard.office or "", "check the network; events are kept until then")
     if heard.clock_wrong:
         yield Check("clock", Status.WARN, "differs from the office's by more than 30 s", "check time synchronisation")
-    yield from _supplies(heard.survey, heard.bin_full)
+    yield from _supplies(heard.survey, heard.bin_full, heard.retract_full)
 
 
 def dispenser_words(seen: Observation | None) -> str | None:
@@ -110,6 +118,11 @@ def recycler_words(seen: Observation | None, *, settled: bool, idle: bool) -> st
     return "cannot tell its place" if seen.place is Place.IN_DOUBT else "has a card in its path"
 
 
+def office_words(trouble: str) -> str:
+    """Why the office is not reached; `trouble` is the link's, empty before the first try has ended."""
+    return f"the link does not work ({trouble})" if trouble else "not reached yet"
+
+
 @cache
 def passes(name: str) -> Check:
     """The check of a part that is well, always the same one: nearly all are, and two reports are then soon compared."""
@@ -122,11 +135,15 @@ def _check(name: str, good: bool, what: str, remedy: str, *, needed: bool = Fals
     return Check(name, Status.FAIL if needed or name in NEEDED else Status.WARN, what, remedy)
 
 
-def _supplies(survey: Survey, bin_full: bool) -> Iterator[Check]:
+def _supplies(survey: Survey, bin_full: bool, retract_full: bool) -> Iterator[Check]:
     if bin_full:
         yield Check("bin", Status.WARN, "is full", "empty the recycling bin at the console")
+    if retract_full:
+        yield Check("retract_box", Status.WARN, "is full", "empty the retract box at the console")
+    if survey.doubtful:
+        yield Check("doubt", Status.WARN, f"{survey.doubtful} to look for", LOOK_IN_TWOS)
     if survey.slots.get(SlotState.BLOCKED, 0):
-        yield Check("slots", Status.WARN, f"{survey.slots[SlotState.BLOCKED]} blocked", "look into them at the console")
+        yield Check("slots", Status.WARN, f"{survey.slots[SlotState.BLOCKED]} blocked", LOOK_INTO_SLOTS)
     cabinet = survey.cabinet
     if cabinet is None:
         yield Check("cabinet", Status.WARN, "does not answer", "check its power and the bus line")

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from firmware_protocol.units import UnitKind
-from lockerd.checks import LASTING, Heard, Survey, checks, dispenser_words, recycler_words
+from lockerd.checks import LASTING, Heard, Survey, checks, dispenser_words, office_words, recycler_words
 from lockerd.devices.bus import LineStatistics, LinkStatistics
 from lockerd.devices.id_reader import SamvReader
 from lockerd.drivers import Bus
@@ -106,12 +106,12 @@ class Condition(Collector):
                 await _ask(parts.finger.probe())
             cabinet = await _ask(parts.cabinet.observe())
         try:
-            slots, bin_count = await parts.db.read(_counts)
+            slots, cards = await parts.db.read(_counts)
         except StoreError as error:
             self._store_trouble = str(error)
             return
         self._store_trouble = ""
-        self._survey = Survey(cabinet, slots, bin_count)
+        self._survey = Survey(cabinet, slots, cards[Place.BIN], cards[Place.RETRACT], cards[Place.IN_DOUBT])
 
     def ways(self) -> Ways:
         """What a citizen can do at the machine now, as far as the policy lets them."""
@@ -145,7 +145,7 @@ class Condition(Collector):
     def _hear(self) -> Heard:
         parts, keeping = self._parts, self._parts.housekeeping
         face, link = parts.face(), parts.link()
-        recycler = parts.motions.last(Unit.RECYCLER)
+        dispenser, recycler = parts.motions.last(Unit.DISPENSER), parts.motions.last(Unit.RECYCLER)
         return Heard(
             survey=self._survey,
             store_trouble=self._store_trouble,
@@ -153,15 +153,16 @@ class Condition(Collector):
             unerased=keeping.unerased,
             room=parts.ballast.held,
             fit=parts.fit(),
-            dispenser=dispenser_words(parts.motions.last(Unit.DISPENSER)),
+            dispenser=dispenser_words(dispenser),
             recycler=recycler_words(recycler, settled=parts.old_path_settled(), idle=parts.idle()),
             bin_full=recycler is not None and Sensor.BIN_FULL in recycler.sensors,
+            retract_full=dispenser is not None and Sensor.RETRACT_FULL in dispenser.sensors,
             readers={name: reader.last_answer_ok for name, reader in parts.readers.items()},
             worker_up=face.worker_up,
             camera_up=face.camera_up,
             finger=None if parts.finger is None else parts.finger.last_answer_ok,
             finger_needed=self._finger_needed,
-            office=None if link.reachable else link.trouble or "not reached yet",
+            office=None if link.reachable else office_words(link.trouble),
             clock_wrong=link.clock_wrong,
         )
 
@@ -169,11 +170,7 @@ class Condition(Collector):
         """Metrics of this moment, for a Prometheus registry."""
         yield from report_metrics(self.report())
         if self._survey is not None:
-            slots = GaugeMetricFamily("lockerd_slots", "Slots of the carousel by state.", labels=["state"])
-            for state in SlotState:
-                slots.add_metric([state.value], self._survey.slots.get(state, 0))
-            yield slots
-            yield GaugeMetricFamily("lockerd_bin_cards", "Old cards in the bin.", self._survey.bin_count)
+            yield from survey_metrics(self._survey)
         yield from self._totals()
         yield from self._links()
 
@@ -187,9 +184,7 @@ class Condition(Collector):
         yield totals
 
     def _links(self) -> Iterator[Metric]:
-        link = self._parts.link()
-        yield GaugeMetricFamily("lockerd_office_backlog_events", "Events not yet acknowledged.", link.backlog)
-        yield GaugeMetricFamily("lockerd_office_reachable", "Whether the office answered last time.", link.reachable)
+        yield from office_metrics(self._parts.link(), asyncio.get_running_loop().time())
         face = self._parts.face()
         yield CounterMetricFamily("lockerd_face_restarts", "Restarts of the face worker.", face.restarts)
         yield CounterMetricFamily("lockerd_face_frames", "Frames that verifications looked at.", face.frames)
@@ -240,6 +235,35 @@ def bus_metrics(bus: Counted) -> Iterator[Metric]:
     )
 
 
+def survey_metrics(survey: Survey) -> Iterator[Metric]:
+    """What the ledger counts, and how long a machine without mains, or in heat and cold, goes on."""
+    slots = GaugeMetricFamily("lockerd_slots", "Slots of the carousel by state.", labels=["state"])
+    for state in SlotState:
+        slots.add_metric([state.value], survey.slots.get(state, 0))
+    yield slots
+    yield GaugeMetricFamily("lockerd_bin_cards", "Old cards in the bin.", survey.bin_count)
+    yield GaugeMetricFamily("lockerd_retract_cards", "Cards recorded in the retract box.", survey.retract_count)
+    yield GaugeMetricFamily("lockerd_doubtful_cards", "Cards that staff have to look for.", survey.doubtful)
+    cabinet = survey.cabinet
+    if cabinet is not None:
+        yield GaugeMetricFamily(
+            "lockerd_cabinet_battery_ratio", "Charge of the battery, 0 to 1.", cabinet.battery / 100
+        )
+        yield GaugeMetricFamily("lockerd_cabinet_temperature_celsius", "In the cabinet.", cabinet.temperature)
+
+
+def office_metrics(link: LinkStatus, now: float) -> Iterator[Metric]:
+    """The link to the office; `now` is the event loop's time. What is not known yet is not told."""
+    yield GaugeMetricFamily("lockerd_office_backlog_events", "Events not yet acknowledged.", link.backlog)
+    yield GaugeMetricFamily("lockerd_office_reachable", "Whether the office answered last time.", link.reachable)
+    if link.last_success is not None:
+        silence = now - link.last_success
+        yield GaugeMetricFamily("lockerd_office_silence_seconds", "Time since the office last answered.", silence)
+    if link.clock_offset is not None:
+        offset = link.clock_offset
+        yield GaugeMetricFamily("lockerd_office_clock_offset_seconds", "The office's time less the machine's.", offset)
+
+
 def report_metrics(report: HealthReport) -> Iterator[Metric]:
     """The health answer as metrics."""
     yield GaugeMetricFamily("lockerd_serving", "Whether a card can be collected now.", report.serving)
@@ -270,5 +294,5 @@ async def _ask(question: Awaitable[T]) -> T | None:
         return None
 
 
-async def _counts(tx: Transaction) -> tuple[dict[SlotState, int], int]:
-    return await lookups.slot_counts(tx), await lookups.bin_count(tx)
+async def _counts(tx: Transaction) -> tuple[dict[SlotState, int], dict[Place, int]]:
+    return await lookups.slot_counts(tx), await lookups.card_counts(tx)

@@ -10,6 +10,7 @@ import stat
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -357,6 +358,10 @@ def _check(path: Path, config: Config) -> None:
         raise ConfigError(f"{path}: key 'face.span': must be at least 1 second in production; correct its value")
     if config.production and config.kiosk.framed_by is not None:
         raise ConfigError(f"{path}: key 'kiosk.framed_by': is for the simulator only; remove it in production")
+    try:
+        urlsplit(config.office.url).port  # noqa: B018 it is looked at when it is asked for
+    except ValueError as error:
+        raise ConfigError(f"{path}: key 'office.url': {error}; correct its value") from error
     if config.production and not config.office.url.startswith("https://"):
         raise ConfigError(f"{path}: key 'office.url': production speaks HTTPS only; write an https:// address")
 
@@ -384,7 +389,13 @@ def load_device_key(path: Path, config: Config, credentials: Path) -> bytes:
         with file.open("rb") as stream:
             status, text = file.stat(), stream.read(1024)
     except OSError as error:
-        raise ConfigError(f"{where} cannot be read ({error.strerror}); {_MAKE_KEY}") from error
+        if isinstance(error, PermissionError):
+            remedy = "run this as lockerd's user"
+        elif not file.is_absolute():
+            remedy = "it is a credential of the service; run this with it, as systemd/README.md says"
+        else:
+            remedy = _MAKE_KEY
+        raise ConfigError(f"{where} cannot be read ({error.strerror}); {remedy}") from error
     try:
         key = bytes.fromhex(text.decode("ascii").strip())
     except ValueError as error:

@@ -71,7 +71,7 @@ class CustodyDesk:
         stamp = self._stamp()
         blocked = {one.slot: one for one in (await findings.open_matters(tx)).blocked}
         if slot not in blocked:
-            return "this slot is not blocked"
+            return "this slot is not blocked; open the page again"
         card_id = blocked[slot].card_id
         if card_id is None and holds:
             return "a card lies in the slot, and none is recorded in it; take it out first"

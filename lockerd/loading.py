@@ -30,7 +30,9 @@ CATCH_UP_SECONDS = 60.0  # a face worker loads its models in half of it, and no 
 LOOK_SECONDS = 0.2
 ASK_AGAIN_SECONDS = 2.0  # before the next look at a card whose reader was silent
 
-_STUCK = "the dispenser reports a fault; clear it, then press 'settle'"
+_STUCK = (
+    "the dispenser did not bring the card to its place; look at the overview, clear what is stuck, then press 'settle'"
+)
 _SILENT = "the exit reader does not answer; load the tray again once it does"
 
 
@@ -73,7 +75,7 @@ class Loading:
     async def tray(self, staff: str) -> None:
         """Load until the feeder is empty, a motion fails or nobody reads the cards; `report` is live. Raises DeviceError."""
         self.report = LoadReport(running=True)
-        fault: str | None = "loading was broken off"
+        fault: str | None = "loading was broken off; look at the overview, then load the tray again"
         try:
             await self._manifest_read()
             seen = await self.motions.observe(Unit.DISPENSER)

@@ -106,7 +106,7 @@ class Maintenance:
         async with self._session.staff_at_work():
             await self._motions.make(Order(Unit.RECYCLER, Motion.EMPTY_BIN), journey_id=f"staff:{name}", after=emptied)
         if not reports:
-            raise StaffWorkFailed("the recycler did not take the emptying; close its door and try again")
+            raise StaffWorkFailed("the recycler did not take the emptying; close its door, look at the overview, and try again")
         return reports[0]
 
     async def reissue_code(self, name: str, slot: int) -> None:

@@ -49,7 +49,7 @@ def _bus(path: Path, config: Config) -> None:
         return
     try:
         socket.create_connection((config.bus.host, config.bus.port), timeout=CONNECT_SECONDS).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise StartFailed(
             f"{path}: key 'bus.host': {config.bus.host}:{config.bus.port} does not answer ({_why(error)}); "
             "start the gateway or correct the key"
@@ -79,11 +79,11 @@ def _listener(path: Path, key: str, listen: str) -> None:
                 if family == socket.AF_INET6:
                     probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 probe.bind(address)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise cannot_listen(path, key, listen, error) from error
 
 
-def cannot_listen(path: Path, key: str, listen: str, error: OSError) -> StartFailed:
+def cannot_listen(path: Path, key: str, listen: str, error: OSError | UnicodeError) -> StartFailed:
     """The error for a listener's address that cannot be had."""
     return StartFailed(
         f"{path}: key '{key}': cannot listen on {listen} ({_why(error)}); stop what uses it or choose another address"

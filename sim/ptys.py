@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import tty
 from collections.abc import Callable
@@ -26,7 +27,7 @@ async def serve_pty(link: Path, handle: Handle, *, baudrate: float | None = None
     without flow control, bytes are lost when nobody reads them and more than 64 KiB wait.
 
     The service keeps the slave open itself, so clients may close and open again; raw mode is set. The parent directory of
-    `link` must exist; what stands at `link` is replaced.
+    `link` must exist; a symlink at `link` is replaced, and FileExistsError raised for anything else.
     """
     master, slave = os.openpty()
     try:
@@ -44,6 +45,8 @@ async def serve_pty(link: Path, handle: Handle, *, baudrate: float | None = None
 
 
 def _point(link: Path, target: str) -> None:
+    if link.exists() and not link.is_symlink():
+        raise FileExistsError(errno.EEXIST, "is no symlink, and is not replaced by one", str(link))
     fresh = link.with_name(f".{link.name}.{os.getpid()}")
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target)

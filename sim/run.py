@@ -20,6 +20,7 @@ import aiohttp
 
 from sim.clients import Impossible, Refused, TooLate, eventually
 from sim.harness import Harness, Setting, free_addresses
+from sim.machine import positive
 from sim.processes import ProcessDied
 from sim.scenarios import SCENARIOS, SETTINGS
 from sim.scene import Scene, Surprise, scene_of
@@ -188,7 +189,10 @@ def state_folder(kept: Path | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="locker-", ignore_cleanup_errors=True) as name:
             yield Path(name)
     else:
-        kept.mkdir(parents=True, exist_ok=True)
+        try:
+            kept.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SystemExit(f"{kept}: cannot be used ({error.strerror}); name another folder") from error
         yield kept.resolve()
 
 
@@ -222,7 +226,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", action="store_true", help="print one object, or an array with --all, and nothing else"
     )
     parser.add_argument("--state", type=Path, metavar="DIR", help="keep state and logs here instead of a fresh folder")
-    parser.add_argument("--speed", type=float, default=1.0, metavar="F", help="motors and hands F times as fast")
+    parser.add_argument("--speed", type=positive, default=1.0, metavar="F", help="motors and hands F times as fast")
     parser.add_argument("--tcp", action="store_true", help="Modbus TCP instead of RTU on a pseudo-terminal")
     parser.add_argument(
         "--dispenser", choices=("mailbox", "crt"), default="mailbox", help="crt: a bought module before the carousel"

@@ -36,6 +36,7 @@ from sim.machine import BAUDRATE, address, positive, rtu_line, stop_signal
 from sim.modbus_slave import TcpSlave
 from sim.people import Citizen, population
 from sim.ptys import Handle, Send, serve_pty
+from sim.run import first_words
 from sim.world import Place, Spot, World
 
 _PEOPLE, _SLOTS, _STOCKED = 60, 20, 3
@@ -173,12 +174,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.part is None or (arguments.tcp is None and arguments.pty is None):
         print("sim serve: name a part and give it --tcp or --pty", file=sys.stderr)
         return 2
+    status = 0
     try:
         asyncio.run(_serve(arguments))
-    except (Unknown, OSError) as error:
-        print(f"sim serve: {error}", file=sys.stderr)
-        return 1
-    return 0
+    except* (Unknown, OSError) as group:
+        print(f"sim serve: {first_words(group)}", file=sys.stderr)
+        status = 1
+    return status
 
 
 async def _serve(arguments: argparse.Namespace) -> None:

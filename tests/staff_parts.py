@@ -38,11 +38,12 @@ FILE = CardFile(
 
 
 class PlayedDesk:
-    """Two matters are open; every finding waits for another person's. With `refusal` everything is refused."""
+    """Two matters are open; every finding gets `ruling`. With `refusal` everything is refused."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[object, ...]] = []
         self.refusal: str | None = None
+        self.ruling = Ruling.AWAITS
 
     async def open_matters(self) -> OpenMatters:
         self._refuse()
@@ -55,7 +56,7 @@ class PlayedDesk:
     async def find(self, name: str, finding: Finding) -> Ruling:
         self._refuse()
         self.asked.append(("find", name, finding))
-        return Ruling.AWAITS
+        return self.ruling
 
     async def unblock(self, name: str, slot: int) -> None:
         self._refuse()

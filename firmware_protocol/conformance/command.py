@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from firmware_protocol.blocks import IdentityBlock
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--motion-seconds", type=float, default=MOTION_MS / 1000, help="(default %(default)g)")
     parser.add_argument("--only", action="append", default=[], metavar="CHECK", help="only this check; may be repeated")
-    parser.add_argument("--date", help="date of the report, YYYY-MM-DD (default: today, UTC)")
+    parser.add_argument("--date", type=_date, help="date of the report, YYYY-MM-DD (default: today, UTC)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON too")
 
 
@@ -52,6 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
     unknown = set(arguments.only) - {check.name for check in PLAN}
     if unknown:
         return _cannot(f"there is no check {', '.join(sorted(unknown))}; --list names them")
+    try:
+        if arguments.json is not None:
+            arguments.json.touch()  # before an hour's work, not after it
+    except OSError as error:
+        return _cannot(f"{arguments.json}: cannot be written ({error.strerror})")
     try:
         line = _line(arguments)
     except LineError as error:
@@ -138,6 +143,13 @@ def _address(text: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is not HOST:PORT")
     return host, int(port)
+
+
+def _date(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not YYYY-MM-DD") from None
 
 
 def _unit(text: str) -> int:

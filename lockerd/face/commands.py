@@ -6,7 +6,8 @@ import argparse
 import asyncio
 import datetime
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -91,6 +92,28 @@ def _natural(text: str) -> int:
 
 def run_models(arguments: argparse.Namespace, *, signed_by: str) -> int:
     """Run a `models` command; `signed_by` is the configuration's key. Raises ConfigError, LinkError."""
+    with _files():
+        return _run_models(arguments, signed_by)
+
+
+def run_face(arguments: argparse.Namespace) -> int:
+    """Run a `face` command. Raises ConfigError."""
+    with _files():
+        return _run_face(arguments)
+
+
+@contextmanager
+def _files() -> Iterator[None]:
+    """Translate what befalls a file or folder that the command line names."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise ConfigError(f"{error.filename}: {error.strerror}; correct its name, or its owner and mode") from error
+
+
+def _run_models(arguments: argparse.Namespace, signed_by: str) -> int:
     match arguments.models_command:
         case "list":
             _list(arguments.packs)
@@ -117,8 +140,7 @@ def run_models(arguments: argparse.Namespace, *, signed_by: str) -> int:
     return 0
 
 
-def run_face(arguments: argparse.Namespace) -> int:
-    """Run a `face` command. Raises ConfigError."""
+def _run_face(arguments: argparse.Namespace) -> int:
     pack = load_pack(arguments.pack, production=False, models=arguments.models)
     match arguments.face_command:
         case "evaluate":

@@ -24,7 +24,7 @@ from lockerd.journey.resuming import Resume
 from lockerd.journey.tries import Tries
 from lockerd.journey.watching import Watching
 from lockerd.model.view import Action, Progress, Screen, Tap, View, Ways
-from lockerd.pickup.screens import STAGES, view_of
+from lockerd.pickup.screens import STAGES, patience_of, view_of
 from lockerd.pickup.state import Cleared, Effect, Event, Journey, Patience, Settled, Stage, Tapped, TimedOut
 from lockerd.pickup.table import step
 from lockerd.ports import Cabinet
@@ -126,8 +126,14 @@ class Session:
     @asynccontextmanager
     async def staff_at_work(self) -> AsyncIterator[None]:
         """Keep citizens off while staff work. Raises FloorTaken while a journey or other staff work runs."""
+        if self._staff:
+            raise FloorTaken("staff work is under way at the machine; try again when it has ended")
+        if self._resting or self._recovering:
+            raise FloorTaken("the machine is bringing its card path to rest; try again in a minute")
         if not self.idle:
-            raise FloorTaken("the machine is in use; wait until the screen shows its first page")
+            raise FloorTaken(
+                "the machine is in use; settle if a card is stuck, else wait until the screen shows its first page"
+            )
         self._staff = True
         self.publish()
         try:
@@ -275,7 +281,7 @@ class Session:
 
     def _enter(self) -> None:
         rule = STAGES[self._journey.stage]
-        self._page_time.enter(rule.patience)
+        self._page_time.enter(patience_of(self._journey))
         self._lights.show(rule.light)
         self.publish()
 

@@ -56,6 +56,7 @@ class Notice(StrEnum):
     NUMBER_WRONG = "number_wrong"
     CARD_NEEDED = "card_needed"  # without the code the number alone does not do
     CARD_LOST = "card_lost"  # reported lost: it shows nothing, whoever holds it
+    CARD_LOST_COUNTER = "card_lost_counter"  # nothing opens without an ID card
     CARD_UNREADABLE = "card_unreadable"
     READER_DOWN = "reader_down"
     READER_ASKED = "reader_asked"  # the one inside that should read a card; it is asked again
@@ -84,6 +85,7 @@ class FaultKind(StrEnum):
 
     NO_MATCH = "no_match"  # identity could not be shown
     MORE_NEEDED = "more_needed"  # the policy asks for more than was shown
+    COUNTER_ONLY = "counter_only"  # the policy opens such cards nowhere else
     REVIEW_REFUSED = "review_refused"  # the office's reviewer did not approve
     NO_REVIEWER = "no_reviewer"  # nobody at the office decided in time
     FACE_DOWN = "face_down"
@@ -110,6 +112,7 @@ class Whereabouts(StrEnum):
     OLD_WITH_YOU = "old_with_you"
     OLD_AT_THROAT = "old_at_throat"
     OLD_INSIDE = "old_inside"
+    OLD_IN_DOUBT = "old_in_doubt"
     OLD_KEPT = "old_kept"
     LOST_KEPT = "lost_kept"
     NONE = "none"

@@ -75,7 +75,7 @@ IDENTITY_ROWS: tuple[Row, ...] = (
     Row(_S.IDLE, Tapped, _S.IDENTIFY, "letter code entered", tapped(Action.LETTER_CODE), begun),
     Row(_S.IDLE, Tapped, _S.IDENTIFY, "no code", tapped(Action.NO_CODE), begun),
     Row(_S.IDLE, Tapped, _S.IDENTIFY, "code wanted", tapped(Action.SEND_CODE), begun_for_code),
-    Row(_S.IDLE, TimedOut, None, "forget the notice", change=setting(notice=None, attempts_left=None)),
+    Row(_S.IDLE, TimedOut, _S.IDLE, "forget the notice", change=setting(notice=None, attempts_left=None)),
     # identity first, then the code is compared against that one record
     Row(_S.IDENTIFY, Tapped, None, "code wanted", all_of(tapped(Action.SEND_CODE), without_code),
         setting(wants_code=True, notice=Notice.CARD_FOR_CODE)),

@@ -76,13 +76,21 @@ STAGES: dict[Stage, StageRule] = {
 }
 
 
+def patience_of(journey: Journey) -> Patience:
+    """How long the page of a journey waits. The first page waits for ever; what it says of one citizen's try does not."""
+    told = journey.stage is Stage.IDLE and journey.notice is not None
+    return Patience.ANSWER if told else STAGES[journey.stage].patience
+
+
 def whereabouts(journey: Journey) -> tuple[Whereabouts, ...]:
     """Where the citizen's new and old card are, as far as a fault page has to say it."""
-    if journey.claim is None:
-        return (Whereabouts.NONE,)
-    found = [_NEW.get(journey.new_place, Whereabouts.NEW_SAFE_INSIDE)] if journey.new_place is not Place.TAKEN else []
-    old_place = journey.old_place or journey.claim.old_inside
-    asked_for = journey.claim.kind in HANDED_IN and not (journey.claim.old_card_kept and journey.old_place is None)
+    claim = journey.claim
+    found = []
+    if claim is not None and journey.new_place is not Place.TAKEN:
+        found.append(_NEW.get(journey.new_place, Whereabouts.NEW_SAFE_INSIDE))
+    old_place = journey.old_place or (claim.old_inside if claim is not None else None)
+    kept_before = claim is not None and claim.old_card_kept and journey.old_place is None
+    asked_for = claim is not None and claim.kind in HANDED_IN and not kept_before
     if journey.lost is not None:
         found.append(Whereabouts.LOST_KEPT)
     elif asked_for or old_place in _OLD:
@@ -91,11 +99,32 @@ def whereabouts(journey: Journey) -> tuple[Whereabouts, ...]:
 
 
 def _fault(journey: Journey) -> FaultKind | None:
+    """The fault that the page tells of: that of the jam while it is waited for, and nothing that turned out otherwise."""
     if journey.stage in (Stage.CLEARING, Stage.JAMMED) and journey.jam is not None:
         return journey.jam.kind
-    return journey.fault
+    if journey.fault is FaultKind.MORE_NEEDED and not journey.wanted:
+        return FaultKind.COUNTER_ONLY
+    back = journey.stage is not Stage.FAULT or journey.new_place is Place.SLOT
+    return FaultKind.IN_DOUBT if journey.fault is FaultKind.NOT_TAKEN and not back else journey.fault
 
 
+def _notice(journey: Journey, ways: Ways) -> Notice | None:
+    """What the page tells beside itself, as far as it holds with what is possible now."""
+    match journey.notice:
+        case Notice.CODE_LOCKED if not ways.no_code:
+            return Notice.CODE_LOCKED_COUNTER
+        case Notice.CARD_LOST if not ways.number:
+            return Notice.CARD_LOST_COUNTER
+        case Notice.READER_DOWN if ways.reader:  # it answers again, or something else hid what it read
+            return Notice.CARD_UNREADABLE
+    if journey.stage is not Stage.DONE or journey.claim is None or journey.claim.kind in HANDED_IN:
+        return journey.notice
+    if journey.lost is not None and journey.old_place in (Place.ESCROW, Place.BIN, Place.IN_DOUBT):
+        return Notice.LOST_CARD_KEPT
+    return None if journey.notice in _INSERT_ANOTHER and not may_hand_in(journey) else journey.notice
+
+
+_INSERT_ANOTHER = frozenset({Notice.OLD_CARD_NOT_YOURS, Notice.OLD_CARD_NOT_THEIRS, Notice.OLD_CARD_UNREADABLE})
 _NEW: dict[Place | None, Whereabouts] = {
     Place.EXIT: Whereabouts.NEW_AT_EXIT,
     Place.IN_DOUBT: Whereabouts.NEW_IN_DOUBT,
@@ -103,7 +132,7 @@ _NEW: dict[Place | None, Whereabouts] = {
 _OLD: dict[Place | None, Whereabouts] = {
     Place.THROAT: Whereabouts.OLD_AT_THROAT,
     Place.ESCROW: Whereabouts.OLD_INSIDE,
-    Place.IN_DOUBT: Whereabouts.OLD_INSIDE,
+    Place.IN_DOUBT: Whereabouts.OLD_IN_DOUBT,
     Place.BIN: Whereabouts.OLD_KEPT,
 }
 
@@ -117,27 +146,29 @@ def view_of(
 ) -> View:
     """The page of a journey; everything personal on it is masked."""
     rule = STAGES[journey.stage]
+    first = journey.stage is Stage.IDLE  # nothing of it ends but a notice, and nobody has to hurry for that
     person = journey.claim.person if journey.claim and journey.stage is Stage.CONFIRM else None
-    locked_out = journey.notice is Notice.CODE_LOCKED and not ways.no_code
     on_fault = rule.screen is Screen.FAULT
     hand_in = (
-        may_hand_in(journey) and ways.renewal
+        may_hand_in(journey) and ways.renewal and journey.notice is not Notice.FOUND_AT_COUNTER
         if rule.screen is Screen.DONE
         else rule.screen is Screen.OLD_CARD and journey.new_place is Place.TAKEN
     )
     return View(
         screen=rule.screen,
         progress=rule.progress,
-        notice=Notice.CODE_LOCKED_COUNTER if locked_out else journey.notice,
+        notice=_notice(journey, ways),
         fault=_fault(journey) if on_fault else None,
         whereabouts=whereabouts(journey) if on_fault else (),
         ticket=journey.ticket,
         attempts_left=journey.attempts_left,
-        seconds_left=seconds_left,
-        warn=warn,
+        seconds_left=None if first else seconds_left,
+        warn=warn and not first,
         masked_name=masked_name(person.name) if person else "",
         masked_number=masked_number(person.id_number) if person else "",
-        renewal=journey.claim is not None and journey.claim.kind in HANDED_IN,
+        renewal=journey.claim is not None
+        and journey.claim.kind in HANDED_IN
+        and (rule.screen is Screen.DONE or not journey.claim.old_card_kept),
         damaged=journey.claim is not None and journey.claim.kind is ClaimKind.DAMAGED,
         for_other=journey.collector.relation is not Relation.OWNER,
         wanted=journey.wanted if journey.fault is FaultKind.MORE_NEEDED else (),

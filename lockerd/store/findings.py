@@ -26,8 +26,12 @@ async def find(tx: Transaction, finding: Finding, staff: str, stamp: Stamp) -> R
     )
     if card is None or card["place"] != Place.IN_DOUBT:
         raise StaffWorkFailed("this card is not in doubt; look it up again")
-    if finding.place not in WHERE_FOUND[card["role"]] or (finding.slot is None) is (finding.place is Place.SLOT):
+    if finding.place not in WHERE_FOUND[card["role"]]:
         raise StaffWorkFailed("a card of this kind cannot be there; choose again")
+    if finding.slot is None and finding.place is Place.SLOT:
+        raise StaffWorkFailed("in which slot is it? type its number")
+    if finding.slot is not None and finding.place is not Place.SLOT:
+        raise StaffWorkFailed("only a card in a slot has the number of one; choose again, or empty that field")
     await _check_possible(tx, finding, card["claim_id"])
     first = await tx.one("SELECT * FROM finding WHERE card_id = ? AND move_id = ?", (card_id, card["link"]))
     await tx.execute("DELETE FROM finding WHERE card_id = ?", (card_id,))

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from lockerd.errors import StoreError
+from lockerd.store.verify import UNREADABLE, look_for
 
 VISIT_SECONDS = 120.0
 ASSUMPTIONS = (
@@ -86,16 +87,21 @@ class _Visit:
 
 def identity_report(path: Path) -> IdentityReport:
     """The report of the database at `path`, which a running daemon may own: it is only read. Raises StoreError."""
-    if not path.is_file():
-        raise StoreError(f"{path} is not there; name the database file")
+    look_for(path)
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
             rows = db.execute(
                 "SELECT type, data, wall FROM journal WHERE type IN"
                 " ('lockerd.identity.tried', 'lockerd.card.taken', 'lockerd.ticket.issued') ORDER BY seq"
             ).fetchall()
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: cannot be read ({error}); check its owner and mode") from error
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            raise StoreError(f"{path}: is no database of lockerd; name lockerd's own") from error
+        raise StoreError(f"{path}: cannot be read ({error}); {UNREADABLE}") from error
+    except sqlite3.DatabaseError as error:
+        raise StoreError(
+            f"{path}: is no database or damaged ({error}); name lockerd's database, or run lockerd verify"
+        ) from error
     return report_of(rows)
 
 

@@ -124,11 +124,14 @@ async def last_drawn_in(tx: Transaction, card_id: str) -> float:
     return float(row["at"])
 
 
-async def bin_count(tx: Transaction) -> int:
-    """Number of old cards recorded in the recycling bin."""
-    row = await tx.one("SELECT count(*) AS n FROM card WHERE place = 'bin'")
-    assert row is not None
-    return int(row["n"])
+async def card_counts(tx: Transaction) -> dict[Place, int]:
+    """How many cards wait for staff: recorded in the recycling bin, in the retract box, and in doubt."""
+    found = await tx.all(
+        "SELECT place, count(*) AS n FROM card WHERE place IN ('bin', 'retract', 'in_doubt') GROUP BY place"
+    )
+    return dict.fromkeys((Place.BIN, Place.RETRACT, Place.IN_DOUBT), 0) | {
+        Place(row["place"]): row["n"] for row in found
+    }
 
 
 async def chain(tx: Transaction, card_id: str) -> list[CardMove]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lockerd.errors import StoreError
 from lockerd.store.opening import set_aside, sync_folder, translated
-from lockerd.store.verify import verify
+from lockerd.store.verify import ANOTHER_VERSION, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +30,18 @@ def restore(backup: Path, database: Path, now: float) -> Restored:
     The next start gives it an epoch of its own. Raises StoreError for a backup that is not sound or bears an epoch already, and
     while a lockerd runs; then nothing has changed.
     """
-    wrong = verify(backup).wrong
-    if wrong:
-        raise StoreError(f"{backup}: the backup is not sound ({wrong[0]}); take another one")
+    report = verify(backup)
+    if report.wrong:
+        remedy = ANOTHER_VERSION if ANOTHER_VERSION in report.remedies else "take another one"
+        raise StoreError(f"{backup}: the backup is not sound ({report.wrong[0]}); {remedy}")
     part = database.with_name(database.name + ".restored")
     cut_off = part.with_name(part.name + "-journal")
     try:
         cut_off.unlink(missing_ok=True)
         shutil.copyfile(backup, part)
         part.chmod(0o600)
+        if os.geteuid() == 0:  # else the daemon could not open what root put back
+            shutil.chown(part, database.parent.stat().st_uid, database.parent.stat().st_gid)
         with suppress(FileNotFoundError):
             shutil.copyfile(backup.with_name(backup.name + "-journal"), cut_off)
         _refuse_plain_copy(backup, part)
@@ -57,8 +60,9 @@ def restore(backup: Path, database: Path, now: float) -> Restored:
     except sqlite3.Error as error:
         raise StoreError(f"{part}: {translated(error)}") from error
     finally:
-        part.unlink(missing_ok=True)
-        cut_off.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that cannot be written has neither
+            part.unlink(missing_ok=True)
+            cut_off.unlink(missing_ok=True)
     return Restored(aside, count)
 
 

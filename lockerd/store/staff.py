@@ -29,11 +29,11 @@ class StaffMember:
 
 
 async def add(tx: Transaction, vault: Vault, name: str, pin: str, stamp: Stamp) -> StaffMember:
-    """Make an account, or give an existing one another PIN. Raises StoreError for an empty name or too short a PIN."""
-    if not name.strip():
-        raise StoreError("an account needs a name")
-    if len(pin) < MIN_PIN:
-        raise StoreError(f"a PIN has at least {MIN_PIN} characters")
+    """Make an account, or give an existing one another PIN. Raises StoreError for a name or PIN that nobody can type."""
+    if not name.strip() or not name.isprintable():
+        raise StoreError("an account needs a name of letters, digits, signs")
+    if len(pin) < MIN_PIN or not pin.isprintable():
+        raise StoreError(f"a PIN has at least {MIN_PIN} characters, all of which can be typed")
     salt = vault.entropy(SALT_BYTES)
     await tx.execute(
         "INSERT INTO staff (name, role, algorithm, salt, hash, since) VALUES (?, ?, ?, ?, ?, ?)"

@@ -22,6 +22,12 @@ from lockerd.store import verify_audit, verify_claims, verify_custody, verify_lo
 SCHEMA = 7
 """The schema version (PRAGMA user_version) whose invariants these are."""
 
+ANOTHER_VERSION = (
+    "the version: nothing else was looked at; use the lockerd that wrote this file"
+    " (a newer one brings it up to date when it starts)"
+)
+UNREADABLE = "check owner and mode; from a disk that cannot be written copy it, with its -wal, to one that can"
+
 _APPLICATION_ID = 0x4C4B5244
 
 Words = Iterator[str]
@@ -44,24 +50,34 @@ def verify(path: Path) -> Report:
 
     Raises StoreError when it is not there, in use by a running lockerd, or not to be read.
     """
-    if not path.is_file():
-        raise StoreError(f"{path} is not there; name the database file")
+    look_for(path)
     with _unowned(path), closing(sqlite3.connect(":memory:")) as db:
         db.row_factory = sqlite3.Row
         try:
             _read(path, db)
-            refused = list(_file(db))
+            refused = _refusal(db)
         except (sqlite3.OperationalError, OSError) as error:
-            raise StoreError(f"{path}: cannot be read ({error}); check its owner and mode") from error
+            raise StoreError(f"{path}: cannot be read ({error}); {UNREADABLE}") from error
         except sqlite3.DatabaseError as error:
-            refused = [f"the file is no database, or its first page is damaged ({error})"]
-        if refused:
-            return Report(tuple(refused), (), (_INVARIANTS[0][0],))
+            refused = f"the file is no database, or its first page is damaged ({error})", _INVARIANTS[0][0]
+        if refused is not None:
+            words, remedy = refused
+            return Report((words,), (), (remedy,))
         wrong: dict[str, str] = {}
         for remedy, checks in _INVARIANTS:
             for check in checks:
                 wrong.update((words, remedy) for words in _all(check, db) if words not in wrong)
         return Report(tuple(wrong), tuple(_all(_unsettled, db)), tuple(dict.fromkeys(wrong.values())))
+
+
+def look_for(path: Path) -> None:
+    """Raise StoreError where no file can be seen at `path`."""
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be looked at ({error.strerror}); run this as the user of the file") from error
+    if not there:
+        raise StoreError(f"{path} is not there; name the database file")
 
 
 def _read(path: Path, db: sqlite3.Connection) -> None:
@@ -115,13 +131,15 @@ def _all(check: Callable[[sqlite3.Connection], Words], db: sqlite3.Connection) -
 # --- the file
 
 
-def _file(db: sqlite3.Connection) -> Words:
+def _refusal(db: sqlite3.Connection) -> tuple[str, str] | None:
+    """Why nothing else is looked at, and what to do."""
     application = db.execute("PRAGMA application_id").fetchone()[0]
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if application != _APPLICATION_ID:
-        yield "the file is no database of lockerd"
-    elif version != SCHEMA:
-        yield f"the database has schema version {version}; this lockerd checks version {SCHEMA}"
+        return "the file is no database of lockerd", f"name lockerd's own; if this is it, {_INVARIANTS[0][0]}"
+    if version != SCHEMA:
+        return f"the database has schema version {version}; this lockerd checks version {SCHEMA}", ANOTHER_VERSION
+    return None
 
 
 def _pages(db: sqlite3.Connection) -> Words:

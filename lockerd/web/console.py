@@ -25,7 +25,7 @@ from lockerd.web.console_answers import (
     staff_of_page,
 )
 from lockerd.web.console_custody import CountBody, Desk, custody_routes
-from lockerd.web.console_pages import Page, render_login, render_page, render_part, said
+from lockerd.web.console_pages import Page, render_login, render_page, render_part, render_trouble, said
 from lockerd.web.health import HealthReport
 from lockerd.web.logins import Logins
 
@@ -205,7 +205,10 @@ class _Console:
 
     async def login_page(self, request: web.Request) -> web.Response:
         language = language_of(request, DEFAULT_LANGUAGE)
-        return html_answer(render_login(language, ended="ended" in request.query), language)
+        return html_answer(
+            render_login(language, ended="ended" in request.query, not_done=request.query.get("ended") == "order"),
+            language,
+        )
 
     async def page(self, request: web.Request) -> web.Response:
         name = staff_of_page(self._logins, request)
@@ -216,7 +219,8 @@ class _Console:
     async def part(self, request: web.Request) -> web.Response:
         self._looked(request)
         language = language_of(request, DEFAULT_LANGUAGE)
-        return html_answer(await self._part(Page(request.match_info["page"]), language), language)
+        part = await self._part(Page(request.match_info["page"]), language)
+        return web.Response(text=part, content_type="text/html")  # the language of the last page stays chosen
 
     async def _part(self, page: Page, language: str) -> str:
         slots = await self._maintenance.slots() if page is Page.SLOTS else ()
@@ -242,7 +246,8 @@ async def _answer_in_words(request: web.Request, handler: Handler) -> web.Stream
     except LockerError as error:
         log.info("staff work refused", error=str(error))
         if not request.path.startswith("/api/"):
-            return web.Response(status=503, text=said(language_of(request, DEFAULT_LANGUAGE), str(error)))
+            language = language_of(request, DEFAULT_LANGUAGE)
+            return html_answer(render_trouble(language, str(error)), language, status=503)
         status, words = 409, str(error)
     except web.HTTPException as error:
         if error.status < 400 or not request.path.startswith("/api/"):

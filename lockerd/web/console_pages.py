@@ -39,24 +39,31 @@ LIVE: Final = frozenset({Page.OVERVIEW, Page.LOAD, Page.SLOTS})
 """Pages with a part that shows the present and is fetched again and again."""
 
 
+_KEPT: Final = r"\(.*\)|\d+"
+
+
 def said(language: str, words: str) -> str:
     """What a room below said, in `language`; as it was said where the list of its sayings lacks it.
 
-    Those rooms speak English, and name their parts by keys ("reader.exit"). Numbers are kept: "3 blocked" is looked up
-    as "{n} blocked".
+    Those rooms speak English, and name their parts by keys ("reader.exit"). Numbers and what is in brackets are kept: "3
+    blocked" is looked up as "{n} blocked", "failed (no room)" as "failed (…)".
     """
-    numbers = re.findall(r"\d+", words)
-    found = _sayings(language).get(re.sub(r"\d+", "{n}", words))
+    kept = re.findall(_KEPT, words)
+    found = _sayings(language).get(re.sub(_KEPT, lambda one: "(…)" if one[0][0] == "(" else "{n}", words))
     if found is None:
         return words
-    for number in numbers:
-        found = found.replace("{n}", number, 1)
-    return found
+    left = iter(kept)
+    return re.sub(r"\(…\)|{n}", lambda _: next(left), found)
 
 
-def render_login(language: str, *, ended: bool) -> str:
-    """The page that asks for name and PIN; `ended` says that the last login was not used for too long."""
-    return _render("login.html", language, ended=ended)
+def render_login(language: str, *, ended: bool, not_done: bool = False) -> str:
+    """The page that asks for name and PIN; `ended` says that a login has ended, `not_done` that an order came too late."""
+    return _render("login.html", language, name="", ended=ended, not_done=not_done)
+
+
+def render_trouble(language: str, words: str) -> str:
+    """The page in the place of one that cannot be made: why not, and the way to the overview, which needs no database."""
+    return _render("trouble.html", language, name="", words=words)
 
 
 def render_page(page: Page, language: str, name: str, part: str) -> str:

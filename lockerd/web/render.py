@@ -63,6 +63,8 @@ def compose(view: View, language: str, text: Catalogue) -> Message:
         steps=steps if now in STEPS and not view.hand_in else [],
         waiting=is_waiting(view),
         next_key=_next_key(view),
+        notice_key=_notice_key(view),
+        stuck_key=_stuck_key(view),
         qr_prefix=lettercode.QR_PREFIX,
         qr=qr_svg(view.ticket) if view.ticket else None,
     )
@@ -155,23 +157,43 @@ def _say_page(view: View, text: Catalogue) -> str:
     if view.screen is Screen.FAULT:
         return " ".join((text(f"fault.{view.fault}.title") + text("stop"), *_say_after_fault(view, text)))
     if is_waiting(view):
-        return text(f"notice.{view.notice}" if view.notice else f"progress.{view.progress}")
+        return text(_notice_key(view) if view.notice else f"progress.{view.progress}")
     if view.screen is Screen.OLD_CARD and view.progress is Progress.RETURNING_OLD_CARD:
-        return " ".join((text(f"notice.{view.notice}") if view.notice else "", text("say.take_old"))).strip()
+        return " ".join((text(_notice_key(view)) if view.notice else "", text("say.take_old"))).strip()
+    if view.screen is Screen.IDENTIFY and not view.reader_available and not view.number_allowed:
+        return text("identify.stuck_title") + text("stop") + " " + text("identify.stuck_text")
     if view.notice is not None:
-        return text(f"notice.{view.notice}")
+        return text(_notice_key(view))
     if view.progress is Progress.REVIEWING:
         return text("review.asked_title") + text("stop")
-    if view.hand_in and view.screen is Screen.OLD_CARD:
-        return text("say.found")
-    if view.screen is Screen.IDENTIFY and not view.number_allowed:
-        return text("say.identify_card")
-    if view.screen is Screen.OLD_CARD and view.for_other:
-        return text("say.old_card_other")
-    said = text(f"say.{view.screen}")
+    if view.screen is Screen.FACE and not view.face_available:
+        return f"{text('face.unavailable')} {_say_instead(view, text)}"
+    said = text(_said_key(view))
     if view.screen is Screen.FACE or view.screen in _STEP_OF:
-        return f"{said} {text('say.another_way' if view.another_way else 'say.counter')}"
+        return f"{said} {_say_instead(view, text)}"
     return said
+
+
+def _said_key(view: View) -> str:
+    """The text that is spoken on a page without a notice."""
+    match view.screen:
+        case Screen.CODE if not view.reader_available:
+            return "say.code_only"
+        case Screen.IDENTIFY if not view.reader_available:
+            return "notice.reader_down"
+        case Screen.IDENTIFY if not view.number_allowed:
+            return "say.identify_card"
+        case Screen.CONFIRM if view.for_other:
+            return "say.confirm_other"
+        case Screen.OLD_CARD if view.hand_in:
+            return "say.found"
+        case Screen.OLD_CARD if view.for_other:
+            return "say.old_card_other"
+    return f"say.{view.screen}"
+
+
+def _say_instead(view: View, text: Catalogue) -> str:
+    return text("say.another_way" if view.another_way else "say.counter")
 
 
 def _say_after_fault(view: View, text: Catalogue) -> tuple[str, ...]:
@@ -180,7 +202,7 @@ def _say_after_fault(view: View, text: Catalogue) -> tuple[str, ...]:
     if view.progress is Progress.RETURNING_OLD_CARD:
         return (text("say.take_old"),)
     if view.progress is Progress.STUCK:
-        return (*(text(f"where.{place}") for place in view.whereabouts), text("fault.stuck"), text("say.ticket"))
+        return (*(text(f"where.{place}") for place in view.whereabouts), text(_stuck_key(view)), text("say.ticket"))
     return (*(text(f"where.{place}") for place in view.whereabouts), text(_next_key(view)))
 
 
@@ -196,7 +218,55 @@ _ASKS_FOR_CARD: Final = frozenset(
 """Faults whose next step is the counter, with the ID card."""
 
 
+_AT_THE_MACHINE: Final = frozenset(
+    {
+        FaultKind.MORE_NEEDED,
+        FaultKind.NO_REVIEWER,
+        FaultKind.NOT_TAKEN,
+        FaultKind.OLD_CARD_REFUSED,
+        FaultKind.POWER,
+        FaultKind.CANCELLED,
+        FaultKind.TIMED_OUT,
+        FaultKind.BUSY,
+    }
+)
+"""Faults after which another try at the machine does, if nothing but a hand at the counter can bring a card forward."""
+
+_HOLDS: Final = frozenset(
+    {
+        Whereabouts.OLD_AT_THROAT,
+        Whereabouts.OLD_INSIDE,
+        Whereabouts.OLD_IN_DOUBT,
+        Whereabouts.OLD_KEPT,
+        Whereabouts.LOST_KEPT,
+    }
+)
+"""Where an ID card is that nobody can bring along."""
+
+_NEEDS_STAFF: Final = frozenset(
+    {Whereabouts.NEW_IN_DOUBT, Whereabouts.NEW_AT_EXIT, Whereabouts.OLD_INSIDE, Whereabouts.OLD_IN_DOUBT}
+)
+"""Where a card is that another try would want in its slot, or in the citizen's hand."""
+
+
 def _next_key(view: View) -> str:
-    """The text of what a fault page tells to do; nobody is told to bring the ID card that the machine holds."""
-    held = {Whereabouts.OLD_INSIDE, Whereabouts.OLD_KEPT, Whereabouts.LOST_KEPT}.intersection(view.whereabouts)
-    return "fault.counter.next" if held and view.fault in _ASKS_FOR_CARD else f"fault.{view.fault}.next"
+    """The text of what a fault page tells to do: nobody is asked for the ID card that the machine holds, or to try in vain."""
+    if view.fault in _ASKS_FOR_CARD and _HOLDS.intersection(view.whereabouts):
+        return "fault.counter.next"
+    gone = {Whereabouts.OLD_AT_THROAT, Whereabouts.OLD_KEPT}.intersection(view.whereabouts)
+    if view.fault in _AT_THE_MACHINE and _NEEDS_STAFF.intersection(view.whereabouts):
+        return f"fault.{FaultKind.IN_DOUBT}.next"
+    if view.fault in (FaultKind.MORE_NEEDED, FaultKind.OLD_CARD_REFUSED) and gone:
+        return f"fault.{FaultKind.IN_DOUBT}.next"
+    return f"fault.{view.fault}.next"
+
+
+def _stuck_key(view: View) -> str:
+    """The text of what comes when a jam is cleared: who has a ticket already was about to leave."""
+    return "fault.stuck_ends" if view.ticket else "fault.stuck"
+
+
+def _notice_key(view: View) -> str:
+    """The text of the notice: after the last try of a code nobody is told to try again."""
+    last = view.notice is Notice.CODE_WRONG and view.attempts_left == 0
+    return f"notice.{view.notice}_last" if last else f"notice.{view.notice}"

@@ -32,15 +32,15 @@ _ITEMS = 40  # of a story; more are in its file only
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `python -m sim soak`."""
     standard = Setting(1.0)
-    parser.add_argument("--days", type=float, default=30.0, metavar="N", help="simulated days (default %(default)g)")
+    parser.add_argument("--days", type=_days, default=30.0, metavar="N", help="simulated days (default %(default)g)")
     parser.add_argument("--seeds", type=_seeds, default=range(1, 4), metavar="A..B", help="default 1..3")
     parser.add_argument("--jobs", type=int, default=2, metavar="J", help="seeds at a time (default %(default)s)")
     parser.add_argument("--slots", type=int, default=standard.slots, metavar="N", help="default %(default)s")
     parser.add_argument(
-        "--visits", type=float, default=standard.visits, metavar="N", help="visits a day (default %(default)g)"
+        "--visits", type=_not_negative, default=standard.visits, metavar="N", help="visits a day (default %(default)g)"
     )
     parser.add_argument(
-        "--faults", type=float, default=standard.faults, metavar="N", help="faults a day (default %(default)g)"
+        "--faults", type=_not_negative, default=standard.faults, metavar="N", help="faults a day (default %(default)g)"
     )
     parser.add_argument(
         "--busy", action="store_true", help=f"a busy locker: {BUSY.slots} slots, {BUSY.visits:g} visits a day"
@@ -148,7 +148,11 @@ def _replay(again: Path | tuple[int, int], setting: Setting) -> int:
             print(line)
 
     if isinstance(again, Path):
-        kept: Kept = read(again)
+        try:
+            kept: Kept = read(again)
+        except (OSError, ValueError, TypeError) as error:
+            print(f"sim soak: {again} holds no story ({type(error).__name__})", file=sys.stderr)
+            return 2
         begin = max((kept.items[-_ITEMS:][0].at if kept.items else 0.0) - 60.0, 0.0)
         report = play(kept.seed, Setting(**kept.setting), end=kept.until, echo=echo, kept=kept.items)
     else:
@@ -161,9 +165,25 @@ def _replay(again: Path | tuple[int, int], setting: Setting) -> int:
 def _seeds(text: str) -> range:
     first, dots, last = text.partition("..")
     try:
-        return range(int(first), int(last if dots else first) + 1)
+        seeds = range(int(first), int(last if dots else first) + 1)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is not A..B") from None
+        seeds = range(0)
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"{text} is not A..B")
+    return seeds
+
+
+def _not_negative(text: str) -> float:
+    number = float(text)
+    if not 0.0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
+    return number
+
+
+def _days(text: str) -> float:
+    if not _not_negative(text):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return float(text)
 
 
 def _again(text: str) -> Path | tuple[int, int]:

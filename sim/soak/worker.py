@@ -41,6 +41,9 @@ def _process(seed: int, setting: Setting) -> Report:
 
 
 def _work(answer: Connection, seed: int, setting: Setting) -> None:
-    report = play(seed, setting)
+    try:
+        report = play(seed, setting)
+    except KeyboardInterrupt:  # of the whole group: the parent says so
+        raise SystemExit(130) from None
     sys.stdout.flush()
     answer.send(report)

@@ -39,19 +39,22 @@ def test_a_wrong_code_opens_nothing_and_the_right_one_does_afterwards(tmp_path: 
     async def story(scene: Scene) -> None:
         assert not await scene.visit(RENEWAL, replace(HONEST, wrong_code=1.0))
         assert (scene.new(RENEWAL), scene.old(RENEWAL)) == (Place.SLOT, Place.PERSON)
+        page = scene.stage.daemon.page
+        assert page is not None
+        assert (page.screen, page.notice) == ("code", ""), "what was wrong is nothing to the next person"
         assert await scene.visit(RENEWAL)
 
     play(tmp_path, story)
 
 
 def test_five_wrong_codes_close_the_code_way_only(tmp_path: Path) -> None:
-    """Two on a visit; after the fifth the ID card opens without a code, and the office knows why."""
+    """Three on a visit; after the fifth the ID card opens without a code, and the office knows why."""
 
     async def story(scene: Scene) -> None:
         guessing = replace(HONEST, wrong_code=1.0)
-        for _ in range(2):
-            assert not await scene.visit(RENEWAL, guessing)
+        assert not await scene.visit(RENEWAL, guessing)
         assert "claim.locked" not in scene.told(RENEWAL)
+        assert not await scene.visit(RENEWAL, guessing)
         assert await scene.visit(RENEWAL, guessing), "by the ID card, which the lock leaves open"
         told = [kind for kind in scene.told(RENEWAL) if kind.startswith("claim.")]
         assert told == ["claim.locked", "claim.opened"]

@@ -13,12 +13,15 @@ CONFIRM = View(Screen.CONFIRM, masked_name="欧阳*明", masked_number="9901****
 VIEWS: dict[str, View] = {
     "1-code": View(Screen.CODE),
     "1-code-wrong": View(Screen.CODE, notice=Notice.CODE_WRONG, attempts_left=4),
+    "1-code-last-try": View(Screen.CODE, notice=Notice.CODE_WRONG, attempts_left=0),
     "1-code-always": View(Screen.CODE, no_code_allowed=False),
     "1-code-limited": View(Screen.CODE, reader_available=False, renewal_available=False),
     "1-code-finger": View(Screen.CODE, finger_available=False, renewal_available=False),
     "2-identify": View(Screen.IDENTIFY),
     "2-identify-checking": View(Screen.IDENTIFY, progress=Progress.CHECKING),
     "2-identify-locked": View(Screen.IDENTIFY, notice=Notice.CODE_LOCKED, number_allowed=False),
+    "2-identify-closed": View(Screen.IDENTIFY, notice=Notice.CODE_LOCKED_COUNTER, number_allowed=False),
+    "2-identify-lost-counter": View(Screen.IDENTIFY, notice=Notice.CARD_LOST_COUNTER, number_allowed=False),
     "2-identify-no-code": View(Screen.IDENTIFY, number_allowed=False),
     "1-code-sent": View(Screen.CODE, notice=Notice.CODE_SENT),
     "2-identify-card-for-code": View(Screen.IDENTIFY, number_allowed=False, notice=Notice.CARD_FOR_CODE),
@@ -34,6 +37,7 @@ VIEWS: dict[str, View] = {
         Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_RETRY, attempts_left=2, another_way=True
     ),
     "3-face-warn": View(Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_NO_FACE, warn=True, seconds_left=20),
+    "3-face-off": View(Screen.FACE, progress=Progress.LOOKING, face_available=False),
     "3-fingerprint-warn": View(Screen.FINGERPRINT, another_way=True, warn=True, seconds_left=20),
     "3-fingerprint": View(Screen.FINGERPRINT, another_way=True),
     "3-face-wait": View(Screen.FACE, progress=Progress.LOOKING, notice=Notice.FACE_WAIT),
@@ -70,6 +74,9 @@ VIEWS: dict[str, View] = {
     ),
     "8-fault-recovering": View(Screen.FAULT, Progress.RECOVERING, fault=FaultKind.NOT_TAKEN, ticket=TICKET),
     "8-fault-stuck": View(Screen.FAULT, Progress.STUCK, fault=FaultKind.JAM, whereabouts=BOTH, seconds_left=200),
+    "8-fault-stuck-leaving": View(
+        Screen.FAULT, Progress.STUCK, fault=FaultKind.IN_DOUBT, whereabouts=BOTH, ticket=TICKET, seconds_left=200
+    ),
     "8-fault-stuck-warn": View(
         Screen.FAULT, Progress.STUCK, fault=FaultKind.IN_DOUBT, whereabouts=BOTH, warn=True, seconds_left=20
     ),

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Locator, Page, ViewportSize, expect
+from playwright.async_api import Browser, Locator, Page, Route, ViewportSize, expect
 
 from lockerd.errors import LockerError
 from lockerd.model.custody import SlotRecord, SlotState
-from lockerd.model.staffing import BinReport, LoadLine, LoadReport, RejectReason
+from lockerd.model.staffing import BinReport, LoadLine, LoadReport, RejectReason, Ruling
 from lockerd.web.catalogue import catalogue
 from lockerd.web.console import console_app
 from lockerd.web.console_pages import said
@@ -32,6 +32,7 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "wcag2aaa"]
 SCREENSHOTS = Path(os.environ.get("LOCKERD_SCREENSHOTS", "screenshots"))
 LOOK_MS = 3_100  # the page looks every 3 s while nothing is under way
 NAME, PIN = "li.wei", "482177"
+OTHER = "wang.min"
 
 WELL = tuple(
     Check(name, Status.PASS)
@@ -63,7 +64,7 @@ CHECK_BOXES = """() => {
     if (box.left < -1 || box.right > innerWidth + 1) found.push('outside: ' + name);
     if (e.scrollWidth > e.clientWidth + 1 && e.clientWidth && getComputedStyle(e).display !== 'inline')
       found.push('too wide: ' + name);
-    if (e.matches('button, a, input') && Math.min(box.width, box.height) < 44) found.push('small target: ' + name);
+    if (e.matches('button, a, input, select, summary') && Math.min(box.width, box.height) < 44) found.push('small target: ' + name);
   }
   return found;
 }"""
@@ -80,9 +81,11 @@ class Machine:
     expected: int = 12
     refusal: str | None = None
     serving: bool = True
+    desk: PlayedDesk = field(default_factory=PlayedDesk)
+    counts: list[int] = field(default_factory=list)
 
     async def log_in(self, name: str, pin: str) -> bool:
-        return (name, pin) == (NAME, PIN)
+        return name in (NAME, OTHER) and pin == PIN
 
     async def load(self, name: str) -> None:
         if self.refusal:
@@ -97,6 +100,7 @@ class Machine:
         ]
 
     async def empty_bin(self, name: str, counted: int) -> BinReport:
+        self.counts.append(counted)
         return BinReport(counted, self.expected)
 
     async def reissue_code(self, name: str, slot: int) -> None:
@@ -115,7 +119,7 @@ async def served(machine: Machine) -> AsyncIterator[Machine]:
     numbers = iter(range(1000))
     app = console_app(
         maintenance=machine,
-        desk=PlayedDesk(),
+        desk=machine.desk,
         health=lambda: machine.health,
         new_token=lambda: f"token-{next(numbers)}",
         now=lambda: machine.clock,
@@ -152,8 +156,8 @@ async def later(page: Page) -> None:
     await page.clock.fast_forward(LOOK_MS)
 
 
-async def log_in(page: Page, pin: str = PIN) -> None:
-    await page.locator("#name").fill(NAME)
+async def log_in(page: Page, pin: str = PIN, name: str = NAME) -> None:
+    await page.locator("#name").fill(name)
     await page.locator("#pin").fill(pin)
     await page.locator("main button").click()
 
@@ -279,10 +283,25 @@ async def test_language_is_switched_on_the_page_and_kept(chromium: Browser) -> N
         await expect(page.locator("main")).to_contain_text("Cards can be collected")
         await page.get_by_role("link", name="Bin").click()
         await expect(page.locator("h2").first).to_have_text("Empty the recycling bin")
+        await page.goto(f"{machine.address}/custody?card=7")
+        await page.get_by_role("link", name="中文").click()
+        await expect(page.locator("ol.chain > li")).to_have_count(4)
+
+
+async def test_each_page_keeps_its_language_beside_one_in_the_other(chromium: Browser) -> None:
+    async with served(Machine()) as machine, browsing(chromium, machine) as page:
+        await log_in(page)
+        await expect(page.locator("main")).to_contain_text("可以取证")
+        other = await page.context.new_page()
+        await other.goto(f"{machine.address}/?language=en")
+        machine.health = JAMMED
+        await later(page)
+        await expect(page.locator("main")).to_contain_text("现在不能取证")
+        await expect(page.locator("html")).to_have_attribute("lang", "zh")
 
 
 async def test_refusal_of_the_machine_is_said_in_the_language_of_the_page(chromium: Browser) -> None:
-    words = "the machine is in use; wait until the screen shows its first page"
+    words = "the machine is in use; settle if a card is stuck, else wait until the screen shows its first page"
     async with served(Machine(refusal=words)) as machine, browsing(chromium, machine) as page:
         await log_in(page)
         await page.get_by_role("link", name="装卡").click()
@@ -298,7 +317,7 @@ async def test_page_that_nobody_uses_logs_out_by_itself(chromium: Browser) -> No
         await expect(page.locator("main")).to_contain_text("Cards can be collected")
         machine.clock += IDLE_SECONDS + 1
         await later(page)
-        await expect(page.locator("main")).to_contain_text("You were logged out")
+        await expect(page.locator("main")).to_contain_text("You are no longer logged in")
 
 
 async def test_page_says_when_the_machine_is_away(chromium: Browser) -> None:
@@ -319,3 +338,65 @@ async def test_words_from_below_are_never_markup(chromium: Browser) -> None:
         await log_in(page)
         await expect(page.locator("main")).to_contain_text("<img src=x onerror=alert(1)>")
         await expect(page.locator("main img")).to_have_count(0)
+
+
+async def test_an_order_whose_answer_is_lost_is_not_said_to_be_done_or_not_done(chromium: Browser) -> None:
+    t = catalogue("en", "console")
+    async with served(Machine()) as machine, browsing(chromium, machine, language="en") as page:
+        await log_in(page)
+        await page.get_by_role("link", name="Bin").click()
+
+        async def lose_the_answer(route: Route) -> None:
+            await route.fetch()
+            await route.abort()
+
+        await page.route("**/api/bin/empty*", lose_the_answer)
+        await page.locator("#counted-bin").fill("12")
+        await press(page.locator("main button").first)
+        await expect(page.locator("[data-error]").first).to_have_text(t("refused.unknown"))
+        await expect(page.get_by_text(t("bin.agreed"), exact=True).first).to_be_hidden()
+        assert machine.counts == [12]
+
+
+async def test_an_order_after_the_end_of_the_login_is_said_not_to_be_done(chromium: Browser) -> None:
+    t = catalogue("en", "console")
+    async with served(Machine()) as machine, browsing(chromium, machine, language="en") as page:
+        await log_in(page)
+        await page.get_by_role("link", name="Bin").click()
+        await page.locator("#counted-bin").fill("12")
+        machine.clock += IDLE_SECONDS + 1
+        await page.locator("main button").first.click()
+        await expect(page.locator("main")).to_contain_text(t("login.not_done"))
+        assert machine.counts == []
+
+
+async def test_a_page_of_the_first_person_orders_nothing_in_the_name_of_the_second(chromium: Browser) -> None:
+    async with served(Machine()) as machine, browsing(chromium, machine, language="en") as page:
+        await log_in(page)
+        await page.get_by_role("link", name="Custody").click()
+        await expect(page.locator("#place-1")).to_be_visible()
+        second = await page.context.new_page()
+        await second.goto(f"{machine.address}/login")
+        await log_in(second, name=OTHER)
+        await expect(second.locator("#who")).to_have_text(OTHER)
+        await page.locator("#place-1").select_option("removed")
+        await page.locator("#grounds-1").select_option("seen")
+        await press(page.get_by_role("button", name="Record finding").first)
+        await expect(page.locator("[data-error]").first).to_contain_text("omebody else has logged in")
+        assert machine.desk.asked == []
+
+
+async def test_a_doubt_that_is_over_asks_for_nothing_more(chromium: Browser) -> None:
+    t = catalogue("zh", "console")
+    async with served(Machine()) as machine, browsing(chromium, machine, viewport=PHONE) as page:
+        machine.desk.ruling = Ruling.DECIDED
+        await log_in(page)
+        await page.get_by_role("link", name=t("page.custody")).click()
+        form = page.locator("form", has_text="old-000031")
+        await expect(form.get_by_text(t("doubt.found_by", name="wang.min"))).to_be_visible()
+        await form.locator("select").first.select_option("removed")
+        await form.locator("select").last.select_option("count")
+        await press(form.get_by_role("button"))
+        await expect(form.get_by_text(t("ruling.decided"))).to_be_in_viewport(ratio=1)
+        await expect(form.get_by_text(t("doubt.found_by", name="wang.min"))).to_be_hidden()
+        await expect(form.get_by_role("button")).to_be_hidden()

@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 from axe_playwright_python.async_playwright import Axe
 from msgspec.structs import replace
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from lockerd.model.policy import Evidence
 from lockerd.model.view import Action, FaultKind, Notice, Progress, Screen, Tap, View, Whereabouts
@@ -196,7 +196,7 @@ async def test_every_page_fits_in_large_type_and_wherever_the_cards_are(
     chromium: Browser, size: dict[str, int], setting: str
 ) -> None:
     new = (Whereabouts.NEW_SAFE_INSIDE, Whereabouts.NEW_IN_DOUBT, Whereabouts.NEW_AT_EXIT)
-    old = (Whereabouts.OLD_WITH_YOU, Whereabouts.OLD_INSIDE, Whereabouts.OLD_KEPT, Whereabouts.LOST_KEPT)
+    old = [place for place in Whereabouts if place not in (*new, Whereabouts.NONE)]
     proofs = (Evidence.CODE, Evidence.ID_CARD, Evidence.FACE)
     async with machine(View(Screen.DONE)) as locker:
         page = await opened(chromium, locker.address, size)
@@ -361,6 +361,64 @@ async def test_a_citizen_taps_through_the_first_pages(chromium: Browser) -> None
         await page.locator('[data-action="more_time"]').click()
         await until(lambda: len(locker.taps) == 3)
         assert locker.taps[2].action is Action.MORE_TIME
+
+
+@pytest.mark.parametrize(
+    ("size", "kind", "digits"),
+    [(LANDSCAPE, "letter_code", LETTER[:9]), (PORTRAIT, "code", "4821773")],
+    ids=["landscape", "portrait"],
+)
+async def test_typed_digits_are_cleared_for_the_next_citizen_but_not_without_a_word(
+    chromium: Browser, size: dict[str, int], kind: str, digits: str
+) -> None:
+    async def without_watchdog(route: Route) -> None:
+        answer = await route.fetch()
+        await route.fulfill(response=answer, body=(await answer.text()).replace("10_000", "10_000_000"))
+
+    async with machine(View(Screen.CODE)) as locker:
+        page = await chromium.new_page(viewport=size)  # type: ignore[arg-type]
+        await page.clock.install()
+        await page.route("**/static/stream.js", without_watchdog)  # it would miss the machine while its clock is put on
+        await page.goto(locker.address)
+        await shown(page, locker.views)
+        await speak(page, "en")
+        await page.locator('[data-setting="large"]').click()
+        if kind == "letter_code":
+            await page.locator('[data-choose="letter"]').click()
+        entry, bar = page.locator(f".entry.{kind}"), page.locator("[data-forgets]")
+        hint = page.locator(f".entry.{kind} + .hint")
+        typed = digits if kind == "letter_code" else f"{digits[:4]} {digits[4:]}"
+        await page.keyboard.type(digits)
+        await page.clock.fast_forward(24_000)
+        await expect(bar).to_be_hidden()
+        await page.keyboard.press("Backspace")
+        await page.keyboard.type(digits[-1])  # a key is a sign of life
+        await page.clock.fast_forward(24_000)
+        await expect(bar).to_be_hidden()
+        await page.clock.fast_forward(3_000)
+        await expect(bar).to_be_visible()
+        await expect(page.locator("#say")).to_contain_text("The digits are cleared in")
+        assert await page.evaluate(CHECK_BOXES) == []
+        locker.views.publish(View(Screen.CODE, renewal_available=False))  # another matter, and no sign of life
+        await shown(page, locker.views)
+        await expect(bar).to_be_visible()
+        await bar.locator("button").click()
+        await expect(bar).to_be_hidden()
+        await page.clock.fast_forward(27_000)
+        await expect(bar).to_be_visible()
+        assert "".join((await entry.inner_text()).split()) == typed.replace(" ", "")
+        await page.clock.fast_forward(20_000)
+        await expect(hint).to_have_text("The digits were cleared.")
+        await expect(page.locator("#say")).to_have_text("The digits were cleared.")
+        await expect(bar).to_be_hidden()
+        await expect(entry).to_have_text("")
+        assert await page.evaluate(CHECK_BOXES) == []
+        assert locker.taps == []
+        await page.clock.fast_forward(46_000)  # the next citizen begins anew
+        await expect(page.locator("html")).to_have_attribute("lang", "zh")
+        await expect(page.locator("html")).to_have_class("")
+        await expect(page.locator(".entry.code")).to_be_visible()
+        await expect(page.locator(".entry.code + .hint")).to_be_hidden()
 
 
 async def test_the_page_comes_back_after_a_restart_of_the_daemon(chromium: Browser) -> None:

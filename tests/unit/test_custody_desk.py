@@ -144,8 +144,8 @@ async def test_a_card_that_the_citizen_has_is_collected(desk: Desk) -> None:
     ("place", "slot", "words"),
     [
         (Place.BIN, None, "cannot be there"),
-        (Place.SLOT, None, "cannot be there"),
-        (Place.RETRACT, 3, "cannot be there"),
+        (Place.SLOT, None, "type its number"),
+        (Place.RETRACT, 3, "empty that field"),
         (Place.TRANSPORT, None, "cannot be there"),
         (Place.SLOT, 1, "another card is recorded"),
         (Place.SLOT, 99, "no such slot"),

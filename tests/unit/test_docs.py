@@ -17,6 +17,7 @@ PAGES = sorted(
     str(page.relative_to(ROOT)) for pattern in ("*.md", "docs/**/*.md", "systemd/*.md") for page in ROOT.glob(pattern)
 )
 """Every page of the repository."""
+METRIC = re.compile(r'(Gauge|Counter)(?:MetricFamily)?\(\s*"(lockerd_[a-z_]+)"')
 EXAMPLE = "tests/unit/test_x.py"
 
 
@@ -86,3 +87,29 @@ def test_the_readme_leads_to_every_page() -> None:
 def test_the_readme_begins_with_the_two_commands() -> None:
     first = text("README.md").split("\n## ")[0]
     assert re.findall(r"^make (\w+)", first, re.MULTILINE) == ["demo", "test"]
+
+
+def test_what_monitoring_sees_is_told() -> None:
+    """Each check and metric that the code names, and none that it does not."""
+    code = text("lockerd/checks.py")
+    checks = set(re.findall(r'(?:Check|_check)\("([a-z_]+)"', code)) | set(
+        re.findall(r'^ {8}\("([a-z]+)", ', code, re.MULTILINE)
+    )
+    checks |= {"dispenser", "recycler", "reader.counter", "reader.throat", "reader.exit"}
+    told = text("systemd/README.md").split("| check |")[1].split("| metric |")
+    assert set(re.findall(r"`([a-z_.]+)`", re.sub(r"\| [^|]*\|$", "", told[0], flags=re.MULTILINE))) == checks
+    families = {name for path in (ROOT / "lockerd").rglob("*.py") for name in METRIC.findall(path.read_text("utf-8"))}
+    metrics = {f"{name}{'_total' * (kind == 'Counter')}" for kind, name in families}
+    named = {name for page in PAGES for name in re.findall(r"`(lockerd_[a-z_]+)", text(page))}
+    assert named == metrics
+
+
+def test_every_event_for_the_office_is_told() -> None:
+    """The page names each in full, or as `.end` behind one with the same beginning."""
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "lockerd").rglob("*.py"))
+    journalled = set(re.findall(r'"(lockerd\.[a-z]+\.[a-z_]+)"', code)) - {"lockerd.face.worker"}
+    told, room = set(), ""
+    for name in re.findall(r"`((?:lockerd\.[a-z]+)?\.[a-z_]+)`", text("docs/office.md").split("## Events")[1]):
+        room = room if name.startswith(".") else name.rpartition(".")[0]
+        told.add(room + name if name.startswith(".") else name)
+    assert told == journalled

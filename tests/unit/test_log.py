@@ -73,3 +73,15 @@ def test_what_a_library_logs_is_told_without_its_words(written: io.StringIO) -> 
 def test_a_library_below_warning_is_silent(written: io.StringIO) -> None:
     logging.getLogger("aiohttp.access").info("GET /")
     assert written.getvalue() == ""
+
+
+@pytest.mark.usefixtures("written")
+def test_a_line_that_cannot_be_written_stops_nothing() -> None:
+    class Full(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    configure(Full())
+    structlog.get_logger().info("told", count=1)
+    structlog.get_logger().warning("told", count=1)
+    logging.getLogger("library").warning("told")

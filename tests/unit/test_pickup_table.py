@@ -228,7 +228,7 @@ def test_a_card_that_was_drawn_back_waits_for_its_silent_reader() -> None:
         (None, Whereabouts.OLD_WITH_YOU),
         (Place.THROAT, Whereabouts.OLD_AT_THROAT),
         (Place.ESCROW, Whereabouts.OLD_INSIDE),
-        (Place.IN_DOUBT, Whereabouts.OLD_INSIDE),
+        (Place.IN_DOUBT, Whereabouts.OLD_IN_DOUBT),
     ],
 )
 def test_a_fault_page_tells_of_an_old_card_that_an_earlier_journey_left_inside(

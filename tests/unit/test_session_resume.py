@@ -68,6 +68,21 @@ def session_of(recovery: RestlessRecovery, pages: asyncio.Queue[View]) -> Sessio
     )
 
 
+async def test_staff_are_told_who_has_the_floor() -> None:
+    session = session_of(RestlessRecovery(), asyncio.Queue[View]())
+    with pytest.raises(FloorTaken, match="bringing its card path to rest"):
+        async with session.staff_at_work():
+            pass
+    running = asyncio.ensure_future(session.run())
+    while not session.idle:
+        await asyncio.sleep(0)
+    async with session.staff_at_work():
+        with pytest.raises(FloorTaken, match="staff work is under way"):
+            await session.settle()
+    running.cancel()
+    await asyncio.wait([running])
+
+
 async def test_the_journey_of_a_card_that_settling_found_is_begun_once() -> None:
     recovery, pages = RestlessRecovery(), asyncio.Queue[View]()
     session = session_of(recovery, pages)

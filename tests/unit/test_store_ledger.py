@@ -104,10 +104,10 @@ async def test_an_old_card_through_the_recycler(db: Database) -> None:
         assert card_id == "old-000001"
         await carry(tx, Motion.ACCEPT, card_id)
         await carry(tx, Motion.RETAIN, card_id)
-        assert await lookups.bin_count(tx) == 1
+        assert (await lookups.card_counts(tx))[Place.BIN] == 1
         assert await ledger.cards_at(tx, Place.BIN, Place.ESCROW) == [CardAt(card_id, Place.BIN, None, "old", CARD)]
         assert await emptying.empty_bin(tx, "li", 2, STAMP) == 1
-        assert await lookups.bin_count(tx) == 0
+        assert (await lookups.card_counts(tx))[Place.BIN] == 0
         assert await ledger.place_of(tx, card_id) == (Place.REMOVED, None)
         assert await events(tx, "lockerd.bin.emptied") == [
             {"staff": "li", "counted": 2, "expected": 1, "agreed": False}

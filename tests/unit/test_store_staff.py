@@ -36,7 +36,9 @@ async def test_staff_log_in_with_bounded_tries(db: Database) -> None:
     assert await staff.check_pin(db, keys, "li", "246801", stamp(NOW + DAY)) is not None
 
 
-@pytest.mark.parametrize(("name", "pin"), [(" ", "135790"), ("li", "12345")])
+@pytest.mark.parametrize(
+    ("name", "pin"), [("", "135790"), (" ", "135790"), ("li", "13579"), ("l\ni", "135790"), ("li", "13579\udcff")]
+)
 async def test_bad_accounts_are_refused(db: Database, name: str, pin: str) -> None:
     with pytest.raises(StoreError):
         await db.transaction(lambda tx: staff.add(tx, vault(), name, pin, STAMP))

@@ -231,6 +231,12 @@ async def test_orders_of_another_page_are_refused(inside: Console, headers: dict
     assert inside.machine.asked == []
 
 
+@pytest.mark.parametrize(("page_of", "status"), [(NAME, 200), ("wang.min", 409), ("%E7%8E%8B", 409)])
+async def test_orders_of_the_page_of_somebody_else_are_refused(inside: Console, page_of: str, status: int) -> None:
+    assert (await inside.post("/api/settle", headers={"Console-Staff": page_of})).status == status
+    assert (inside.machine.asked == []) is (status == 409)
+
+
 async def test_order_that_is_no_json_is_refused(inside: Console) -> None:
     answer = await inside.http.post("/api/settle", data={"a": "b"})
     assert answer.status == 415
@@ -256,7 +262,7 @@ async def test_login_ends_when_only_the_page_looks(inside: Console) -> None:
         assert (await inside.get("/api/load")).status == 200
     inside.clock += 2
     assert (await inside.get("/api/load")).status == 401
-    assert (await inside.get("/")).status == 303
+    assert (await inside.get("/")).headers["Location"] == "/login?ended"
 
 
 @pytest.mark.parametrize("work", ["page", "order", "load that runs"])
@@ -293,7 +299,10 @@ def test_one_login_too_many_ends_the_one_unused_for_longest() -> None:
 async def test_page_without_its_data_says_why(inside: Console) -> None:
     inside.machine.refusal = "the disk is full"
     answer = await inside.get("/slots")
-    assert (answer.status, await answer.text()) == (503, "the disk is full")
+    page = await answer.text()
+    assert (answer.status, answer.content_type) == (503, "text/html")
+    assert "the disk is full" in page
+    assert 'href="/"' in page
 
 
 async def test_a_card_is_looked_up_by_name_or_slot(inside: Console) -> None:

@@ -13,6 +13,13 @@ from lockerd.model.view import FaultKind, Notice, Progress, Screen, View, Wherea
 from lockerd.web.catalogue import LANGUAGES, Catalogue, catalogue
 from lockerd.web.render import compose, index, render, sentences
 
+HELD = (
+    Whereabouts.OLD_AT_THROAT,
+    Whereabouts.OLD_INSIDE,
+    Whereabouts.OLD_IN_DOUBT,
+    Whereabouts.OLD_KEPT,
+    Whereabouts.LOST_KEPT,
+)
 SHELL = {"moment.title", "moment.text", "app.name"}  # read by the page around the fragments
 
 
@@ -43,6 +50,8 @@ def every_view() -> list[View]:
         ]
         views += [replace(base, progress=progress) for progress in Progress]
         views += [replace(base, notice=notice, attempts_left=3) for notice in Notice]
+        views += [replace(base, notice=Notice.CODE_WRONG, attempts_left=0)]
+        views += [replace(base, progress=Progress.STUCK, ticket="4821-7730")]
     for fault in FaultKind:
         views += [View(Screen.FAULT, fault=fault, whereabouts=(place,), ticket="4821-7730") for place in Whereabouts]
     return views
@@ -127,7 +136,7 @@ def test_a_fault_page_says_that_the_card_is_brought_to_safety_before_it_says_tha
     assert 'data-action="close"' not in moving.html
 
 
-@pytest.mark.parametrize("held", [Whereabouts.OLD_INSIDE, Whereabouts.OLD_KEPT, Whereabouts.LOST_KEPT])
+@pytest.mark.parametrize("held", HELD)
 @pytest.mark.parametrize("fault", FaultKind)
 def test_nobody_is_told_to_bring_the_id_card_that_the_machine_holds(fault: FaultKind, held: Whereabouts) -> None:
     for language, words in (("zh", "带身份证"), ("en", "your ID card")):

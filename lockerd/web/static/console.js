@@ -5,9 +5,10 @@ const LATER_MS = 3_000;
 
 const live = document.querySelector("[data-live]");
 const offline = document.querySelector("[data-offline]");
+const inOurs = `?language=${document.documentElement.lang}`; // the cookie has that of the page opened last
 
-function ended() {
-  location.replace("/login?ended");
+function ended(why = "") {
+  location.replace(`/login?ended=${why}`);
 }
 
 function inLocalTime(root) {
@@ -18,7 +19,7 @@ function inLocalTime(root) {
 async function look() {
   if (document.hidden) return;
   try {
-    const response = await fetch(live.dataset.live, { cache: "no-store" });
+    const response = await fetch(live.dataset.live + inOurs, { cache: "no-store" });
     if (response.status === 401) return ended();
     if (!response.ok) throw new Error(String(response.status));
     const html = await response.text();
@@ -48,40 +49,54 @@ function bodyOf(form) {
   ]));
 }
 
+function reveal(block) {
+  block.hidden = false;
+  block.scrollIntoView({ block: "nearest" }); // it may lie below what a phone shows
+}
+
 function show(form, answer) {
   for (const block of form.querySelectorAll("[data-when]")) {
     const [key, value] = block.dataset.when.split("=");
-    block.hidden = String(answer?.[key]) !== value;
-    for (const place of block.querySelectorAll("[data-fill]")) place.textContent = answer?.[place.dataset.fill] ?? "";
+    block.hidden = true;
+    if (String(answer?.[key]) !== value) continue;
+    for (const place of block.querySelectorAll("[data-fill]")) place.textContent = answer[place.dataset.fill] ?? "";
+    if ("over" in block.dataset) for (const part of form.querySelectorAll("label, input, select, button")) part.hidden = true;
+    reveal(block);
   }
+}
+
+function refuse(form, words) {
+  const error = form.querySelector("[data-error]");
+  if (!error) return;
+  error.textContent = words ?? error.dataset.unknown;
+  reveal(error);
 }
 
 async function send(form) {
   const error = form.querySelector("[data-error]");
   if (error) error.hidden = true;
   show(form, null);
-  const response = await fetch(form.dataset.post, {
+  const from = form.dataset.then ? {} : { "Console-Staff": encodeURIComponent(document.body.dataset.staff) };
+  const response = await fetch(form.dataset.post + inOurs, {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
+    headers: { "Content-Type": "application/json", ...from },
     body: JSON.stringify(bodyOf(form)),
   });
   const answer = response.headers.get("Content-Type")?.startsWith("application/json") ? await response.json() : {};
   if (response.ok) {
     if (form.dataset.then) return location.replace(form.dataset.then);
     form.reset();
+    for (const stale of form.querySelectorAll("[data-before]")) stale.hidden = true;
     show(form, answer);
     if (live) await look();
     return undefined;
   }
-  if (response.status === 401) return ended();
+  if (response.status === 401) return ended("order");
   for (const input of form.querySelectorAll("[data-secret]")) {
     input.value = "";
     input.focus();
   }
-  if (error) {
-    error.textContent = answer.error ?? String(response.status);
-    error.hidden = false;
-  }
+  refuse(form, answer.error);
   return undefined;
 }
 
@@ -98,6 +113,7 @@ for (const form of document.querySelectorAll("form[data-post]")) {
       offline.hidden = true;
     } catch {
       offline.hidden = false;
+      if (!form.dataset.then) refuse(form);
     }
     button.removeAttribute("aria-disabled");
     button.textContent = words;

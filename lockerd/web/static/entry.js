@@ -31,6 +31,13 @@ export class Entry {
     this.#show();
   }
 
+  /** Forget what nobody went on with, and say so. */
+  clear() {
+    this.forget();
+    this.hint.className = "hint more";
+    this.hint.textContent = this.box.dataset.cleared;
+  }
+
   /** Take one key: a digit, "X", "back" or "clear". Returns whether it meant something here. */
   press(key) {
     if (!this.box) return false;
@@ -63,6 +70,7 @@ export class Entry {
     const verdict = this.#verdict();
     if (this.ok) this.ok.disabled = verdict !== "good";
     if (this.#kind in CHECKED) this.#tell(verdict);
+    else this.hint.textContent = "";
   }
 
   #tell(verdict) {

@@ -5,6 +5,7 @@ import { Scanner } from "./lettercode.js";
 import { follow } from "./stream.js";
 
 const IDLE_MS = 45_000; // after this, what was typed on the first page is somebody's forgotten code
+const WARN_MS = 20_000; // before that the page says so (WCAG 2.2.1)
 const REPEAT_MS = 1_000; // a second tap on the same button within this is a trembling finger
 
 const page = document.getElementById("page");
@@ -18,6 +19,7 @@ let choice = ""; // of the ways that a page offers, the one that is shown
 let preview = null;
 let lastTap = { what: "", at: -Infinity };
 let idle = 0;
+let idleAt = Infinity;
 
 async function tap(action, value = "") {
   if (!shown) return;
@@ -67,7 +69,7 @@ function show(message) {
   const sameScreen = shown?.boot === message.boot && shown?.view === message.view;
   const focused = sameScreen ? document.activeElement?.closest("button") : null;
   const focus = focused && (focused.dataset.key ?? focused.dataset.action ?? focused.dataset.setting);
-  const wrong = sameScreen && message.notice && message.notice !== shown.notice;
+  const wrong = message.notice === "number_wrong" && shown?.notice !== message.notice;
   const { html, ...rest } = message;
   const keep = sameScreen && message.progress === "none" && !wrong;
   shown = rest;
@@ -90,7 +92,8 @@ function show(message) {
   if (!sameScreen) page.querySelector("h1")?.focus({ preventScroll: true });
   else if (focus) page.querySelector(`[data-key="${focus}"],[data-action="${focus}"],[data-setting="${focus}"]`)?.focus();
   rest.since = performance.now();
-  touch();
+  if (!sameScreen) touch();
+  tick();
 }
 
 function away() {
@@ -105,38 +108,61 @@ function away() {
 
 function touch() {
   clearTimeout(idle);
+  idleAt = Infinity;
   if (shown?.view !== "code") return;
-  idle = setTimeout(() => {
-    entry.forget();
-    document.documentElement.className = "";
-    if (shown?.view === "code" && shown.lang !== "zh") tap("language", "zh");
-    else if (shown?.view === "code") for (const button of page.querySelectorAll("[data-setting]")) button.setAttribute("aria-pressed", "false");
-  }, IDLE_MS);
+  idleAt = performance.now() + IDLE_MS;
+  idle = setTimeout(forget, IDLE_MS);
+  tick();
 }
 
-setInterval(() => {
+function forget() {
+  if (shown?.view !== "code") return;
+  if (entry.text) { // whoever typed it may still be there to read what became of it
+    entry.clear();
+    say.textContent = entry.hint.textContent;
+    touch();
+    return;
+  }
+  document.documentElement.className = "";
+  if (shown.lang !== "zh") tap("language", "zh");
+  for (const button of page.querySelectorAll("[data-setting]")) button.setAttribute("aria-pressed", "false");
+  choose(page.querySelector("[data-choice]").dataset.choice);
+}
+
+function tick() {
   if (!shown) return;
+  const bar = page.querySelector("[data-forgets]");
+  if (bar) {
+    const left = Math.ceil((idleAt - performance.now()) / 1_000);
+    const words = bar.querySelector("p");
+    const warned = !bar.hidden;
+    bar.hidden = !entry.text || left * 1_000 > WARN_MS;
+    if (!bar.hidden) words.textContent = words.dataset.template.replace("#", String(left));
+    if (!bar.hidden && !warned) say.textContent = words.textContent;
+  }
   const passed = Math.floor((performance.now() - shown.since) / 1_000);
   for (const clock of page.querySelectorAll("[data-seconds]")) {
     const left = Math.max(0, Number(clock.dataset.seconds) - passed);
     const words = clock.dataset.template.replace("#", String(left));
     if (clock.textContent !== words) clock.textContent = words;
   }
-}, 500);
+}
+
+setInterval(tick, 500);
 
 page.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button || button.disabled) return;
-  touch();
   const { key, action, value, choose: way, setting } = button.dataset;
   if (key) entry.press(key);
   else if (way) choose(way);
   else if (setting) button.setAttribute("aria-pressed", String(document.documentElement.classList.toggle(setting)));
   else if ("fromEntry" in button.dataset) tap(action, entry.text);
-  else {
+  else if (action) {
     if (action === "cancel") entry.forget();
     tap(action, value);
   }
+  touch();
 });
 
 document.addEventListener("keydown", (event) => {
@@ -148,7 +174,10 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   const key = { Backspace: "back", Delete: "clear", x: "X" }[event.key] ?? event.key;
-  if (entry.press(key)) event.preventDefault();
+  if (entry.press(key)) {
+    event.preventDefault();
+    touch();
+  }
   else if (event.key === "Enter" && !event.target.closest("button")) entry.ok?.click();
 });
 
