@@ -14,7 +14,7 @@ import structlog
 
 from lockerd.errors import StoreError
 from lockerd.model.cards import Claim, ClaimKind, ClaimState
-from lockerd.office.sms import another_text, extended_text, named_text, pickup_text
+from lockerd.office.sms import another_text, corrected_text, extended_text, named_text, pickup_text
 from lockerd.store import attempts, claims, codes, journal, messages
 from lockerd.store.codes import CodeKind
 from lockerd.store.database import Database, Transaction
@@ -156,10 +156,14 @@ class Issuing:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look_after(self) -> None:
-        """Replace codes of another version of lockerd, tell the office of codes that ended and of locks. Raises StoreError."""
+        """Replace codes of another version of lockerd, tell the office of codes that ended and of locks. Raises StoreError.
+
+        Ends that a clock was too far ahead for are set right before.
+        """
 
         async def work(tx: Transaction) -> None:
             await self._replace_outdated(tx)
+            await self._set_right(tx)
             for claim_id, kind in await codes.ended(tx, self.stamp()):
                 await self._tell(tx, "lockerd.code.expired", claim_id, kind=kind)
             await self._tell_locked(tx)
@@ -187,6 +191,16 @@ class Issuing:
                 await self._tell(tx, "lockerd.code.reissued", claim_id, kind=kind, by=MACHINE)
             else:
                 await self._tell(tx, "lockerd.code.expired", claim_id, kind=kind)
+
+    async def _set_right(self, tx: Transaction) -> None:
+        """Codes that were made while the clock was ahead end as if they were made now, and their holders are told so by SMS."""
+        if not await attempts.was_ahead(tx):
+            return
+        for claim_id, kind, end in await codes.set_right(tx, await self._now(tx), self.lifetimes):
+            claim = await claims.by_id(tx, self.vault, claim_id)
+            if claim is not None and kind is CodeKind.PICKUP and claim.person.phone:
+                name = f"{claim_id}-until-{end:.0f}"
+                await messages.queue(tx, self.vault, name, claim.person.phone, corrected_text(end))
 
     async def _tell_locked(self, tx: Transaction) -> None:
         for claim_id, by in await codes.newly_locked(tx, self.stamp()):

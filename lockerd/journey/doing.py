@@ -112,8 +112,10 @@ class Doing:
 
         async def taken(tx: Transaction) -> None:
             place, _slot = await ledger.place_of(tx, card_id)
-            if place is not Place.TAKEN:
-                await ledger.move(tx, card_id, Place.TAKEN, self.stamp(), reason="throat sensor clear")
+            offered = await lost.flagged(tx, card_id) is None  # a lost one is not: its throat's sensor is wrong, or was
+            target = Place.TAKEN if offered else Place.IN_DOUBT
+            if place not in (Place.TAKEN, target):
+                await ledger.move(tx, card_id, target, self.stamp(), reason="throat sensor clear")
 
         await self.db.transaction(taken)
 

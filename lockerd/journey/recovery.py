@@ -23,7 +23,7 @@ from lockerd.model.custody import Intent, Motion, Observation, Order, Outcome, P
 from lockerd.motions import Motions, settle
 from lockerd.ports import Mover
 from lockerd.stocking import STOCKED, Stocking
-from lockerd.store import claims, codes, journeys, ledger, lookups
+from lockerd.store import claims, codes, journeys, ledger, lookups, lost
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
 from lockerd.store.vault import Vault
@@ -359,7 +359,7 @@ class Recovery:
     async def _rest_recycler(self) -> Resume | None:
         self._awaiting.discard(Unit.RECYCLER)
         seen = await self._reset_if_needed(Unit.RECYCLER)
-        if seen.place is Place.ESCROW and await self._left_behind_unread():
+        if seen.place is Place.ESCROW and await self._to_be_read():
             log.warning("card waits for the throat reader")
             self._awaiting.add(Unit.RECYCLER)
             return None
@@ -372,25 +372,30 @@ class Recovery:
             await self._motions.make(Order(Unit.RECYCLER, Motion.CLOSE))
         return None
 
-    async def _left_behind_unread(self) -> bool:
-        """Whether the card in escrow was offered back in vain, and its reader is silent: in the bin nobody could name it."""
+    async def _to_be_read(self) -> bool:
+        """Whether the card in escrow was offered back in vain or may be a lost one, and its reader is silent: nothing names it."""
         inside = await self._db.read(lambda tx: ledger.cards_at(tx, Place.ESCROW))
         again = bool(inside) and inside[0].card_id == self._offered
-        return again and (await look_at_chip(self._readers.throat)).silent
+        nameless = not inside or inside[0].claim_id is None
+        asks = again or (nameless and await self._db.read(lost.in_doubt))
+        return asks and (await look_at_chip(self._readers.throat)).silent
 
     async def _settle_old_places(self, tx: Transaction, seen: Observation) -> None:
         """Old cards recorded in a path where none is seen: kept or taken, as the unit's totals say, else in doubt.
 
-        A unit that cannot tell its place (it sees two cards, or misses one) has no empty path.
+        A unit that cannot tell its place (it sees two cards, or misses one) has no empty path; and no hand was offered a lost card.
         """
         known = await ledger.totals(tx, Unit.RECYCLER)
         for card in await ledger.cards_at(tx, Place.THROAT, Place.ESCROW):
+            offered = await lost.flagged(tx, card.card_id) is None
             if known is not None and seen.retained > known.retained:
                 target = Place.BIN
-            elif known is not None and seen.dispensed > known.dispensed:
+            elif offered and known is not None and seen.dispensed > known.dispensed:
                 target = Place.TAKEN
             else:
-                target = Place.TAKEN if card.place is Place.THROAT and seen.place is None else Place.IN_DOUBT
+                target = (
+                    Place.TAKEN if offered and card.place is Place.THROAT and seen.place is None else Place.IN_DOUBT
+                )
             if target is Place.BIN:
                 await ledger.move(tx, card.card_id, Place.IN_DOUBT, self._stamp(), "the path is empty")
             await ledger.move(tx, card.card_id, target, self._stamp(), "totals after an interruption")

@@ -84,9 +84,9 @@ class Resuming:
 
         It goes back to its owner, unless it was reported lost, or the new card is in their hand or may be: it was on its way to
         the gate, and is in doubt. It is kept, too, where nobody waits for it any more: it was drawn in long ago, by whichever
-        clock, or its claim is erased. A card that nothing names gets a name of its own, and those in doubt stay so. Where its
-        chip does not tell whether it is the predecessor, or the claim is erased, it counts as that if the journey that drew it
-        in had accepted it.
+        clock, or its claim is erased; and where nothing tells whose it is while a lost card is in doubt. A card that nothing names
+        gets a name of its own, and those in doubt stay so. Where its chip does not tell whether it is the predecessor, or the
+        claim is erased, it counts as that if the journey that drew it in had accepted it.
         """
         read = await look_at_chip(self.readers.throat) if place is Place.ESCROW else ChipRead(None, silent=True)
         chip = read.chip
@@ -105,7 +105,9 @@ class Resuming:
             untold = place is Place.ESCROW and (chip is None or claim is None)
             known = untold and await lookups.accepted(tx, card_id)
             erased = claim_id is not None and claim is None
-            return card_id, claim, state, known or passes_for_predecessor(read, claim), long_ago or erased, step
+            nameless = place is Place.ESCROW and chip is None and claim_id is None
+            kept = long_ago or erased or (nameless and await lost.in_doubt(tx))
+            return card_id, claim, state, known or passes_for_predecessor(read, claim), kept, step
 
         card_id, claim, state, accepted, left, step = await self.db.transaction(begin)
         collected = state is ClaimState.COLLECTED

@@ -57,6 +57,11 @@ def extended_text(expires: float) -> str:
     return f"{SIGNATURE}您的新身份证仍在自助柜，原取件码有效期延长到{_until(expires)}。"
 
 
+def corrected_text(expires: float) -> str:
+    """The SMS that says when a code really ends, for an earlier one gave a wrong time; as `extended_text`."""
+    return f"{SIGNATURE}您的新身份证仍在自助柜，取件码有效期更正为{_until(expires)}前，以此为准。"
+
+
 def _until(expires: float) -> str:
     end = datetime.fromtimestamp(expires, CHINA)
     return f"{end.month}月{end.day}日{end:%H:%M}"

@@ -15,6 +15,12 @@ KEPT = 90 * 86400.0
 """Seconds for which wrong tries in a row are remembered after the latest of them."""
 
 
+AHEAD_SECONDS = 3600.0
+"""A clock that was ahead for more than this has left times that people were told."""
+
+_WAS_AHEAD = "clock_was_ahead"
+
+
 async def effective_now(tx: Transaction, stamp: Stamp) -> float:
     """The later of the wall time and the latest ever seen here (UTC seconds); kept, so a clock set back gains nothing.
 
@@ -45,12 +51,19 @@ async def _keep(tx: Transaction, latest: Stamp) -> None:
 async def set_right(tx: Transaction, stamp: Stamp) -> None:
     """Forget wall times after `stamp`, which a clock that had jumped ahead left; its own is known to be right.
 
-    Without this, codes would end early and tries be counted wrongly until the time was reached.
+    Without this, codes would end early and tries be counted wrongly until the time was reached. See `was_ahead`.
     """
-    await _keep(tx, stamp)
     now = stamp.wall
+    if await latest(tx, stamp) > now + AHEAD_SECONDS:
+        await tx.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, 1)", (_WAS_AHEAD,))
+    await _keep(tx, stamp)
     await tx.execute("UPDATE attempt SET at = ? WHERE at > ?", (now, now))
     await tx.execute("UPDATE wrong_in_a_row SET latest = ?1, told = min(told, ?1) WHERE latest > ?1", (now,))
+
+
+async def was_ahead(tx: Transaction) -> bool:
+    """Whether the clock was set right since this was last asked, and had been ahead for more than AHEAD_SECONDS."""
+    return await tx.one("DELETE FROM meta WHERE key = ? RETURNING 1", (_WAS_AHEAD,)) is not None
 
 
 async def record(tx: Transaction, subject: bytes, now: float, *, limit: int, window: float) -> tuple[int, int] | None:

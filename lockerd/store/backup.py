@@ -49,7 +49,7 @@ async def back_up(db: Database, folder: Path, now: float) -> Path:
     It is there only once it is whole, checked and on the disk. Raises StoreError, and then the older ones are all there.
     Of those before it one that bears a later time goes first: the clock was wrong for it, or is now.
     """
-    name = f"lockerd-{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}.db"
+    name = _name(now)
     part = folder / f"{name}.part"
 
     try:
@@ -190,6 +190,15 @@ def _delete(path: Path) -> list[str]:
 def backups(folder: Path) -> list[Path]:
     """The backups in a folder, oldest first."""
     return sorted(folder.glob("lockerd-*.db"))
+
+
+def made_between(folder: Path, since: float, until: float) -> bool:
+    """Whether a backup in a folder bears a time between these (UTC seconds)."""
+    return any(_name(since) <= one.name <= _name(until) for one in backups(folder))
+
+
+def _name(now: float) -> str:
+    return f"lockerd-{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}.db"
 
 
 def _wrong(found: list[str]) -> list[str]:

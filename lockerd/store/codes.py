@@ -140,6 +140,25 @@ async def extend(tx: Transaction, claim_id: str, kind: CodeKind, expires: float)
     return None if row is None else float(row["expires"])
 
 
+async def set_right(
+    tx: Transaction, now: float, lifetimes: Mapping[CodeKind, float]
+) -> list[tuple[str, CodeKind, float]]:
+    """The clock was ahead, and `now` (UTC seconds) is right: no code ends more than its lifetime from now.
+
+    Gives claim, kind and new end of the collectable ones that would have. An end that was told too early is told again.
+    """
+    found = []
+    for kind, seconds in sorted(lifetimes.items()):
+        rows = await tx.all(
+            "UPDATE code SET expires = ?1 WHERE kind = ?2 AND expires > ?1 + ?3 RETURNING claim_id,"
+            " EXISTS (SELECT 1 FROM claim WHERE claim.claim_id = code.claim_id AND state = 'stocked') AS waits",
+            (now + seconds, kind, attempts.AHEAD_SECONDS),
+        )
+        found += [(str(row["claim_id"]), kind, now + seconds) for row in rows if row["waits"]]
+    await tx.execute("UPDATE code SET end_told = 0 WHERE end_told = 1 AND expires > ?", (now,))
+    return sorted(found)
+
+
 async def ended(tx: Transaction, stamp: Stamp) -> list[tuple[str, CodeKind]]:
     """Codes of collectable claims that expired before `stamp` since this was last asked, each once."""
     rows = await tx.all(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,10 +12,10 @@ import structlog
 
 from lockerd.errors import StoreError
 from lockerd.store import attempts, audit, claims, codes, journal, messages
-from lockerd.store.backup import back_up, erase_in_backups, findings
+from lockerd.store.backup import back_up, erase_in_backups, findings, made_between
 from lockerd.store.database import Database, Transaction
 from lockerd.store.journal import Stamp
-from lockerd.store.retention import Retention, prune
+from lockerd.store.retention import DAY, Retention, prune
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +57,7 @@ class Housekeeping:
         self._stamp = stamp
         self._kept = kept
         self._clock_is_right = clock_is_right
+        self._cared = False  # since the start
 
     async def run(self, at_rest: Callable[[], bool]) -> None:
         """Keep house until cancelled, from when what a restart left open is `at_rest`, or does not come to rest. Raises StoreError.
@@ -86,15 +88,18 @@ class Housekeeping:
     async def care(self) -> None:
         """Check the file and back it up, once a night; the night before the first start is taken as done.
 
+        The first time after a start it is done once more where the newest backup is older than a day: a stop cut that night's off.
         Raises StoreError, also where the file is damaged: no older backup goes for one of it, and the next start, which looks
         again, sets it aside.
         """
         stamp = self._stamp()
         now = stamp.wall
-        night = int((now - NIGHT) // 86400)
+        night = int((now - NIGHT) // DAY)
+        cared, self._cared = self._cared, True
         if await self._db.read(_last_night) == night:
-            return
-        if not await self._db.transaction(lambda tx: _begin_night(tx, night, stamp)):
+            if cared or made_between(self._backups, now - DAY, now) or await self._db.read(_began) > now - DAY:
+                return
+        elif not await self._db.transaction(lambda tx: _begin_night(tx, night, stamp)):
             return
         if damage := await findings(self._db):
             raise StoreError(f"the database is damaged ({'; '.join(damage)}); the next start sets it aside")
@@ -143,6 +148,12 @@ async def _set_right(tx: Transaction, stamp: Stamp) -> None:
 async def _last_night(tx: Transaction) -> int | None:
     row = await tx.one("SELECT value FROM meta WHERE key = ?", (_LAST_NIGHT,))
     return None if row is None else int(row["value"])
+
+
+async def _began(tx: Transaction) -> float:
+    """When the journal begins (UTC seconds); no backup is missed of a database without one."""
+    row = await tx.one("SELECT wall FROM journal ORDER BY seq LIMIT 1")
+    return math.inf if row is None else float(row["wall"])
 
 
 async def _begin_night(tx: Transaction, night: int, stamp: Stamp) -> bool:

@@ -58,6 +58,12 @@ async def flagged(tx: Transaction, card_id: str) -> LostReport | None:
     return None if row is None or row["lost_report"] is None else LostReport(row["lost_report"], row["claim_id"])
 
 
+async def in_doubt(tx: Transaction) -> bool:
+    """Whether an old card that was reported lost is in doubt: one that nothing names may be it."""
+    row = await tx.one("SELECT 1 FROM card WHERE role = 'old' AND place = 'in_doubt' AND lost_report IS NOT NULL")
+    return row is not None
+
+
 async def flag(tx: Transaction, card_id: str, lost: LostReport, journey_id: str, stamp: Stamp) -> None:
     """Mark an old card of the ledger as one that was reported lost, and tell the office once (lockerd.old.reported_lost)."""
     flagged = await tx.one(

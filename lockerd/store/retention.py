@@ -26,6 +26,12 @@ BATCHES = 8
 CARRIED = "still_there"
 """Reason of a link that restates a card's place, because those before it are deleted."""
 
+_FINDING_STANDS = (
+    "UPDATE finding SET move_id = (SELECT max(move_id) FROM card_move WHERE card_id = ?1)"
+    " WHERE card_id = ?1 AND move_id = ?2"
+)
+"""What one person found about a card whose place is only restated still holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Retention:
@@ -91,7 +97,7 @@ async def _custody(tx: Transaction, older_than: float, now: float) -> int:
         return 0
     upto = old[-1]["move_id"]
     ended = await tx.all(
-        "SELECT card.*, slot.slot, link.journey_id, link.responsible,"
+        "SELECT card.*, slot.slot, link.move_id AS last, link.journey_id, link.responsible,"
         " EXISTS (SELECT 1 FROM card AS other WHERE other.claim_id = card.card_id AND other.card_id <> card.card_id) AS leads,"
         " claim.state IN ('collected', 'withdrawn') AND claim.person IS NULL AS erased"
         " FROM card JOIN card_move AS link"
@@ -106,6 +112,7 @@ async def _custody(tx: Transaction, older_than: float, now: float) -> int:
             place = Place(row["place"])
             step = CardMove(place, place, row["slot"], CARRIED, None, row["journey_id"], now, row["responsible"])
             await rows.link(tx, row["card_id"], step)
+            await tx.execute(_FINDING_STANDS, (row["card_id"], row["last"]))
     await anchor(tx, Chain.CARD_MOVE, upto, now)
     await tx.execute("DELETE FROM card_move WHERE move_id <= ?", (upto,))
     intents = {row["intent_id"] for row in old if row["intent_id"] is not None}

@@ -12,6 +12,12 @@ _TOLD = "lockerd.old.reported_lost"
 _MOVED = "lockerd.card.moved"
 _GIVEN_BACK = ("throat", "taken")
 _TWO_PEOPLE = "found by two people"
+_SEEN = "sensor after an interruption"
+
+
+def _gives_back(place: str, reason: str) -> bool:
+    """Whether a record gives the card back: at the throat not what a sensor told, which may be stuck, and no motion led to."""
+    return place in _GIVEN_BACK and reason != _TWO_PEOPLE and (place, reason) != ("throat", _SEEN)
 
 
 def flags(db: sqlite3.Connection) -> Words:
@@ -32,7 +38,7 @@ def flags(db: sqlite3.Connection) -> Words:
             if card_id in told:
                 yield f"the office was told twice that card {card_id} was reported lost"
             told[card_id] = event["report_id"]
-        elif card_id in told and event["place"] in _GIVEN_BACK and event["reason"] != _TWO_PEOPLE:
+        elif card_id in told and _gives_back(event["place"], event["reason"]):
             gave_back[card_id] = event["place"]
     for row in db.execute(
         "SELECT card.*, (SELECT reason FROM card_move WHERE card_move.card_id = card.card_id ORDER BY move_id DESC LIMIT 1)"
@@ -51,7 +57,7 @@ def flags(db: sqlite3.Connection) -> Words:
             yield f"{name}, but the office was told of report {told[card_id]}"
         if card_id not in told and row["whole"] and card_id in known:
             yield f"{name}, but the office was never told"
-        if row["place"] in _GIVEN_BACK and row["reason"] != _TWO_PEOPLE:
+        if _gives_back(row["place"], row["reason"] or ""):
             gave_back[card_id] = row["place"]
         if card_id in gave_back:
             yield f"{name}, but is recorded as given back after that: at {gave_back[card_id]}"

@@ -181,6 +181,8 @@ class Checker(Story, Witness):
             self._privacy.event(seq, text)
             if kind == "lockerd.card.taken":
                 self._on_taken(data)
+            if kind == "lockerd.slot.unblocked":
+                self._lies.unblocked(data["slot"])
             self.pages.told(kind, data)
             if kind == "lockerd.old.reported_lost":
                 self.old_cards.flagged()
@@ -364,7 +366,7 @@ class Checker(Story, Witness):
             for stray in sorted(spots.at(inside).keys() - known):
                 self.wrong(f"{stray} is really at {where(spots[stray])}, and the ledger does not know")
         for slot, there in free:
-            if there not in self._lost_by_lie and not self._lies.about(there):
+            if there not in self._lost_by_lie and not self._lies.about(there) and not self._lies.hides(slot, there):
                 self.wrong(f"slot {slot} is recorded as free and really holds {there}")
         for claim, state in await belied(fetch, self._claimed, spots):
             recorded = self.place_of(claim)

@@ -86,7 +86,7 @@ class Visit:
         self._compared = 0
         self._cut_at = random.randint(1, GUESSES) if temper.cuts_once else 0
         self._inserted: str | None = None
-        self._gave = False  # the own old card, in this visit
+        self._given: list[str] = []  # cards, in this visit
         self._drawn_in = False
         self._took = False
         self._handed_in = False
@@ -289,7 +289,7 @@ class Visit:
             self._answered = None
             return
         self._inserted, self._drawn_in = card, False
-        self._gave = mine is not None and card == mine.card_id
+        self._given.append(card)
         self._checker.inserted(self.person, card)
         self._stage.machine.changed()
 
@@ -297,7 +297,7 @@ class Visit:
         """Read, close and go; somebody else's page is closed only. A lost card that was found is handed in before."""
         found = self._resident.who.lost_card
         if self._mine:
-            self._checker.pages.read(self._resident, page, gave=self._gave)
+            self._checker.pages.read(self._resident, page, self._given)
         if page.screen == "done" and self._temper.hands_in and found and self._inserted is None and not self._handed_in:
             self._handed_in = True
             self._stage.daemon.tap("hand_in")

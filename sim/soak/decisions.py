@@ -78,8 +78,10 @@ class Decisions:
         self._decided[card] = where
 
     def moved(self, row: Any) -> None:
-        """One link of a chain; what was said about the record before it is void."""
+        """One link of a chain; what was said about the record before it is void, unless it only restates the doubt."""
         card = row["card_id"]
+        if (row["origin"], row["target"], row["reason"]) == ("in_doubt", "in_doubt", "still_there"):
+            return
         self._stands.pop(card, None)
         decided = self._decided.pop(card, None)
         if row["origin"] != "in_doubt" or row["target"] == "in_doubt":

@@ -60,6 +60,7 @@ class Lies:
         self._wrong_since: dict[
             str, float
         ] = {}  # card recorded wrongly in a path, though its unit tells the truth again
+        self._unseen: dict[int, str] = {}  # slot -> the card that its sensor did not see when staff said it is empty
         self.misjudged: set[str] = set()  # cards that two people said to be where they are not
         self.may_have_counted: set[str] = set()  # units that may have counted what never was
 
@@ -117,6 +118,17 @@ class Lies:
         self._about.pop(card, None)
         self._wrong_since.pop(card, None)
         self.misjudged.discard(card)
+
+    def unblocked(self, slot: int) -> None:
+        """Staff use a slot again, and its sensor was asked: what lies there unseen because it lies stays unseen."""
+        self._unseen.pop(slot, None)
+        there = self._world.card_in_slot(slot)
+        if there is not None and "slot" in self.lately("dispenser"):
+            self._unseen[slot] = there
+
+    def hides(self, slot: int, card: str) -> bool:
+        """Whether a slot may count as free though this very card lies there: the last to look at it was a sensor that lied."""
+        return self._unseen.get(slot) == card
 
     def right(self, card: str) -> None:
         """The record is true: while its unit does not lie, whatever is wrong later has another cause."""

@@ -144,7 +144,7 @@ class OldCards:
         kept, self._kept_lost = self._kept_lost, []
         for void in kept:
             instead = self._replacing(void)
-            if instead is not None and not await fetch(_COLLECTABLE, instead):
+            if instead in self._announced and not await fetch(_COLLECTABLE, instead):
                 self._wrong(f"{void} was reported lost and is kept, and {instead} can no longer be collected")
 
     def forget(self, *cards: str) -> None:

@@ -6,7 +6,7 @@ A page counts when its reader acts on it: until then the daemon may still be abo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sim.soak.door import Page
 from sim.soak.seams import Fetch
@@ -26,8 +26,9 @@ _ISSUED = "SELECT claim_id FROM journey WHERE ticket = ?"
 class Pages:
     """`wrong` is told of each breach; `doubtful` says of a real card that its record may be wrong for a reason that is no fault.
 
-    A fault page bears a ticket; the ticket is that of a journey of its reader's claim, or of one that could not be told
-    whose it is. Who reads that all is done has the new card. What a fault page says of a card that is kept, or with them, is so.
+    A fault page bears a ticket; the ticket is that of a journey of its reader's claim, of one that could not be told whose it is,
+    or of the claim of an old or lost card that the reader put in: after a restart the machine goes by what stands inside.
+    Who reads that all is done has the new card. What a fault page says of a card that is kept, or with them, is so.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Pages:
         self._wrong = wrong
         self._doubtful = doubtful
         self._place_of = place_of
-        self._shown: list[tuple[str, str, str]] = []  # person, claim, ticket, until the ledger is asked
+        self._shown: list[tuple[str, set[str], str]] = []  # person, claims, ticket, until the ledger is asked
 
     def told(self, kind: str, data: dict[str, object]) -> None:
         """One event: a code that was made in place of another makes it open what a message says."""
@@ -56,8 +57,8 @@ class Pages:
         if young and self._place_of(card) == "slot" and not self._doubtful(card):
             self._wrong(f"{who} typed the code that {card} was announced with, and is told that it is wrong")
 
-    def read(self, resident: Resident, page: Page, *, gave: bool) -> None:
-        """A citizen reads the last page of their journey, and is about to close it; `gave` is whether their old card was put in."""
+    def read(self, resident: Resident, page: Page, given: Sequence[str] = ()) -> None:
+        """A citizen reads the last page of their journey, and is about to close it; `given` is what they put in, in order."""
         if page.progress in _WORKING or page.screen not in {"fault", "done"}:
             return
         who, new = resident.who.person_id, resident.who.new_card.card_id
@@ -66,13 +67,15 @@ class Pages:
             self._wrong(f"{who} reads that all is done, and {new} is at {self._world.spots[new].place}")
         if page.screen == "fault":
             if page.ticket:
-                self._shown.append((who, new, page.ticket))
+                owners = [self._town.by_old_card[card] for card in given if card in self._town.by_old_card]
+                self._shown.append((who, {new, *(one.who.new_card.card_id for one in owners)}, page.ticket))
             else:
                 self._wrong(f"{who} reads of a fault, and of no ticket for the counter")
-            self._whereabouts(resident, page, gave=gave)
+            self._whereabouts(resident, page, given)
 
-    def _whereabouts(self, resident: Resident, page: Page, *, gave: bool) -> None:
+    def _whereabouts(self, resident: Resident, page: Page, given: Sequence[str]) -> None:
         new, old, lost = resident.who.new_card, resident.who.old_card, resident.who.lost_card
+        gave = old is not None and list(given[-1:]) == [old.card_id]
         for word in page.whereabouts:
             card = new if word.startswith("new_") else lost if word == "lost_kept" else old
             if card is None or self._doubtful(card.card_id) or (word == "old_kept" and not gave):
@@ -84,9 +87,9 @@ class Pages:
     async def committed(self, fetch: Fetch) -> None:
         """Something became durable: so is each ticket that was shown."""
         shown, self._shown = self._shown, []
-        for who, claim, ticket in shown:
+        for who, claims, ticket in shown:
             rows = await fetch(_ISSUED, ticket)
-            if not any(row["claim_id"] in {claim, None} for row in rows):
+            if not any(row["claim_id"] in claims | {None} for row in rows):
                 whose = ", ".join(str(row["claim_id"]) for row in rows) or "nobody's"
                 self._wrong(f"{who} was shown ticket {ticket}, which is {whose} in the ledger")
 

@@ -72,8 +72,8 @@ INFERRED: tuple[Mutant, ...] = (
             ),
             Edit(
                 "lockerd.journey.recovery",
-                "Place.TAKEN if card.place is Place.THROAT and seen.place is None else",
-                "Place.TAKEN if seen.place is None else",
+                "Place.TAKEN if offered and card.place is Place.THROAT and seen.place is None else",
+                "Place.TAKEN if offered and seen.place is None else",
             ),
             Edit(
                 "lockerd.journey.recovery",
@@ -89,8 +89,8 @@ INFERRED: tuple[Mutant, ...] = (
         (
             Edit(
                 "lockerd.journey.recovery",
-                "Place.TAKEN if card.place is Place.THROAT and seen.place is None else",
-                "Place.TAKEN if card.place is Place.THROAT else",
+                "Place.TAKEN if offered and card.place is Place.THROAT and seen.place is None else",
+                "Place.TAKEN if offered and card.place is Place.THROAT else",
             ),
         ),
         LIED,

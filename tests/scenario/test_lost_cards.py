@@ -94,6 +94,68 @@ def test_a_lost_card_that_got_stuck_is_kept_when_staff_cleared_it(tmp_path: Path
     play(tmp_path, story)
 
 
+async def power_cycle(scene: Scene) -> None:
+    scene.stage.power_off()
+    await asyncio.sleep(20.0)
+    scene.stage.power_on()
+    await asyncio.sleep(150.0)
+
+
+def doubtful(scene: Scene) -> list[str]:
+    """Old cards of the ledger that are in doubt."""
+    return sorted(card for card, (place, _slot) in scene.checker.recorded.items() if place == "in_doubt")
+
+
+def test_a_lost_card_is_recorded_in_no_hand_where_a_sensor_of_the_throat_lied(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        scene.stage.machine.units["recycler"].jam("retain")
+        assert await scene.visit(REPLACEMENT, FINDER)
+        stuck = scene.stage.machine.world.stuck
+        stuck["throat"] = True
+        await power_cycle(scene)
+        assert any("sensor after an interruption" in line for line in scene.checker.story)
+        del stuck["throat"]
+        await power_cycle(scene)
+        assert found_place(scene) is not Place.PERSON
+        assert not any(
+            line.partition(" ")[2].startswith("card old-000001: throat -> taken") for line in scene.checker.story
+        )
+        assert doubtful(scene) == ["old-000001"] or found_place(scene) is Place.BIN
+        scene.staff.mend()
+        assert await scene.staff.settle()
+        await asyncio.sleep(600.0)
+        assert found_place(scene) is Place.BIN
+
+    play(tmp_path, story)
+
+
+def test_a_card_that_nothing_names_is_not_given_back_while_a_lost_one_is_in_doubt(tmp_path: Path) -> None:
+    """Two old cards are in doubt, one of which never was: an escrow sensor had lied. The throat's reader is silent."""
+
+    async def story(scene: Scene) -> None:
+        machine = scene.stage.machine
+        machine.world.stuck["escrow"] = True
+        await power_cycle(scene)
+        machine.world.stuck.clear()
+        await power_cycle(scene)
+        scene.staff.mend()
+        assert await scene.staff.settle()
+        assert doubtful(scene) == ["old-000001"]
+        machine.units["recycler"].jam("retain")
+        temper, card = await holding(scene)
+        await scene.visit(RENEWAL, temper)
+        assert doubtful(scene) == ["old-000001", "old-000002"]
+        machine.silence("reader-throat", 1000.0)
+        scene.staff.mend()
+        await scene.staff.settle()
+        await power_cycle(scene)
+        assert scene.stage.machine.world.spots[card].place is Place.ESCROW
+        await asyncio.sleep(2400.0)
+        assert scene.stage.machine.world.spots[card].place is Place.BIN
+
+    play(tmp_path, story)
+
+
 @pytest.mark.parametrize("between", [Place.BETWEEN, Place.ESCROW])
 @pytest.mark.parametrize("own", [True, False])
 def test_the_power_goes_while_a_lost_card_is_inside(tmp_path: Path, between: Place, own: bool) -> None:

@@ -15,7 +15,7 @@ import pytest
 from lockerd.errors import DatabaseDamaged, DiskFull, StoreError
 from lockerd.model.custody import Motion, Place
 from lockerd.model.identity import FaceTemplate
-from lockerd.store import claims, journal, ledger
+from lockerd.store import claims, housekeeping, journal, ledger
 from lockerd.store.backup import ERASED_EVERY, KEPT, UNERASED_AT_MOST, back_up, backups, erase_in_backups, findings
 from lockerd.store.database import Database, Run, Transaction
 from lockerd.store.housekeeping import PERSONAL_DATA_KEPT, TIDY_EVERY_SECONDS, Housekeeping, give_memory_back
@@ -292,6 +292,33 @@ async def test_each_night_has_one_check_and_one_backup(db: Database, tmp_path: P
         await house.care()
         assert len(backups(folder)) == expected, hour
         assert house.no_backup == ""
+
+
+async def test_a_backup_that_a_stop_cut_off_is_made_after_the_next_start(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, wall = tmp_path / "backup", [NOW]
+
+    def started() -> Housekeeping:
+        return Housekeeping(db, folder, lambda: stamp(wall[0]), Retention(), lambda: True)
+
+    async def cut_off(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    await started().care()
+    wall[0] += 1.5 * DAY
+    with monkeypatch.context() as patched:
+        patched.setattr(housekeeping, "back_up", cut_off)
+        with pytest.raises(asyncio.CancelledError):
+            await started().care()
+    house = started()
+    for _ in range(2):
+        wall[0] += 600.0
+        await house.care()
+        assert len(backups(folder)) == 1
+    wall[0] += 600.0
+    await started().care()
+    assert len(backups(folder)) == 1, "it is younger than a day"
 
 
 async def test_a_backup_that_cannot_be_made_is_told_until_one_can(db: Database, tmp_path: Path) -> None:

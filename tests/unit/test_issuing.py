@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from lockerd.maintenance import said
 from lockerd.model import lettercode
 from lockerd.model.custody import Motion, Place
 from lockerd.model.policy import Relation
+from lockerd.office.sms import corrected_text
 from lockerd.stocking import Stocking
-from lockerd.store import claims, codes, ledger, messages
-from lockerd.store.codes import CodeResult
+from lockerd.store import attempts, claims, codes, ledger, messages
+from lockerd.store.codes import CodeKind, CodeResult
 from lockerd.store.collectors import Named
 from lockerd.store.database import Database, Transaction
+from lockerd.store.retention import DAY
 from tests.store_support import NOW, STAMP, carry, issuing, item, opened, stamp, vault
 
 CLAIM, NUMBER, LETTER = "N000001", item().id_number, "0000000000000001"
@@ -160,6 +163,36 @@ async def test_an_extension_says_so_and_names_no_code(db: Database) -> None:
     assert await told(db) == [("extended", {"claim_id": CLAIM, "kind": "pickup", "by": OFFICE})]
     await issuing(db).look_after()
     assert len(await told(db)) == 1
+
+
+@pytest.mark.parametrize("days", [0, 400])
+async def test_an_end_that_a_clock_was_ahead_for_is_set_right_once_the_clock_is(db: Database, days: int) -> None:
+    made = NOW + days * DAY
+    desk = replace(issuing(db, "11112222"), stamp=lambda: stamp(made))
+    await stock(db, desk)
+    await texts(db)
+    await desk.look_after()
+    assert await texts(db) == [], "nobody knows yet that the clock is wrong"
+    await db.transaction(lambda tx: attempts.set_right(tx, STAMP))
+    for _ in range(2):
+        await issuing(db).look_after()
+    rows = await db.transaction(lambda tx: tx.all("SELECT expires FROM code"))
+    lifetime = desk.lifetimes[CodeKind.PICKUP]
+    assert [row["expires"] for row in rows] == [NOW + lifetime]
+    assert await texts(db) == ([corrected_text(NOW + lifetime)] if days else [])
+    assert await tried(db, "11112222") is CodeResult.MATCH
+
+
+async def test_an_end_that_was_told_while_the_clock_was_ahead_is_told_when_it_comes(db: Database) -> None:
+    desk = issuing(db)
+    await stock(db, desk)
+    end = NOW + desk.lifetimes[CodeKind.PICKUP]
+    await replace(desk, stamp=lambda: stamp(end + DAY)).look_after()
+    await db.transaction(lambda tx: attempts.set_right(tx, STAMP))
+    await desk.look_after()
+    assert [event for event, _ in await told(db)] == ["expired"]
+    await replace(desk, stamp=lambda: stamp(end)).look_after()
+    assert [event for event, _ in await told(db)] == ["expired", "expired"]
 
 
 async def test_what_cannot_be_done_is_said_in_words(db: Database) -> None:

@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 
 from lockerd.journey.resuming import Resume, Resuming, step_of, which_card
-from lockerd.model.cards import Chip
+from lockerd.model.cards import Chip, LostReport
 from lockerd.model.custody import Motion, Outcome, Place, Result
-from lockerd.pickup.state import Stage
-from lockerd.store import claims, journeys, ledger, lookups
+from lockerd.pickup.state import Move, Record, Stage
+from lockerd.store import claims, journeys, ledger, lookups, lost
 from lockerd.store.database import Database, Transaction
 from lockerd.store.ledger import CardAt
 from tests.store_support import STAMP, carry, item, opened, plan, vault
@@ -83,9 +83,9 @@ async def doubt(tx: Transaction, person: str, claim_id: str) -> str:
     return card_id
 
 
-async def resumed(db: Database, chip: str | None) -> Resume:
+async def resumed(db: Database, chip: str | None, journey: str = "journey-9") -> Resume:
     readers = cast(Any, type("Readers", (), {"throat": ThroatReader(chip)}))
-    return await Resuming(db, vault(), readers, lambda: STAMP, lambda: "journey-9").of_card_at(Place.ESCROW)
+    return await Resuming(db, vault(), readers, lambda: STAMP, lambda: journey).of_card_at(Place.ESCROW)
 
 
 CHIPS = {
@@ -110,6 +110,21 @@ async def test_of_two_cards_in_doubt_the_chip_names_the_one_in_escrow(tmp_path: 
         assert places == {one: Place.ESCROW if one == named else Place.IN_DOUBT for one in (OLD_1, OLD_2)}
         (link, *more) = await db.transaction(lambda tx: lookups.chain(tx, named))
         assert more or (link.origin, link.target, link.reason) == (None, Place.ESCROW, "found")
+
+
+@pytest.mark.parametrize("reported", [False, True])
+async def test_an_unreadable_card_that_may_be_a_lost_one_is_kept_after_a_second_interruption_too(
+    tmp_path: Path, *, reported: bool
+) -> None:
+    async with opened(tmp_path / "lockerd.db") as db:
+        await db.transaction(lambda tx: doubt(tx, ADA, "N000001"))
+        second = await db.transaction(lambda tx: doubt(tx, BEN, "N000002"))
+        if reported:
+            await db.transaction(lambda tx: lost.flag(tx, second, LostReport("L-7", None), "journey-1", STAMP))
+        for journey in ("journey-8", "journey-9"):
+            resume = await resumed(db, None, journey)
+            assert resume.journey.old_card_id == NEW_NAME
+            assert resume.effects[-1] == (Move(Motion.RETAIN, (Record.OLD_KEPT,)) if reported else Move(Motion.RETURN))
 
 
 async def test_a_card_that_no_entry_fits_is_named_by_the_claim_that_replaces_it(tmp_path: Path) -> None:

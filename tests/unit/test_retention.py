@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from lockerd.model.custody import Motion, Outcome, Place, Result
-from lockerd.store import attempts, claims, emptying, journal, journeys, ledger, lookups, messages
+from lockerd.model.staffing import Finding, Grounds, Ruling
+from lockerd.store import attempts, claims, emptying, findings, journal, journeys, ledger, lookups, messages
 from lockerd.store.audit import heads
 from lockerd.store.database import Database, Transaction
 from lockerd.store.hashing import chained
@@ -186,6 +187,24 @@ async def test_a_nameless_card_is_counted_in_the_retract_box_for_longer_than_his
         row = await db.transaction(lambda tx: tx.one("SELECT count(*) AS n FROM intent WHERE card_id IS NULL"))
         assert row is not None
         assert row["n"] == 11, "only the turns of what is kept"
+
+
+@pytest.mark.parametrize(("since", "ruling"), [(False, Ruling.DECIDED), (True, Ruling.AWAITS)])
+async def test_what_one_person_found_outlives_a_place_that_is_only_restated(
+    tmp_path: Path, ruling: Ruling, *, since: bool
+) -> None:
+    found = Finding("N000002", Place.SLOT, 3, Grounds.SEEN)
+    async with opened(tmp_path / "lockerd.db") as db:
+        await db.transaction(_prepare)
+        await db.transaction(lambda tx: ledger.move(tx, "N000002", Place.IN_DOUBT, STAMP, "not seen"))
+        assert await db.transaction(lambda tx: findings.find(tx, found, "li", STAMP)) is Ruling.AWAITS
+        if since:
+            await db.transaction(lambda tx: ledger.move(tx, "N000002", Place.SLOT, STAMP, "slot sensor", slot=3))
+            await db.transaction(lambda tx: ledger.move(tx, "N000002", Place.IN_DOUBT, STAMP, "not seen"))
+        await _live(db, range(1, 25))
+        (link,) = await db.transaction(lambda tx: lookups.chain(tx, "N000002"))
+        assert link.reason == "still_there"
+        assert await db.transaction(lambda tx: findings.find(tx, found, "wang", stamp(NOW + 25 * DAY))) is ruling
 
 
 async def test_what_was_written_by_a_clock_that_was_ahead_does_not_wait_for_its_time(tmp_path: Path) -> None:

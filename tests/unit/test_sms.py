@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from lockerd.errors import LinkError
 from lockerd.model.cards import ClaimKind
-from lockerd.office.sms import ONE_PART, SIGNATURE, FileSms, another_text, grouped, named_text, pickup_text
+from lockerd.office.sms import (
+    ONE_PART,
+    SIGNATURE,
+    FileSms,
+    another_text,
+    corrected_text,
+    grouped,
+    named_text,
+    pickup_text,
+)
 
 LAST_MINUTE_OF_2026 = 1_798_732_740.0  # 2026-12-31T15:59:00Z
 
@@ -55,6 +64,9 @@ def test_the_text_says_until_when_in_china_and_what_to_bring() -> None:
     assert "12月31日23:59前" in renewal
     assert "旧证" in renewal
     assert "旧证" not in pickup_text("12345678", LAST_MINUTE_OF_2026, ClaimKind.REPLACEMENT)
+    corrected = corrected_text(LAST_MINUTE_OF_2026)
+    assert "12月31日23:59前" in corrected
+    assert len(corrected) <= ONE_PART
 
 
 @pytest.mark.parametrize(("code", "read"), [("12345678", "1234 5678"), ("123456", "1234 56"), ("", "")])

@@ -165,6 +165,15 @@ def test_a_record_that_changed_in_between_voids_what_was_said() -> None:
     assert "it is undecided" in staff.wrong[0]
 
 
+def test_a_doubt_that_is_only_restated_voids_nothing() -> None:
+    staff = Staff()
+    staff.says("li", "taken")
+    staff.moved("in_doubt", "still_there")
+    staff.says("wang", "taken", "decided")
+    staff.moved("taken", "found by two people")
+    assert staff.wrong == []
+
+
 class Machine:
     """A world with one card in slot 0, at the picker, and a daemon that serves or does not."""
 
@@ -259,6 +268,21 @@ def test_a_slot_is_not_taken_for_another_because_of_a_lie() -> None:
     machine.lie("slot", False)
     assert machine.excuses("slot", Spot(Place.TRANSPORT))
     assert not machine.excuses("slot", Spot(Place.SLOT, 2))
+
+
+def test_a_slot_that_counts_as_free_holds_a_card_unseen_only_where_its_sensor_lied_when_it_was_unblocked() -> None:
+    machine = Machine()
+    machine.world.aligned = 0
+    machine.lies.unblocked(0)
+    assert not machine.lies.hides(0, "N1")
+    machine.lie("slot", False)
+    machine.lies.unblocked(0)
+    assert machine.lies.hides(0, "N1")
+    assert not machine.lies.hides(0, "N2")
+    assert not machine.lies.hides(1, "N1")
+    machine.now = LATELY + 1.0
+    machine.lies.unblocked(0)
+    assert not machine.lies.hides(0, "N1")
 
 
 def test_a_record_that_proves_right_when_nobody_lies_any_more_needs_no_excuse() -> None:

@@ -58,6 +58,11 @@ class Books:
         for person in (RENEWAL, REPLACEMENT):
             await self.link(person.new_card.card_id, "tray")
 
+    def claims(self, states: dict[str, str]) -> None:
+        """The claims that the machine has, each with its state."""
+        self._database.execute("CREATE TABLE claim (claim_id TEXT PRIMARY KEY, state TEXT)")
+        self._database.executemany("INSERT INTO claim VALUES (?, ?)", states.items())
+
     def reads(self, card: str) -> None:
         self.cards.heard(THROAT, card)
 
@@ -134,6 +139,23 @@ async def test_a_lost_card_is_kept_with_its_flag(flagged: bool) -> None:
     books.cards.binned(LOST)
     why = f"{LOST} is known to be reported lost, and is kept as any other: nobody was told"
     assert books.wrong == ([] if flagged else [why])
+
+
+@pytest.mark.parametrize(
+    ("announced", "state", "says"),
+    [(True, "stocked", False), (True, "withdrawn", True), (True, None, True), (False, None, False)],
+)
+async def test_a_lost_card_that_is_kept_takes_nothing_from_the_new_one_that_the_machine_knows_of(
+    announced: bool, state: str | None, says: bool
+) -> None:
+    """The office may have been away since before it was announced."""
+    books = Books()
+    if announced:
+        await books.announced()
+    books.claims({REPLACEMENT.new_card.card_id: state} if state else {})
+    books.cards.binned(LOST)
+    await books.cards.committed(books.fetch)
+    assert any("can no longer be collected" in what for what in books.wrong) is says
 
 
 async def test_only_what_was_reported_is_kept_as_lost() -> None:

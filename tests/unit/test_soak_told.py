@@ -26,6 +26,7 @@ from sim.world import Place, Spot, World
 
 WHO = citizen(1, 2)
 NEW = WHO.new_card.card_id
+OTHER, FOUND = citizen(1, 3), "O000003"  # whose lost card somebody found
 
 
 class Screen:
@@ -37,7 +38,7 @@ class Screen:
         self.world = World(5, dict.fromkeys((NEW, "O000001"), Place.PERSON))
         self.world.spots[NEW] = Spot(Place.SLOT, 1)
         self.resident = Resident(WHO)
-        town = SimpleNamespace(by_claim={NEW: self.resident})
+        town = SimpleNamespace(by_claim={NEW: self.resident}, by_old_card={FOUND: Resident(OTHER)})
         stage = cast("Stage", SimpleNamespace(town=town, machine=SimpleNamespace(world=self.world)))
         self._pages = Pages(stage, self.wrong.append, lambda _card: self.doubtful, lambda _card: "slot")
         self._database = sqlite3.connect(":memory:")
@@ -48,9 +49,11 @@ class Screen:
     async def _fetch(self, sql: str, *parameters: object) -> list[Any]:
         return self._database.execute(sql, parameters).fetchall()
 
-    def reads(self, screen: str, *whereabouts: str, ticket: str = "A-0001", progress: str = "") -> list[str]:
+    def reads(
+        self, screen: str, *whereabouts: str, ticket: str = "A-0001", progress: str = "", given: tuple[str, ...] = ()
+    ) -> list[str]:
         page = Page(screen, progress, ticket=ticket, whereabouts=whereabouts)
-        self._pages.read(self.resident, page, gave=False)
+        self._pages.read(self.resident, page, given)
         asyncio.run(self._pages.committed(self._fetch))
         return self.wrong
 
@@ -72,6 +75,14 @@ def test_a_ticket_is_one_that_the_counter_finds_for_its_bearer() -> None:
     assert "which is nobody's in the ledger" in Screen().reads("fault", ticket="A-0002")[0]
     assert "no ticket for the counter" in Screen().reads("fault", ticket="")[0]
     assert Screen().reads("fault", ticket="", progress="recovering") == []
+
+
+def test_a_finder_is_shown_the_ticket_of_a_card_that_they_put_in_and_of_no_other() -> None:
+    others = OTHER.new_card.card_id
+    assert Screen(claim=others).reads("fault", given=(FOUND,)) == []
+    assert "was shown ticket" in Screen(claim=others).reads("fault")[0]
+    assert "was shown ticket" in Screen(claim=others).reads("fault", given=("O000001",))[0]
+    assert "was shown ticket" in Screen(claim="N000004").reads("fault", given=(FOUND,))[0]
 
 
 def test_success_and_the_place_of_a_card_are_told_as_they_are() -> None:

@@ -181,3 +181,18 @@ async def test_what_two_people_decide_of_a_lost_card_and_what_hands_do_is_not_wr
     report = verify(path)
     assert report.wrong == ()
     assert not any("was reported lost" in words for words in report.unsettled)
+
+
+async def test_a_lost_card_is_not_given_back_by_a_sensor_of_the_throat(path: Path) -> None:
+    """It may be stuck; a hand that takes the card is another matter."""
+    async with opened(path) as db:
+
+        async def seen(tx: Transaction) -> None:
+            await ledger.move(tx, FLAGGED, Place.IN_DOUBT, STAMP, "retain")
+            await ledger.move(tx, FLAGGED, Place.THROAT, STAMP, "sensor after an interruption")
+
+        await db.transaction(seen)
+    assert verify(path).wrong == ()
+    async with opened(path) as db:
+        await db.transaction(lambda tx: ledger.move(tx, FLAGGED, Place.TAKEN, STAMP, "throat sensor clear"))
+    assert any("recorded as given back after that: at taken" in words for words in verify(path).wrong)
