@@ -129,7 +129,7 @@ class OldCards:
         name, physical = row["card_id"], self._bound.get(row["card_id"])
         if row["target"] in LEFT:
             self._drawn_in.pop(name, None)
-        if row["target"] == "taken" and name not in self._bound:
+        if row["target"] == "taken" and name in self._announced:
             self._collected[name] = self._stage.clock.now()
         if row["origin"] is None and name not in self._bound:
             self._announced.add(name)
