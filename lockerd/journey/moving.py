@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 
 from lockerd.errors import DeviceError
 from lockerd.journey.reading import Readers, look_at_chip
@@ -54,8 +53,8 @@ class Moving:
     async def move(self, effect: Move, journey: Journey) -> MotionEnded:
         """Make one motion through intent, motion, outcome, with what the effect wants recorded. Raises StoreError."""
         motion = effect.motion
-        if motion is Motion.OPEN and not await self._room_for_old():
-            return MotionEnded(motion, Outcome(Result.NOT_MOVED, Fault.TARGET_OCCUPIED), None, None)
+        if motion is Motion.OPEN and (fault := await self._no_room_for_old()):
+            return MotionEnded(motion, Outcome(Result.NOT_MOVED, fault), None, None)
         unit = Unit.RECYCLER if motion in RECYCLER_MOTIONS else Unit.DISPENSER
         claim_id = journey.claim.claim_id if journey.claim else None
         carries_old = motion in (Motion.ACCEPT, Motion.RETURN, Motion.RETAIN)
@@ -105,11 +104,16 @@ class Moving:
         stranger = Record.FREEZE_SLOT in effect.records
         return MotionEnded(motion, made.outcome, Place.IN_DOUBT if stranger else made.place, card_id)
 
-    async def _room_for_old(self) -> bool:
-        """Whether no card stands in the recycler's path, as far as it tells: what a hand put in then would not be the only one."""
-        with suppress(DeviceError):
-            return (await self._motions.observe(Unit.RECYCLER)).place is None
-        return True
+    async def _no_room_for_old(self) -> Fault | None:
+        """Why the shutter stays shut: what a hand put in beside a card in the path would not be the only one.
+
+        A unit that does not answer may do so in the next moment, and open; its path is not known to be clear.
+        """
+        try:
+            seen = await self._motions.observe(Unit.RECYCLER)
+        except DeviceError:
+            return Fault.SILENT
+        return None if seen.place is None else Fault.TARGET_OCCUPIED
 
     async def _identify_stranger(self, journey: Journey, claim_id: str) -> str | None:
         """Another card than the claim's stands before the gate: freeze the slot it came from, and let the chip name the card.

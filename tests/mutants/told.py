@@ -150,8 +150,8 @@ TOLD: tuple[Mutant, ...] = (
         (
             Edit(
                 "lockerd.journey.moving",
-                "if motion is Motion.OPEN and not await self._room_for_old():",
-                "if motion is Motion.OPEN:",
+                "(fault := await self._no_room_for_old()):",
+                "(fault := Fault.TARGET_OCCUPIED):",
             ),
         ),
         CALM,

@@ -95,12 +95,19 @@ def test_a_card_in_the_path_is_no_trouble_during_a_journey(seen: Observation) ->
 
 
 @pytest.mark.parametrize(
-    ("seen", "result"), [(RESTED, Result.DONE), (IN_ESCROW, Result.NOT_MOVED), (None, Result.DONE)]
+    ("seen", "result", "fault"),
+    [
+        (RESTED, Result.DONE, None),
+        (IN_ESCROW, Result.NOT_MOVED, Fault.TARGET_OCCUPIED),
+        (None, Result.NOT_MOVED, Fault.SILENT),
+    ],
 )
-async def test_the_shutter_opens_to_an_empty_path_only(seen: Observation | None, result: Result) -> None:
-    """What a silent unit does is the motion's own to find out."""
+async def test_the_shutter_opens_to_an_empty_path_only(
+    seen: Observation | None, result: Result, fault: Fault | None
+) -> None:
+    """A silent unit may have a card in its path, and hear the next order."""
     recycler = Recycler(seen)
     parts: dict[str, Any] = dict.fromkeys(signature(Moving).parameters.keys() - {"motions"})
     event = await Moving(motions=cast(Any, recycler), **parts).move(Move(Motion.OPEN), Journey())
-    assert event.outcome.result is result
+    assert (event.outcome.result, event.outcome.fault) == (result, fault)
     assert recycler.made == ([Motion.OPEN] if result is Result.DONE else [])
