@@ -53,7 +53,7 @@ class OldCards:
         self._bound = bound
         self.lost: set[str] = set()  # cards that the office reported lost by themselves, no replacement being made
         self._announced: set[str] = set()  # new cards that the daemon knows of
-        self._collected: dict[str, float] = {}  # of those, when by the machine's clock
+        self._collected: dict[str, float] = {}  # of those, when by the machine's clock, which may be set right later
         self._latest = float("-inf")  # that it has shown: whose a card was is erased by it
         self._told: dict[str, _Told] = {}
         self._flagged: set[str] = set()  # cards that the machine knows to be reported lost
@@ -130,7 +130,7 @@ class OldCards:
         if row["target"] in LEFT:
             self._drawn_in.pop(name, None)
         if row["target"] == "taken" and name in self._announced:
-            self._collected[name] = self._stage.clock.now()
+            self._collected[name] = min(self._stage.clock.now(), self._stage.clock.true())
         if row["origin"] is None and name not in self._bound:
             self._announced.add(name)
         elif row["origin"] is None and physical is not None:

@@ -114,11 +114,15 @@ async def test_a_report_that_was_taken_back_holds_for_no_card() -> None:
     assert books.wrong == []
 
 
-@pytest.mark.parametrize(("hours", "known"), [(11, True), (12, False)])
-async def test_a_card_is_known_to_be_lost_until_its_claim_is_erased(hours: int, known: bool) -> None:
-    """By the machine's clock, which may have been ahead meanwhile."""
+@pytest.mark.parametrize(
+    ("collected_at", "hours", "known"),
+    [(0, 11, True), (0, 12, False), (24, 11, True), (24, 29, False), (-1, 11, False)],
+)
+async def test_a_card_is_known_to_be_lost_until_its_claim_is_erased(collected_at: int, hours: int, known: bool) -> None:
+    """By the machine's clock, which may have been ahead or behind at the collection and is set right, or ahead meanwhile."""
     books = Books()
     await books.announced()
+    books.stage.clock.now = lambda: collected_at * 3600.0
     await books.link(REPLACEMENT.new_card.card_id, "taken")
     books.stage.clock.now = lambda: hours * 3600.0
     await books.cards.committed(books.fetch)
