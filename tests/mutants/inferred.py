@@ -29,8 +29,8 @@ INFERRED: tuple[Mutant, ...] = (
             ),
             Edit(
                 "lockerd.journey.moving",
-                "            return (await self._motions.observe(Unit.RECYCLER)).place is None\n",
-                "            await self._motions.observe(Unit.RECYCLER)\n",
+                "return None if seen.place is None else Fault.TARGET_OCCUPIED",
+                "return None",
             ),
         ),
         LIED,

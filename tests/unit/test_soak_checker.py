@@ -39,7 +39,7 @@ class Ledger:
         self.world = (parts := machine(folder)).world
         self.checker = Checker(lambda: 0.0)
         town = SimpleNamespace(by_claim={}, residents={}, by_old_card={}, by_lost_card={})
-        clock = SimpleNamespace(now=lambda: 0.0)
+        clock = SimpleNamespace(now=lambda: 0.0, true=lambda: 0.0)
         stage = SimpleNamespace(machine=parts, town=town, serving=lambda _unit: True, clock=clock)
         self.checker.attend(cast("Stage", stage))
         self._database = sqlite3.connect(":memory:")
