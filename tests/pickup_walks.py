@@ -15,6 +15,7 @@ from lockerd.pickup.state import (
     ChipRead,
     ClaimChecked,
     Event,
+    ExitCleared,
     FaceDecided,
     Journey,
     MotionEnded,
@@ -85,6 +86,16 @@ TO_EXIT: tuple[Event, ...] = (
     ended(Motion.PICK, Place.TRANSPORT),
     ChipRead(NEW_CHIP),
     ended(Motion.PRESENT, Place.EXIT),
+)
+TO_DONE: tuple[Event, ...] = (
+    *TO_CONFIRM[:2],
+    match(REPLACEMENT),
+    TO_CONFIRM[3],
+    tap(Action.CONFIRM),
+    ended(Motion.PICK, Place.TRANSPORT),
+    ChipRead(NEW_CHIP),
+    ended(Motion.PRESENT, Place.EXIT),
+    ExitCleared(),
 )
 
 

@@ -18,7 +18,6 @@ from lockerd.pickup.state import (
     CardSeen,
     ChipRead,
     ClaimChecked,
-    ExitCleared,
     Journey,
     Patience,
     Stage,
@@ -33,8 +32,8 @@ from tests.pickup_walks import (
     FOREIGN_CHIP,
     NEW_CHIP,
     OLD_CHIP,
-    REPLACEMENT,
     TO_CONFIRM,
+    TO_DONE,
     TO_EXIT,
     ended,
     match,
@@ -44,16 +43,6 @@ from tests.pickup_walks import (
 
 TEXT = catalogue("en")
 WITH_CODE = (tap(Action.CODE, "12345678"),)
-COLLECTED = (
-    *TO_CONFIRM[:2],
-    match(REPLACEMENT),
-    TO_CONFIRM[3],
-    tap(Action.CONFIRM),
-    ended(Motion.PICK, Place.TRANSPORT),
-    ChipRead(NEW_CHIP),
-    ended(Motion.PRESENT, Place.EXIT),
-    ExitCleared(),
-)
 HANDED_IN = (
     tap(Action.HAND_IN),
     ended(Motion.OPEN, None),
@@ -203,21 +192,21 @@ def test_a_jam_does_not_promise_a_pickup_that_is_over() -> None:
 def test_a_found_card_that_stays_inside_is_not_asked_for_at_the_counter() -> None:
     read = ChipRead(OLD_CHIP, lost=LostReport("L-7", None))
     stays = ended(Motion.RETAIN, Place.ESCROW, Result.FAILED, Fault.BIN_FULL)
-    journey, _ = walk(*COLLECTED, *HANDED_IN, read, stays)
+    journey, _ = walk(*TO_DONE, *HANDED_IN, read, stays)
     assert (journey.stage, shown(journey).notice) == (Stage.DONE, Notice.LOST_CARD_KEPT)
     assert TEXT("done.replacement") not in english(shown(journey))
 
 
 def test_a_slot_that_does_not_open_offers_itself_no_more() -> None:
     closed = ended(Motion.OPEN, None, Result.FAILED, Fault.BIN_FULL)
-    journey, _ = walk(*COLLECTED, tap(Action.HAND_IN), closed)
+    journey, _ = walk(*TO_DONE, tap(Action.HAND_IN), closed)
     assert (journey.stage, journey.notice) == (Stage.DONE, Notice.FOUND_AT_COUNTER)
     assert not shown(journey).hand_in
 
 
 def test_another_card_is_asked_for_only_while_it_can_be_inserted() -> None:
     returned = (ended(Motion.RETURN, Place.THROAT), ThroatCleared(), ended(Motion.CLOSE, None))
-    journey, _ = walk(*COLLECTED)
+    journey, _ = walk(*TO_DONE)
     for last in (False, False, True):
         journey, _ = walk(*HANDED_IN, ChipRead(FOREIGN_CHIP), start=journey)
         assert TEXT("found.promise") not in english(shown(journey)), "it is being given back"

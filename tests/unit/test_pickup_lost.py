@@ -12,11 +12,9 @@ from lockerd.model.view import Action, FaultKind, Notice, Ways, Whereabouts
 from lockerd.pickup.guards import OLD_CARD_TRIES
 from lockerd.pickup.screens import view_of, whereabouts
 from lockerd.pickup.state import (
-    CardSeen,
     ChipRead,
     Cleared,
     Event,
-    ExitCleared,
     IssueTicket,
     Journey,
     Stage,
@@ -29,10 +27,9 @@ from tests.pickup_walks import (
     NEW_CHIP,
     OLD_CHIP,
     REPLACEMENT,
-    TO_CONFIRM,
+    TO_DONE,
     TO_ESCROW,
     ended,
-    match,
     motions,
     tap,
     walk,
@@ -41,17 +38,6 @@ from tests.pickup_walks import (
 LOST = LostReport("L-7", "N000009")
 KEPT = ended(Motion.RETAIN, Place.BIN)
 AGAIN: tuple[Event, ...] = (ended(Motion.OPEN, None), ThroatFilled(), ended(Motion.ACCEPT, Place.ESCROW))
-TO_DONE: tuple[Event, ...] = (
-    TO_CONFIRM[0],
-    CardSeen(OLD_CHIP),
-    match(REPLACEMENT),
-    TO_CONFIRM[3],
-    tap(Action.CONFIRM),
-    ended(Motion.PICK, Place.TRANSPORT),
-    ChipRead(NEW_CHIP),
-    ended(Motion.PRESENT, Place.EXIT),
-    ExitCleared(),
-)
 TO_FOUND: tuple[Event, ...] = (*TO_DONE, tap(Action.HAND_IN), *AGAIN)
 
 
